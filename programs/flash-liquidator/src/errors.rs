@@ -1,0 +1,152 @@
+use anchor_lang::prelude::*;
+
+/// Everything this program refuses, with what to do about it.
+///
+/// Numbers start at 7000, clear of klend's own 6000..6184: a failing CPI
+/// surfaces its error at our instruction, and the two must not be confused.
+#[error_code(offset = 7000)]
+#[derive(PartialEq, Eq)]
+pub enum FlashLiquidatorError {
+    // Position in the transaction.
+    /// 7000
+    #[msg("Called by another program: send this as a top-level instruction")]
+    NotTopLevel,
+    /// 7001
+    #[msg(
+        "The instructions sysvar cannot be read: pass Sysvar1nstructions1111111111111111111111111"
+    )]
+    InstructionsSysvarMalformed,
+    /// 7002
+    #[msg("flash_borrow_index must name an instruction before this one")]
+    FlashBorrowNotBefore,
+    /// 7003
+    #[msg("flash_repay_index must name an instruction after this one")]
+    FlashRepayNotAfter,
+    /// 7004
+    #[msg("No klend flash borrow stands at flash_borrow_index: fix the index or the program id")]
+    FlashBorrowInvalid,
+    /// 7005
+    #[msg(
+        "No klend flash repay of this borrow stands at flash_repay_index: same principal, borrow index and accounts are required"
+    )]
+    FlashRepayInvalid,
+    /// 7006
+    #[msg(
+        "The flash loan is signed by somebody else: borrow with the keeper that signs this instruction"
+    )]
+    FlashLoanWrongKeeper,
+    /// 7007
+    #[msg("The flash loan comes from another reserve: pass the lending reserve as flash_reserve")]
+    FlashLoanWrongReserve,
+    /// 7008
+    #[msg("The flash loan is of another mint: borrow the mint of the debt")]
+    FlashLoanWrongMint,
+    /// 7009
+    #[msg("The flash loan arrives in another token account: borrow into the keeper's debt account")]
+    FlashLoanWrongTokenAccount,
+
+    // Arguments.
+    /// 7010
+    #[msg("The deadline slot has passed: quote again and send a fresh transaction")]
+    DeadlinePassed,
+    /// 7011
+    #[msg("repay_amount is zero: pass a cap, or u64::MAX for as much as the loan and klend allow")]
+    RepayAmountZero,
+    /// 7012
+    #[msg("repay_amount exceeds the flash loan: borrow more, lower it, or pass u64::MAX")]
+    RepayAmountExceedsLoan,
+
+    // klend accounts.
+    /// 7013
+    #[msg("The program to call is not the klend deployment this program was built for")]
+    WrongKlendProgram,
+    /// 7014
+    #[msg("Not a klend account of the expected type: check owner, discriminator and length")]
+    KlendAccountInvalid,
+    /// 7015
+    #[msg("Liquidations of this market or reserve need a permissioner: skip it")]
+    LiquidationPermissioned,
+    /// 7016
+    #[msg("A reserve of this liquidation is in emergency mode: skip it until it is lifted")]
+    ReserveInEmergencyMode,
+    /// 7017
+    #[msg("The flash reserve has flash loans disabled: choose another reserve of the mint")]
+    FlashLoansDisabled,
+
+    // Token accounts.
+    /// 7018
+    #[msg("Not an account of the expected token program: pass the mint's own token program")]
+    TokenProgramMismatch,
+    /// 7019
+    #[msg("Not a usable token account: it must be initialised and not frozen")]
+    TokenAccountInvalid,
+    /// 7020
+    #[msg("The token account is of another mint")]
+    TokenAccountWrongMint,
+    /// 7021
+    #[msg("The token account belongs to somebody else")]
+    TokenAccountWrongOwner,
+    /// 7022
+    #[msg("Debt and collateral are the same mint: pass one token account for both, and no swap")]
+    SameMintNeedsOneAccount,
+
+    // Swap.
+    /// 7023
+    #[msg(
+        "swap_authority is not the keeper's: derive it from [\"swap_authority\", keeper] and the bump passed"
+    )]
+    SwapAuthorityMismatch,
+    /// 7024
+    #[msg("A swap leg needs swap_collateral, the swap authority's account of the collateral mint")]
+    SwapCollateralMissing,
+    /// 7025
+    #[msg("Too few remaining accounts for what the arguments announce")]
+    RemainingAccountsMissing,
+    /// 7026
+    #[msg("More remaining accounts than the arguments announce")]
+    RemainingAccountsUnused,
+    /// 7027
+    #[msg("A swap leg names no program: account_count must be at least 1")]
+    LegEmpty,
+    /// 7028
+    #[msg("This program must never be called as a swap: use a swap or router program")]
+    LegProgramForbidden,
+    /// 7029
+    #[msg("The first account of a leg must be an executable swap program")]
+    LegProgramNotExecutable,
+    /// 7030
+    #[msg("A leg's input must be 0 for the collateral or the number of an intermediate")]
+    LegInputUnknown,
+    /// 7031
+    #[msg("amount_in_offset leaves no room for eight bytes in the leg's data")]
+    LegAmountOffsetOutOfRange,
+    /// 7032
+    #[msg("Nothing arrived to swap: the redemption was skipped or an earlier leg returned nothing")]
+    LegInputEmpty,
+    /// 7033
+    #[msg(
+        "A swap left a delegate or close authority on an account of the swap authority: do not use that program"
+    )]
+    SwapAccountCompromised,
+    /// 7034
+    #[msg("A swap took tokens that were not this liquidation's: lower the leg's input")]
+    SwapOverspent,
+
+    // Outcome.
+    /// 7035
+    #[msg(
+        "klend could not redeem all collateral: accept cTokens with AllowPartial or leave the reserve more liquidity"
+    )]
+    RedemptionIncomplete,
+    /// 7036
+    #[msg("Less collateral arrived than min_collateral_received: quote again")]
+    CollateralBelowMinimum,
+    /// 7037
+    #[msg(
+        "The proceeds do not cover loan, fee and min_profit: quote again, find a better route or lower min_profit"
+    )]
+    ProfitBelowMinimum,
+    /// 7038
+    #[msg("An amount does not fit its integer type")]
+    MathOverflow,
+}

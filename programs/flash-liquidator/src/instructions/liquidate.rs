@@ -1,0 +1,542 @@
+use std::io::{Error, ErrorKind, Read};
+
+use anchor_lang::{
+    prelude::*,
+    solana_program::{
+        instruction::{AccountMeta, Instruction},
+        program::invoke_unchecked,
+    },
+};
+
+use crate::{
+    errors::FlashLiquidatorError,
+    events::Liquidated,
+    introspection::{ExpectedLoan, verify_flash_loan},
+    klend,
+    swap::{ACCOUNTS_PER_INTERMEDIATE, RouteToken, Swap},
+    token,
+};
+
+/// Whether the keeper accepts cTokens where klend could not redeem them.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redemption {
+    /// Fail unless every seized cToken was redeemed.
+    #[default]
+    RequireFull,
+    /// Leave unredeemed cTokens in the keeper's cToken account and report them.
+    AllowPartial,
+}
+
+/// One call of a swap program.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwapLeg {
+    /// How many remaining accounts belong to this leg, the swap program first.
+    pub account_count: u8,
+    /// Whose balance `amount_in_offset` is filled with: 0 is the collateral, `n`
+    /// the n-th intermediate.
+    pub input: u8,
+    /// Where in `data` to write the input that is really there, as a u64 in
+    /// little-endian, just before the call. `None` leaves `data` as it is.
+    pub amount_in_offset: Option<u16>,
+    /// Instruction data of the swap program.
+    pub data: Vec<u8>,
+}
+
+/// Arguments of `liquidate`, encoded with borsh; trailing bytes are an error.
+#[derive(AnchorSerialize, Clone, Debug, PartialEq, Eq)]
+pub struct LiquidateArgs {
+    /// Most debt to repay, debt units; `u64::MAX` for as much as the flash loan
+    /// and klend allow.
+    pub repay_amount: u64,
+    /// Least collateral that must arrive after klend's protocol fee, collateral units.
+    pub min_collateral_received: u64,
+    /// Least profit after loan and fee, debt units. A negative value is the
+    /// keeper's consent to lose up to that much.
+    pub min_profit: i64,
+    /// Last slot in which this may execute; 0 for none.
+    pub deadline_slot: u64,
+    /// Index of klend's flash borrow in this transaction.
+    pub flash_borrow_index: u8,
+    /// Index of klend's flash repay in this transaction.
+    pub flash_repay_index: u8,
+    /// What to do about collateral that klend cannot redeem.
+    pub redemption: Redemption,
+    /// How many remaining accounts are the obligation's deposit reserves: all
+    /// active ones when it is in an elevation group, else none.
+    pub deposit_reserve_count: u8,
+    /// How many intermediate tokens the route passes through.
+    pub intermediate_count: u8,
+    /// Bump of the keeper's swap authority; unused without legs.
+    pub swap_authority_bump: u8,
+    /// Calls that turn the collateral into the debt token, in order.
+    pub legs: Vec<SwapLeg>,
+}
+
+impl AnchorDeserialize for LiquidateArgs {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
+        let args = Self {
+            repay_amount: AnchorDeserialize::deserialize_reader(reader)?,
+            min_collateral_received: AnchorDeserialize::deserialize_reader(reader)?,
+            min_profit: AnchorDeserialize::deserialize_reader(reader)?,
+            deadline_slot: AnchorDeserialize::deserialize_reader(reader)?,
+            flash_borrow_index: AnchorDeserialize::deserialize_reader(reader)?,
+            flash_repay_index: AnchorDeserialize::deserialize_reader(reader)?,
+            redemption: AnchorDeserialize::deserialize_reader(reader)?,
+            deposit_reserve_count: AnchorDeserialize::deserialize_reader(reader)?,
+            intermediate_count: AnchorDeserialize::deserialize_reader(reader)?,
+            swap_authority_bump: AnchorDeserialize::deserialize_reader(reader)?,
+            legs: AnchorDeserialize::deserialize_reader(reader)?,
+        };
+        match reader.read(&mut [0])? {
+            0 => Ok(args),
+            _ => Err(Error::new(ErrorKind::InvalidData, "bytes after the arguments")),
+        }
+    }
+}
+
+/// Accounts of `liquidate`: the keeper, klend's 25 accounts of liquidate v2 in
+/// klend's order (the keeper is the first of them), then this program's own.
+///
+/// Remaining accounts, in this order: the deposit reserves of an obligation in
+/// an elevation group (writable), [`ACCOUNTS_PER_INTERMEDIATE`] accounts for each
+/// intermediate token, and the accounts of each leg, its program first.
+///
+/// klend checks what it is given: that market, reserves, vaults, mints, oracles,
+/// farms and token programs belong together and that the obligation may be
+/// liquidated. It does not check who owns the three user token accounts, so this
+/// program does. `dup` marks accounts that may rightly appear twice.
+#[derive(Accounts)]
+pub struct Liquidate<'info> {
+    /// Liquidator, owner of the user token accounts, and borrower of the flash loan.
+    pub keeper: Signer<'info>,
+
+    /// CHECK: klend. Obligation to liquidate.
+    #[account(mut)]
+    pub obligation: UncheckedAccount<'info>,
+    /// CHECK: klend. Market of the obligation.
+    pub lending_market: UncheckedAccount<'info>,
+    /// CHECK: klend. PDA of klend that owns the vaults.
+    pub lending_market_authority: UncheckedAccount<'info>,
+    /// CHECK: klend. Reserve of the debt.
+    #[account(mut, dup)]
+    pub repay_reserve: UncheckedAccount<'info>,
+    /// CHECK: klend. Mint of the debt.
+    pub debt_mint: UncheckedAccount<'info>,
+    /// CHECK: klend. Liquidity vault of the repay reserve.
+    #[account(mut, dup)]
+    pub repay_reserve_liquidity_supply: UncheckedAccount<'info>,
+    /// CHECK: klend. Reserve of the collateral.
+    #[account(mut, dup)]
+    pub withdraw_reserve: UncheckedAccount<'info>,
+    /// CHECK: klend. Mint of the collateral.
+    pub collateral_mint: UncheckedAccount<'info>,
+    /// CHECK: klend. cToken mint of the withdraw reserve.
+    #[account(mut)]
+    pub ctoken_mint: UncheckedAccount<'info>,
+    /// CHECK: klend. Vault that holds the obligation's cTokens.
+    #[account(mut)]
+    pub withdraw_reserve_collateral_supply: UncheckedAccount<'info>,
+    /// CHECK: klend. Liquidity vault of the withdraw reserve.
+    #[account(mut, dup)]
+    pub withdraw_reserve_liquidity_supply: UncheckedAccount<'info>,
+    /// CHECK: klend. Where the protocol fee of the liquidation goes.
+    #[account(mut)]
+    pub withdraw_reserve_fee_vault: UncheckedAccount<'info>,
+    /// CHECK: here. The keeper's account of the debt mint: the flash loan
+    /// arrives here, the debt is paid from here, the profit ends up here.
+    #[account(mut, dup)]
+    pub keeper_debt: UncheckedAccount<'info>,
+    /// CHECK: here. The keeper's cToken account.
+    #[account(mut)]
+    pub keeper_ctoken: UncheckedAccount<'info>,
+    /// CHECK: here. The keeper's account of the collateral mint; the same as
+    /// `keeper_debt` when the mints are the same.
+    #[account(mut, dup)]
+    pub keeper_collateral: UncheckedAccount<'info>,
+    /// CHECK: here and klend. SPL Token.
+    pub ctoken_token_program: UncheckedAccount<'info>,
+    /// CHECK: here and klend. SPL Token or Token-2022.
+    pub debt_token_program: UncheckedAccount<'info>,
+    /// CHECK: here and klend. SPL Token or Token-2022.
+    pub collateral_token_program: UncheckedAccount<'info>,
+    /// CHECK: the address. Instructions sysvar.
+    #[account(
+        address = solana_sdk_ids::sysvar::instructions::ID
+            @ FlashLiquidatorError::InstructionsSysvarMalformed
+    )]
+    pub instructions_sysvar: UncheckedAccount<'info>,
+    /// CHECK: klend. The obligation's user state in the collateral farm (writable), or klend's id.
+    pub collateral_farm_user_state: UncheckedAccount<'info>,
+    /// CHECK: klend. The withdraw reserve's collateral farm (writable), or klend's id.
+    pub collateral_farm_state: UncheckedAccount<'info>,
+    /// CHECK: klend. The obligation's user state in the debt farm (writable), or klend's id.
+    pub debt_farm_user_state: UncheckedAccount<'info>,
+    /// CHECK: klend. The repay reserve's debt farm (writable), or klend's id.
+    pub debt_farm_state: UncheckedAccount<'info>,
+    /// CHECK: klend. Farms program.
+    pub farms_program: UncheckedAccount<'info>,
+
+    /// CHECK: the address. klend.
+    #[account(address = klend::PROGRAM_ID @ FlashLiquidatorError::WrongKlendProgram)]
+    pub klend_program: UncheckedAccount<'info>,
+    /// CHECK: here. Reserve that lends the flash loan; may be of another market.
+    pub flash_reserve: UncheckedAccount<'info>,
+    /// CHECK: here, when there are legs. PDA `["swap_authority", keeper]`.
+    pub swap_authority: UncheckedAccount<'info>,
+    /// CHECK: here. The swap authority's account of the collateral mint; needed with legs.
+    #[account(mut)]
+    pub swap_collateral: Option<UncheckedAccount<'info>>,
+    /// CHECK: here. The swap authority's account of the debt mint; `None` when
+    /// the last leg pays `keeper_debt` itself.
+    #[account(mut)]
+    pub swap_debt: Option<UncheckedAccount<'info>>,
+}
+
+/// Balances of the keeper's accounts at one moment, raw units.
+struct Balances {
+    debt: u64,
+    ctoken: u64,
+    collateral: u64,
+    fee_vault: u64,
+}
+
+/// What klend's liquidation moved, raw units.
+struct Seizure {
+    debt_repaid: u64,
+    collateral_received: u64,
+    protocol_fee: u64,
+    ctokens_received: u64,
+}
+
+impl<'info> Liquidate<'info> {
+    /// See [`crate::flash_liquidator::liquidate`].
+    pub fn process(
+        &'info self,
+        args: LiquidateArgs,
+        remaining_accounts: &'info [AccountInfo<'info>],
+    ) -> Result<()> {
+        // Checks.
+        if args.deadline_slot != 0 {
+            require_gte!(
+                args.deadline_slot,
+                Clock::get()?.slot,
+                FlashLiquidatorError::DeadlinePassed
+            );
+        }
+        let principal = verify_flash_loan(
+            &self.instructions_sysvar.try_borrow_data()?,
+            args.flash_borrow_index,
+            args.flash_repay_index,
+            &ExpectedLoan {
+                keeper: self.keeper.key,
+                flash_reserve: self.flash_reserve.key,
+                mint: self.debt_mint.key,
+                token_account: self.keeper_debt.key,
+            },
+        )?;
+        let repay_cap = repay_cap(args.repay_amount, principal)?;
+        klend::require_open_for_liquidation(
+            &self.lending_market,
+            &self.repay_reserve,
+            &self.withdraw_reserve,
+        )?;
+        let same_mint = self.debt_mint.key == self.collateral_mint.key;
+        require!(
+            !same_mint
+                || (self.keeper_debt.key == self.keeper_collateral.key && args.legs.is_empty()),
+            FlashLiquidatorError::SameMintNeedsOneAccount
+        );
+        let flash_fee = klend::flash_loan_fee(
+            principal,
+            klend::u64_at(
+                &klend::reserve_data(&self.flash_reserve)?,
+                klend::offset::RESERVE_FLASH_LOAN_FEE_SF,
+            )?,
+        )?;
+
+        // Numbers before.
+        let before = self.balances()?;
+        let owed_before = self.repay_reserve_debt_sf()?;
+
+        // Liquidate.
+        let (deposit_reserves, remaining_accounts) =
+            split(remaining_accounts, args.deposit_reserve_count)?;
+        self.liquidate_in_klend(repay_cap, deposit_reserves)?;
+
+        // Numbers after, and what they mean.
+        let seized = self.balances()?;
+        let seizure = self.seizure(&before, &seized, owed_before, same_mint)?;
+        if args.redemption == Redemption::RequireFull {
+            require_eq!(seizure.ctokens_received, 0, FlashLiquidatorError::RedemptionIncomplete);
+        }
+        require_gte!(
+            seizure.collateral_received,
+            args.min_collateral_received,
+            FlashLiquidatorError::CollateralBelowMinimum
+        );
+
+        // Swap.
+        let collateral_sold = if args.legs.is_empty() {
+            require!(remaining_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused);
+            0
+        } else {
+            let unsold = self.sell(
+                seizure.collateral_received,
+                args.intermediate_count,
+                args.swap_authority_bump,
+                args.legs,
+                remaining_accounts,
+            )?;
+            checked_sub(seizure.collateral_received, unsold)?
+        };
+
+        // Profit.
+        let end_debt = self.debt_expected().balance(&self.keeper_debt)?;
+        let profit = i128::from(end_debt) - i128::from(before.debt) - i128::from(flash_fee);
+        let profit = i64::try_from(profit).map_err(|_| FlashLiquidatorError::MathOverflow)?;
+        require_gte!(profit, args.min_profit, FlashLiquidatorError::ProfitBelowMinimum);
+
+        emit!(Liquidated {
+            keeper: *self.keeper.key,
+            obligation: *self.obligation.key,
+            lending_market: *self.lending_market.key,
+            repay_reserve: *self.repay_reserve.key,
+            withdraw_reserve: *self.withdraw_reserve.key,
+            flash_reserve: *self.flash_reserve.key,
+            debt_mint: *self.debt_mint.key,
+            collateral_mint: *self.collateral_mint.key,
+            flash_loan: principal,
+            flash_fee,
+            debt_repaid: seizure.debt_repaid,
+            collateral_received: seizure.collateral_received,
+            protocol_fee: seizure.protocol_fee,
+            ctokens_received: seizure.ctokens_received,
+            collateral_sold,
+            swap_proceeds: checked_sub(end_debt, seized.debt)?,
+            profit,
+            min_profit: args.min_profit,
+        });
+        Ok(())
+    }
+
+    fn debt_expected(&self) -> token::Expected<'_> {
+        token::Expected {
+            token_program: self.debt_token_program.key,
+            mint: self.debt_mint.key,
+            owner: self.keeper.key,
+        }
+    }
+
+    /// Balances of the keeper's three accounts, checked to be the keeper's, and
+    /// of the fee vault, which klend identifies.
+    fn balances(&self) -> Result<Balances> {
+        let keeper = self.keeper.key;
+        Ok(Balances {
+            debt: self.debt_expected().balance(&self.keeper_debt)?,
+            ctoken: token::Expected {
+                token_program: self.ctoken_token_program.key,
+                mint: self.ctoken_mint.key,
+                owner: keeper,
+            }
+            .balance(&self.keeper_ctoken)?,
+            collateral: token::Expected {
+                token_program: self.collateral_token_program.key,
+                mint: self.collateral_mint.key,
+                owner: keeper,
+            }
+            .balance(&self.keeper_collateral)?,
+            fee_vault: token::unchecked_balance(&self.withdraw_reserve_fee_vault)?,
+        })
+    }
+
+    /// Total debt on the repay reserve's books, U68F60.
+    fn repay_reserve_debt_sf(&self) -> Result<u128> {
+        klend::u128_at(
+            &klend::reserve_data(&self.repay_reserve)?,
+            klend::offset::RESERVE_BORROWED_AMOUNT_SF,
+        )
+    }
+
+    /// klend's liquidate v2 with the keeper as liquidator. Only the keeper's
+    /// account is marked as a signer.
+    fn liquidate_in_klend(
+        &self,
+        repay_cap: u64,
+        deposit_reserves: &[AccountInfo<'info>],
+    ) -> Result<()> {
+        let named: [&AccountInfo<'info>; klend::LIQUIDATE_V2_ACCOUNTS] = [
+            &self.keeper,
+            &self.obligation,
+            &self.lending_market,
+            &self.lending_market_authority,
+            &self.repay_reserve,
+            &self.debt_mint,
+            &self.repay_reserve_liquidity_supply,
+            &self.withdraw_reserve,
+            &self.collateral_mint,
+            &self.ctoken_mint,
+            &self.withdraw_reserve_collateral_supply,
+            &self.withdraw_reserve_liquidity_supply,
+            &self.withdraw_reserve_fee_vault,
+            &self.keeper_debt,
+            &self.keeper_ctoken,
+            &self.keeper_collateral,
+            &self.ctoken_token_program,
+            &self.debt_token_program,
+            &self.collateral_token_program,
+            &self.instructions_sysvar,
+            &self.collateral_farm_user_state,
+            &self.collateral_farm_state,
+            &self.debt_farm_user_state,
+            &self.debt_farm_state,
+            &self.farms_program,
+        ];
+        let count = klend::LIQUIDATE_V2_ACCOUNTS + deposit_reserves.len();
+        let mut metas = Vec::with_capacity(count);
+        let mut infos = Vec::with_capacity(count);
+        for (position, account) in named.into_iter().enumerate() {
+            metas.push(AccountMeta {
+                pubkey: *account.key,
+                is_signer: position == 0,
+                // An optional account that is absent is klend's own id, never writable.
+                is_writable: klend::LIQUIDATE_V2_WRITABLE[position]
+                    && *account.key != klend::PROGRAM_ID,
+            });
+            infos.push(account.clone());
+        }
+        for account in deposit_reserves {
+            metas.push(AccountMeta::new(*account.key, false));
+            infos.push(account.clone());
+        }
+
+        let mut data = Vec::with_capacity(32);
+        data.extend_from_slice(&klend::LIQUIDATE_V2_DISCRIMINATOR);
+        data.extend_from_slice(&repay_cap.to_le_bytes());
+        // min_acceptable_received_liquidity_amount: klend may compare it with a
+        // theoretical value; what arrived is measured here instead.
+        data.extend_from_slice(&0u64.to_le_bytes());
+        // max_allowed_ltv_override_percent: staging only, and never for us.
+        data.extend_from_slice(&0u64.to_le_bytes());
+
+        // Unchecked: no account data is borrowed here.
+        invoke_unchecked(
+            &Instruction { program_id: klend::PROGRAM_ID, accounts: metas, data },
+            &infos,
+        )?;
+        Ok(())
+    }
+
+    /// What the liquidation moved, from the balances around it.
+    fn seizure(
+        &self,
+        before: &Balances,
+        after: &Balances,
+        owed_before: u128,
+        same_mint: bool,
+    ) -> Result<Seizure> {
+        let (debt_repaid, collateral_received) = if same_mint {
+            // One account paid and received, and its balance shows only the sum.
+            // klend takes the settled debt off its books exactly and rounds the
+            // payment up to whole units.
+            let settled = owed_before
+                .checked_sub(self.repay_reserve_debt_sf()?)
+                .ok_or(FlashLiquidatorError::MathOverflow)?;
+            let repaid = u64::try_from(settled.div_ceil(1 << klend::FRACTION_BITS))
+                .map_err(|_| FlashLiquidatorError::MathOverflow)?;
+            let after = after.debt.checked_add(repaid).ok_or(FlashLiquidatorError::MathOverflow)?;
+            (repaid, checked_sub(after, before.debt)?)
+        } else {
+            (
+                checked_sub(before.debt, after.debt)?,
+                checked_sub(after.collateral, before.collateral)?,
+            )
+        };
+        Ok(Seizure {
+            debt_repaid,
+            collateral_received,
+            protocol_fee: checked_sub(after.fee_vault, before.fee_vault)?,
+            ctokens_received: checked_sub(after.ctoken, before.ctoken)?,
+        })
+    }
+
+    /// Sells `collateral` units; returns those that came back unsold.
+    fn sell(
+        &'info self,
+        collateral: u64,
+        intermediate_count: u8,
+        authority_bump: u8,
+        legs: Vec<crate::SwapLeg>,
+        remaining_accounts: &'info [AccountInfo<'info>],
+    ) -> Result<u64> {
+        let (authority, keeper) = (self.swap_authority.key, self.keeper.key);
+        Swap::verify_authority(authority, keeper, authority_bump)?;
+        let swap_collateral =
+            self.swap_collateral.as_ref().ok_or(FlashLiquidatorError::SwapCollateralMissing)?;
+
+        let input_count = 1 + usize::from(intermediate_count);
+        let (intermediates, leg_accounts) = remaining_accounts
+            .split_at_checked(usize::from(intermediate_count) * ACCOUNTS_PER_INTERMEDIATE)
+            .ok_or(FlashLiquidatorError::RemainingAccountsMissing)?;
+        let mut tokens = Vec::with_capacity(input_count + 1);
+        tokens.push(RouteToken::new(
+            swap_collateral.as_ref(),
+            self.keeper_collateral.as_ref(),
+            self.collateral_mint.as_ref(),
+            self.collateral_token_program.as_ref(),
+            authority,
+            keeper,
+        )?);
+        for [swap_account, keeper_account, mint, token_program] in intermediates.as_chunks().0 {
+            tokens.push(RouteToken::new(
+                swap_account,
+                keeper_account,
+                mint,
+                token_program,
+                authority,
+                keeper,
+            )?);
+        }
+        if let Some(swap_debt) = &self.swap_debt {
+            tokens.push(RouteToken::new(
+                swap_debt.as_ref(),
+                self.keeper_debt.as_ref(),
+                self.debt_mint.as_ref(),
+                self.debt_token_program.as_ref(),
+                authority,
+                keeper,
+            )?);
+        }
+        Swap {
+            authority: self.swap_authority.as_ref(),
+            keeper: self.keeper.as_ref(),
+            authority_bump,
+            tokens,
+            input_count,
+        }
+        .execute(collateral, legs, leg_accounts)
+    }
+}
+
+/// Most debt klend may take: the keeper's cap, never more than the loan.
+fn repay_cap(repay_amount: u64, principal: u64) -> Result<u64> {
+    require_neq!(repay_amount, 0, FlashLiquidatorError::RepayAmountZero);
+    if repay_amount == u64::MAX {
+        return Ok(principal);
+    }
+    require_gte!(principal, repay_amount, FlashLiquidatorError::RepayAmountExceedsLoan);
+    Ok(repay_amount)
+}
+
+/// The first `count` accounts, and the rest.
+fn split<'a, 'info>(
+    accounts: &'a [AccountInfo<'info>],
+    count: u8,
+) -> Result<(&'a [AccountInfo<'info>], &'a [AccountInfo<'info>])> {
+    accounts
+        .split_at_checked(usize::from(count))
+        .ok_or_else(|| error!(FlashLiquidatorError::RemainingAccountsMissing))
+}
+
+fn checked_sub(minuend: u64, subtrahend: u64) -> Result<u64> {
+    minuend.checked_sub(subtrahend).ok_or_else(|| error!(FlashLiquidatorError::MathOverflow))
+}

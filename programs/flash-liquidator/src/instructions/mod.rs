@@ -1,0 +1,5 @@
+//! One instruction a file: accounts, arguments, handler.
+
+pub mod liquidate;
+
+pub use liquidate::*;

@@ -1,0 +1,69 @@
+//! Liquidates unhealthy Kamino Lend (klend) obligations inside a klend flash
+//! loan: one transaction, none of the keeper's own money, all or nothing.
+//!
+//! ```text
+//! klend flash_borrow            loan arrives in the keeper's debt account
+//! klend refresh …               reserves, then the obligation
+//! this program: liquidate       repay debt, seize collateral, sell it, check the profit
+//! klend flash_repay             principal + fee leave the keeper's debt account
+//! ```
+//!
+//! The program keeps no state and holds no funds: there is nothing to
+//! administer, to upgrade by configuration or to steal. Everything a keeper
+//! wants limited is an argument the keeper signs.
+//!
+//! Where to read what: `introspection` proves the flash loan from the
+//! instructions sysvar, `klend` holds every klend number, `token` reads token
+//! accounts, `swap` isolates swap programs, `instructions` ties them together.
+
+use anchor_lang::prelude::*;
+
+pub mod errors;
+pub mod events;
+pub mod instructions;
+pub mod introspection;
+pub mod klend;
+pub mod swap;
+pub mod token;
+
+pub use errors::FlashLiquidatorError;
+pub use events::*;
+pub use instructions::*;
+
+declare_id!("FLi74WSjHMbPZNCKyWcesWKNYajvD2vRZKbBX1tB9Vjx");
+
+/// Entry points.
+#[program]
+pub mod flash_liquidator {
+    use super::*;
+
+    /// Liquidates one obligation with the flash loan this instruction stands in,
+    /// sells the collateral, and fails unless the keeper's debt account covers
+    /// fee and minimum profit on top of what it held before.
+    ///
+    /// # Accounts
+    /// [`Liquidate`]. Signer: `keeper`, who also signs the flash loan. Before
+    /// it, in the same transaction and slot, klend must have refreshed the
+    /// obligation and its reserves.
+    ///
+    /// # Fails if
+    /// * it is not a top-level instruction between a klend flash borrow and its
+    ///   repay, of the same keeper, reserve, mint and token account;
+    /// * the deadline has passed, or the cap is zero or more than the loan;
+    /// * a token account is not the keeper's, or not of the right mint;
+    /// * klend refuses the liquidation (klend's error number, 6000..6184);
+    /// * cTokens are left over and the keeper did not allow it;
+    /// * less collateral arrives than `min_collateral_received`;
+    /// * a swap program leaves an account of the swap authority in another
+    ///   state, or takes more than it was given;
+    /// * the profit is below `min_profit`.
+    ///
+    /// # Emits
+    /// [`Liquidated`].
+    pub fn liquidate<'info>(
+        ctx: Context<'info, Liquidate<'info>>,
+        args: LiquidateArgs,
+    ) -> Result<()> {
+        ctx.accounts.process(args, ctx.remaining_accounts)
+    }
+}

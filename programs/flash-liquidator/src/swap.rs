@@ -1,0 +1,224 @@
+//! Sells collateral through swap programs that are not trusted.
+//!
+//! A swap program is handed one signature, that of the keeper's swap authority:
+//! a PDA whose token accounts hold what this instruction put there and nothing
+//! it would miss. The keeper's own signature is never forwarded. After every leg
+//! each of those accounts is read again, and at the end they are emptied of this
+//! instruction's tokens, so whatever a swap program does can only cost the
+//! proceeds, and the profit guard measures those.
+
+use anchor_lang::{
+    prelude::*,
+    solana_program::{
+        instruction::{AccountMeta, Instruction},
+        program::invoke_signed_unchecked,
+    },
+};
+use anchor_spl::{associated_token, token::spl_token, token_2022::spl_token_2022};
+
+use crate::{SwapLeg, errors::FlashLiquidatorError, klend, token};
+
+/// Seed of a keeper's swap authority: `["swap_authority", keeper]`.
+pub const SWAP_AUTHORITY_SEED: &[u8] = b"swap_authority";
+
+/// Accounts of one intermediate token among the remaining accounts: the swap
+/// authority's token account (writable), the keeper's (writable), the mint, the
+/// token program.
+pub const ACCOUNTS_PER_INTERMEDIATE: usize = 4;
+
+/// Programs that may never be called as a swap leg. None of them swaps, and each
+/// could do something with a signature: move or re-assign tokens, lamports or
+/// programs, or touch the loan.
+const FORBIDDEN_LEG_PROGRAMS: [Pubkey; 11] = [
+    crate::ID,
+    klend::PROGRAM_ID,
+    klend::FARMS_PROGRAM_ID,
+    spl_token::ID,
+    spl_token_2022::ID,
+    associated_token::ID,
+    anchor_lang::solana_program::system_program::ID,
+    pubkey!("BPFLoader1111111111111111111111111111111111"),
+    pubkey!("BPFLoader2111111111111111111111111111111111"),
+    pubkey!("BPFLoaderUpgradeab1e11111111111111111111111"),
+    pubkey!("LoaderV411111111111111111111111111111111111"),
+];
+
+/// One token on the way from collateral to debt: the swap authority's account
+/// and the keeper's account that it is emptied into.
+pub struct RouteToken<'info> {
+    /// Token account of the swap authority.
+    pub swap_account: &'info AccountInfo<'info>,
+    /// Token account of the keeper.
+    pub keeper_account: &'info AccountInfo<'info>,
+    /// Mint of both.
+    pub mint: &'info AccountInfo<'info>,
+    /// Token program of both.
+    pub token_program: &'info AccountInfo<'info>,
+    /// Balance the swap account held before this instruction put anything there.
+    entry_balance: u64,
+}
+
+impl<'info> RouteToken<'info> {
+    /// Checks that both accounts are what their roles need, and notes what the
+    /// swap account already holds.
+    pub fn new(
+        swap_account: &'info AccountInfo<'info>,
+        keeper_account: &'info AccountInfo<'info>,
+        mint: &'info AccountInfo<'info>,
+        token_program: &'info AccountInfo<'info>,
+        swap_authority: &Pubkey,
+        keeper: &Pubkey,
+    ) -> Result<Self> {
+        let expected =
+            token::Expected { token_program: token_program.key, mint: mint.key, owner: keeper };
+        expected.balance(keeper_account)?;
+        let mut token =
+            Self { swap_account, keeper_account, mint, token_program, entry_balance: 0 };
+        token.entry_balance = token.balance(swap_authority)?;
+        Ok(token)
+    }
+
+    fn balance(&self, swap_authority: &Pubkey) -> Result<u64> {
+        token::Expected {
+            token_program: self.token_program.key,
+            mint: self.mint.key,
+            owner: swap_authority,
+        }
+        .balance_if_isolated(self.swap_account)
+    }
+
+    /// Tokens in the swap account that this instruction brought there.
+    ///
+    /// # Errors
+    /// `SwapOverspent` when the account holds less than before this instruction.
+    fn brought(&self, swap_authority: &Pubkey) -> Result<u64> {
+        let balance = self.balance(swap_authority)?;
+        require_gte!(balance, self.entry_balance, FlashLiquidatorError::SwapOverspent);
+        Ok(balance - self.entry_balance)
+    }
+}
+
+/// A swap authority with the tokens it may touch.
+pub struct Swap<'info> {
+    /// PDA that signs the legs.
+    pub authority: &'info AccountInfo<'info>,
+    /// Keeper the authority belongs to.
+    pub keeper: &'info AccountInfo<'info>,
+    /// Bump of the authority's address.
+    pub authority_bump: u8,
+    /// Token 0 is the collateral, then the intermediates, then the debt when the
+    /// last leg pays the swap authority instead of the keeper.
+    pub tokens: Vec<RouteToken<'info>>,
+    /// How many of `tokens` may be a leg's input.
+    pub input_count: usize,
+}
+
+impl<'info> Swap<'info> {
+    /// Fails unless `authority` is the keeper's swap authority.
+    pub fn verify_authority(authority: &Pubkey, keeper: &Pubkey, bump: u8) -> Result<()> {
+        let seeds = [SWAP_AUTHORITY_SEED, keeper.as_ref(), &[bump]];
+        let derived = Pubkey::create_program_address(&seeds, &crate::ID)
+            .map_err(|_| FlashLiquidatorError::SwapAuthorityMismatch)?;
+        require_keys_eq!(*authority, derived, FlashLiquidatorError::SwapAuthorityMismatch);
+        Ok(())
+    }
+
+    /// Moves `collateral` units from the keeper to the swap authority, runs the
+    /// legs, and brings proceeds and leftovers back to the keeper. Returns the
+    /// collateral units that came back unsold.
+    ///
+    /// `leg_accounts` holds the accounts of all legs, one after the other.
+    pub fn execute(
+        &self,
+        collateral: u64,
+        legs: Vec<SwapLeg>,
+        mut leg_accounts: &'info [AccountInfo<'info>],
+    ) -> Result<u64> {
+        let bump = [self.authority_bump];
+        let seeds: &[&[u8]] = &[SWAP_AUTHORITY_SEED, self.keeper.key.as_ref(), &bump];
+        let signer_seeds = &[seeds];
+
+        let input = &self.tokens[0];
+        token::transfer(
+            input.token_program,
+            input.mint,
+            input.keeper_account,
+            input.swap_account,
+            self.keeper,
+            &[],
+            collateral,
+        )?;
+
+        for leg in legs {
+            let (accounts, rest) = leg_accounts
+                .split_at_checked(usize::from(leg.account_count))
+                .ok_or(FlashLiquidatorError::RemainingAccountsMissing)?;
+            leg_accounts = rest;
+            self.execute_leg(leg, accounts, signer_seeds)?;
+        }
+        require!(leg_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused);
+
+        let unsold = input.brought(self.authority.key)?;
+        for token in &self.tokens {
+            token::transfer(
+                token.token_program,
+                token.mint,
+                token.swap_account,
+                token.keeper_account,
+                self.authority,
+                signer_seeds,
+                token.brought(self.authority.key)?,
+            )?;
+        }
+        Ok(unsold)
+    }
+
+    fn execute_leg(
+        &self,
+        mut leg: SwapLeg,
+        accounts: &'info [AccountInfo<'info>],
+        signer_seeds: &[&[&[u8]]],
+    ) -> Result<()> {
+        let (program, swap_accounts) =
+            accounts.split_first().ok_or(FlashLiquidatorError::LegEmpty)?;
+        require!(
+            !FORBIDDEN_LEG_PROGRAMS.contains(program.key),
+            FlashLiquidatorError::LegProgramForbidden
+        );
+        require!(program.executable, FlashLiquidatorError::LegProgramNotExecutable);
+
+        if let Some(offset) = leg.amount_in_offset {
+            let input = self.tokens[..self.input_count]
+                .get(usize::from(leg.input))
+                .ok_or(FlashLiquidatorError::LegInputUnknown)?;
+            let amount = input.brought(self.authority.key)?;
+            require!(amount > 0, FlashLiquidatorError::LegInputEmpty);
+            leg.data
+                .get_mut(usize::from(offset)..)
+                .and_then(|tail| tail.first_chunk_mut())
+                .map(|bytes| *bytes = amount.to_le_bytes())
+                .ok_or(FlashLiquidatorError::LegAmountOffsetOutOfRange)?;
+        }
+
+        let metas = swap_accounts
+            .iter()
+            .map(|account| AccountMeta {
+                pubkey: *account.key,
+                // The one signature a swap program ever gets.
+                is_signer: account.key == self.authority.key,
+                is_writable: account.is_writable,
+            })
+            .collect();
+        // Unchecked: no account data is borrowed here.
+        invoke_signed_unchecked(
+            &Instruction { program_id: *program.key, accounts: metas, data: leg.data },
+            accounts,
+            signer_seeds,
+        )?;
+
+        for token in &self.tokens {
+            token.brought(self.authority.key)?;
+        }
+        Ok(())
+    }
+}

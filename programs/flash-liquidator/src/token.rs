@@ -1,0 +1,183 @@
+//! Reads SPL Token and Token-2022 accounts in place.
+//!
+//! Both programs share the first 165 bytes of a token account, which hold all
+//! that is read here. Deserialising the whole account would cost more than the
+//! rest of the checks together.
+
+use anchor_lang::prelude::*;
+use anchor_spl::{
+    token::spl_token,
+    token_2022::spl_token_2022,
+    token_interface::{TransferChecked, transfer_checked},
+};
+
+use crate::errors::FlashLiquidatorError;
+
+/// Length of a token account without extensions.
+const ACCOUNT_LEN: usize = 165;
+/// Length of a Token-2022 multisig, the one account of that program that is
+/// longer than a token account and has no account-type byte.
+const MULTISIG_LEN: usize = 355;
+/// Account-type byte that follows the base account in Token-2022: 2 is a token account.
+const ACCOUNT_TYPE_TOKEN_ACCOUNT: u8 = 2;
+/// `AccountState::Initialized`; 0 is uninitialised, 2 frozen.
+const STATE_INITIALIZED: u8 = 1;
+
+const MINT: core::ops::Range<usize> = 0..32;
+const OWNER: core::ops::Range<usize> = 32..64;
+const AMOUNT: usize = 64;
+const DELEGATE_TAG: core::ops::Range<usize> = 72..76;
+const STATE: usize = 108;
+const CLOSE_AUTHORITY_TAG: core::ops::Range<usize> = 129..133;
+/// `Mint.decimals`.
+const MINT_DECIMALS: usize = 44;
+
+/// Whether `key` is one of the two token programs.
+pub fn is_token_program(key: &Pubkey) -> bool {
+    *key == spl_token::ID || *key == spl_token_2022::ID
+}
+
+/// What a token account must be.
+#[derive(Clone, Copy)]
+pub struct Expected<'a> {
+    /// SPL Token or Token-2022.
+    pub token_program: &'a Pubkey,
+    /// Mint of the account.
+    pub mint: &'a Pubkey,
+    /// Owner recorded in the account.
+    pub owner: &'a Pubkey,
+}
+
+impl Expected<'_> {
+    /// Balance of `account` in raw units after checking that it is the expected
+    /// token account, initialised and not frozen.
+    ///
+    /// # Errors
+    /// `TokenProgramMismatch`, `TokenAccountInvalid`, `TokenAccountWrongMint`,
+    /// `TokenAccountWrongOwner`.
+    pub fn balance(&self, account: &AccountInfo) -> Result<u64> {
+        let data = self.checked_data(account)?;
+        amount(&data)
+    }
+
+    /// [`Self::balance`] of an account that a foreign program had in hand:
+    /// nobody but its owner may be able to move or close it.
+    ///
+    /// # Errors
+    /// Those of [`Self::balance`], and `SwapAccountCompromised`.
+    pub fn balance_if_isolated(&self, account: &AccountInfo) -> Result<u64> {
+        let data = self.checked_data(account)?;
+        require!(
+            data[DELEGATE_TAG] == [0; 4] && data[CLOSE_AUTHORITY_TAG] == [0; 4],
+            FlashLiquidatorError::SwapAccountCompromised
+        );
+        amount(&data)
+    }
+
+    fn checked_data<'a>(&self, account: &'a AccountInfo) -> Result<core::cell::Ref<'a, [u8]>> {
+        require!(
+            is_token_program(self.token_program) && account.owner == self.token_program,
+            FlashLiquidatorError::TokenProgramMismatch
+        );
+        let data = core::cell::Ref::map(account.try_borrow_data()?, |data| &**data);
+        require!(is_usable_token_account(&data), FlashLiquidatorError::TokenAccountInvalid);
+        require!(data[MINT] == *self.mint.as_ref(), FlashLiquidatorError::TokenAccountWrongMint);
+        require!(data[OWNER] == *self.owner.as_ref(), FlashLiquidatorError::TokenAccountWrongOwner);
+        Ok(data)
+    }
+}
+
+fn is_usable_token_account(data: &[u8]) -> bool {
+    let is_token_account = match data.get(ACCOUNT_LEN) {
+        None => data.len() == ACCOUNT_LEN,
+        Some(account_type) => {
+            data.len() != MULTISIG_LEN && *account_type == ACCOUNT_TYPE_TOKEN_ACCOUNT
+        }
+    };
+    is_token_account && data[STATE] == STATE_INITIALIZED
+}
+
+fn amount(data: &[u8]) -> Result<u64> {
+    data.get(AMOUNT..)
+        .and_then(|tail| tail.first_chunk())
+        .map(|bytes| u64::from_le_bytes(*bytes))
+        .ok_or_else(|| error!(FlashLiquidatorError::TokenAccountInvalid))
+}
+
+/// Balance of an account whose identity somebody else has checked, in raw units.
+///
+/// # Errors
+/// `TokenAccountInvalid` when the data is too short to hold a balance.
+pub fn unchecked_balance(account: &AccountInfo) -> Result<u64> {
+    amount(&account.try_borrow_data()?)
+}
+
+/// Moves `amount` raw units with `transfer_checked`; nothing when it is zero.
+///
+/// `token_program` must have passed [`is_token_program`], since it is handed
+/// `authority`'s signature.
+pub fn transfer<'info>(
+    token_program: &AccountInfo<'info>,
+    mint: &AccountInfo<'info>,
+    from: &AccountInfo<'info>,
+    to: &AccountInfo<'info>,
+    authority: &AccountInfo<'info>,
+    signer_seeds: &[&[&[u8]]],
+    amount: u64,
+) -> Result<()> {
+    if amount == 0 {
+        return Ok(());
+    }
+    let decimals = *mint
+        .try_borrow_data()?
+        .get(MINT_DECIMALS)
+        .ok_or(FlashLiquidatorError::TokenAccountInvalid)?;
+    transfer_checked(
+        CpiContext::new_with_signer(
+            *token_program.key,
+            TransferChecked {
+                from: from.clone(),
+                mint: mint.clone(),
+                to: to.clone(),
+                authority: authority.clone(),
+            },
+            signer_seeds,
+        ),
+        amount,
+        decimals,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token_account(len: usize, account_type: u8, state: u8) -> Vec<u8> {
+        let mut data = vec![0; len];
+        if len > STATE {
+            data[STATE] = state;
+        }
+        if len > ACCOUNT_LEN {
+            data[ACCOUNT_LEN] = account_type;
+        }
+        data
+    }
+
+    #[test]
+    fn only_initialised_token_accounts_are_usable() {
+        for (what, len, account_type, state, usable) in [
+            ("plain", 165, 0, 1, true),
+            ("with extensions", 182, 2, 1, true),
+            ("empty", 0, 0, 0, false),
+            ("mint", 82, 0, 1, false),
+            ("one byte short", 164, 0, 1, false),
+            ("uninitialised", 165, 0, 0, false),
+            ("frozen", 165, 0, 2, false),
+            ("mint with extensions", 234, 1, 1, false),
+            ("multisig", 355, 2, 1, false),
+        ] {
+            let data = token_account(len, account_type, state);
+            assert_eq!(is_usable_token_account(&data), usable, "{what}");
+        }
+    }
+}
