@@ -191,16 +191,10 @@ fn view<'a, T: Pod + SplDiscriminate>(
         });
     }
     let expected = DISCRIMINATOR_SIZE + size_of::<T>();
-    let (Some((discriminator, _)), Some(body)) = (
-        data.split_first_chunk::<DISCRIMINATOR_SIZE>(),
-        data.get(DISCRIMINATOR_SIZE..expected),
-    ) else {
-        return Err(AccountError::TooShort {
-            kind,
-            key: *key,
-            expected,
-            actual: data.len(),
-        });
+    let (Some((discriminator, _)), Some(body)) =
+        (data.split_first_chunk::<DISCRIMINATOR_SIZE>(), data.get(DISCRIMINATOR_SIZE..expected))
+    else {
+        return Err(AccountError::TooShort { kind, key: *key, expected, actual: data.len() });
     };
     let wanted: [u8; 8] = T::SPL_DISCRIMINATOR.into();
     if *discriminator != wanted {
@@ -228,12 +222,7 @@ fn check_version(kind: &'static str, key: &Address, actual: u64) -> Result<(), A
     if actual == PROGRAM_VERSION {
         Ok(())
     } else {
-        Err(AccountError::WrongVersion {
-            kind,
-            key: *key,
-            expected: PROGRAM_VERSION,
-            actual,
-        })
+        Err(AccountError::WrongVersion { kind, key: *key, expected: PROGRAM_VERSION, actual })
     }
 }
 
@@ -245,10 +234,7 @@ mod tests {
     const KEY: Address = Address::new_from_array([7; 32]);
 
     fn reserve_bytes() -> Vec<u8> {
-        account_data(&Reserve {
-            version: 1,
-            ..Reserve::zeroed()
-        })
+        account_data(&Reserve { version: 1, ..Reserve::zeroed() })
     }
 
     #[test]
@@ -279,18 +265,10 @@ mod tests {
         for actual in [0, 7, 8, 100, RESERVE_LEN - 1] {
             assert_eq!(
                 reserve(&KEY, &KLEND_PROGRAM_ID, &data[..actual]).unwrap_err(),
-                AccountError::TooShort {
-                    kind: "reserve",
-                    key: KEY,
-                    expected: RESERVE_LEN,
-                    actual
-                }
+                AccountError::TooShort { kind: "reserve", key: KEY, expected: RESERVE_LEN, actual }
             );
         }
-        assert_eq!(
-            (RESERVE_LEN, OBLIGATION_LEN, LENDING_MARKET_LEN),
-            (8624, 3344, 4664)
-        );
+        assert_eq!((RESERVE_LEN, OBLIGATION_LEN, LENDING_MARKET_LEN), (8624, 3344, 4664));
     }
 
     #[test]
@@ -304,9 +282,8 @@ mod tests {
     fn another_kind_of_account_is_refused() {
         let mut data = account_data(&Obligation::zeroed());
         data.resize(RESERVE_LEN, 0);
-        let AccountError::WrongDiscriminator {
-            expected, actual, ..
-        } = reserve(&KEY, &KLEND_PROGRAM_ID, &data).unwrap_err()
+        let AccountError::WrongDiscriminator { expected, actual, .. } =
+            reserve(&KEY, &KLEND_PROGRAM_ID, &data).unwrap_err()
         else {
             panic!("expected a discriminator error");
         };
@@ -317,10 +294,7 @@ mod tests {
     #[test]
     fn another_version_is_refused_with_both_numbers() {
         for version in [0, 2, u64::MAX] {
-            let data = account_data(&LendingMarket {
-                version,
-                ..LendingMarket::zeroed()
-            });
+            let data = account_data(&LendingMarket { version, ..LendingMarket::zeroed() });
             assert_eq!(
                 lending_market(&KEY, &KLEND_PROGRAM_ID, &data).unwrap_err(),
                 AccountError::WrongVersion {
@@ -363,10 +337,8 @@ mod tests {
     #[test]
     fn writing_through_the_mutable_view_reaches_the_bytes() {
         let mut data = reserve_bytes();
-        reserve_mut(&KEY, &KLEND_PROGRAM_ID, &mut data)
-            .unwrap()
-            .liquidity
-            .total_available_amount = 42;
+        reserve_mut(&KEY, &KLEND_PROGRAM_ID, &mut data).unwrap().liquidity.total_available_amount =
+            42;
         assert_eq!(data[8 + 216..8 + 224], 42u64.to_le_bytes());
     }
 }

@@ -61,10 +61,7 @@ mod tests {
         let key = Pubkey::new_from_array(bytes);
         assert_eq!(address(&key).to_bytes(), bytes);
         assert_eq!(to_v2(address(&key)), key);
-        assert_eq!(
-            to_address(v2(&Address::new_from_array(bytes))).to_bytes(),
-            bytes
-        );
+        assert_eq!(to_address(v2(&Address::new_from_array(bytes))).to_bytes(), bytes);
     }
 
     #[test]

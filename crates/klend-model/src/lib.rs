@@ -4,4 +4,13 @@
 
 pub mod accounts;
 pub mod constants;
+pub mod errors;
+pub mod fraction;
 pub mod keys;
+pub mod liquidation;
+pub mod obligation;
+pub mod price;
+pub mod refresh;
+pub mod refusal;
+pub mod reserve;
+pub mod table;
