@@ -125,9 +125,9 @@ pub enum FlashLiquidatorError {
     LegInputEmpty,
     /// 7033
     #[msg(
-        "A swap left a delegate or close authority on an account of the swap authority: do not use that program"
+        "A token account others had in hand has a delegate or close authority: revoke it, or avoid the program that set it"
     )]
-    SwapAccountCompromised,
+    TokenAccountExposed,
     /// 7034
     #[msg("A swap took tokens that were not this liquidation's: lower the leg's input")]
     SwapOverspent,
@@ -149,4 +149,29 @@ pub enum FlashLiquidatorError {
     /// 7038
     #[msg("An amount does not fit its integer type")]
     MathOverflow,
+
+    // Bracket.
+    /// 7039
+    #[msg(
+        "settle_index must name this program's settle, before the flash repay, with the accounts of open"
+    )]
+    SettleNotFound,
+    /// 7040
+    #[msg("Another open or settle stands before the flash repay: one bracket per flash loan")]
+    BracketNested,
+    /// 7041
+    #[msg("This settle does not belong to the open that created the bracket")]
+    BracketMismatch,
+    /// 7042
+    #[msg("Too many guarded accounts: guard at most 8 besides the debt account")]
+    TooManyGuards,
+    /// 7043
+    #[msg("max_losses needs one entry for each guarded account")]
+    GuardCountMismatch,
+    /// 7044
+    #[msg("A guarded token account lost more than max_losses allows")]
+    GuardedBalanceBelowFloor,
+    /// 7045
+    #[msg("The keeper spent more lamports than max_lamports_spent allows")]
+    LamportsBelowFloor,
 }

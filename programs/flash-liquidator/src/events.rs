@@ -44,3 +44,27 @@ pub struct Liquidated {
     /// Least profit the keeper accepted, debt units.
     pub min_profit: i64,
 }
+
+/// A bracket was settled inside a flash loan. Amounts are raw debt units.
+#[event]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Signer that opened and settled the bracket and keeps the profit.
+    pub keeper: Pubkey,
+    /// Reserve that lent.
+    pub flash_reserve: Pubkey,
+    /// Mint of the loan and the profit.
+    pub debt_mint: Pubkey,
+    /// Principal of the flash loan.
+    pub flash_loan: u64,
+    /// Fee klend adds when the loan is repaid, computed as klend does.
+    pub flash_fee: u64,
+    /// Balance of the keeper's debt account when the bracket was opened.
+    pub debt_before: u64,
+    /// Balance of the keeper's debt account when it was settled.
+    pub debt_after: u64,
+    /// `debt_after - debt_before - flash_fee`.
+    pub profit: i64,
+    /// Least profit the keeper accepted.
+    pub min_profit: i64,
+}

@@ -18,6 +18,7 @@ use anchor_lang::{
 
 use crate::{
     errors::FlashLiquidatorError,
+    instruction,
     klend::{self, flash_account},
 };
 
@@ -188,4 +189,37 @@ fn repays(
         && matches!(index, [index] if u16::from(*index) == borrow_index)
         // The flags are the transaction's, hence equal wherever the keys are.
         && instruction.metas == borrow.metas
+}
+
+/// Proves that the running `open` is ended by this program's `settle` at
+/// `settle_index`, before the flash repay, with the same accounts, and that no
+/// other bracket instruction stands between here and the repay.
+///
+/// # Errors
+/// `SettleNotFound`, `BracketNested`, `InstructionsSysvarMalformed`.
+pub fn verify_settle_follows(sysvar: &[u8], settle_index: u8, repay_index: u8) -> Result<()> {
+    let malformed = || error!(FlashLiquidatorError::InstructionsSysvarMalformed);
+    let current = current_index(sysvar).ok_or_else(malformed)?;
+    let settle_index = u16::from(settle_index);
+    let open = instruction_at(sysvar, current).ok_or_else(malformed)?;
+    let mut found = false;
+    for index in current + 1..u16::from(repay_index) {
+        let instruction = instruction_at(sysvar, index).ok_or_else(malformed)?;
+        if instruction.program_id != crate::ID.as_array() {
+            continue;
+        }
+        let is_settle = instruction.data == instruction::Settle::DISCRIMINATOR;
+        if index == settle_index && is_settle {
+            require!(instruction.metas == open.metas, FlashLiquidatorError::SettleNotFound);
+            found = true;
+            continue;
+        }
+        require!(
+            !instruction.data.starts_with(instruction::Settle::DISCRIMINATOR)
+                && !instruction.data.starts_with(instruction::Open::DISCRIMINATOR),
+            FlashLiquidatorError::BracketNested
+        );
+    }
+    require!(found, FlashLiquidatorError::SettleNotFound);
+    Ok(())
 }

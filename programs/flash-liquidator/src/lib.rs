@@ -23,6 +23,7 @@ pub mod events;
 pub mod instructions;
 pub mod introspection;
 pub mod klend;
+pub mod state;
 pub mod swap;
 pub mod token;
 
@@ -65,5 +66,35 @@ pub mod flash_liquidator {
         args: LiquidateArgs,
     ) -> Result<()> {
         ctx.accounts.process(args, ctx.remaining_accounts)
+    }
+
+    /// Opens a bracket around top-level instructions: notes the balances of the
+    /// keeper's accounts, for the `settle` that must follow to compare with.
+    ///
+    /// # Accounts
+    /// [`Open`]. Signer: `keeper`, who also signs the flash loan.
+    ///
+    /// # Fails if
+    /// * it is not a top-level instruction between a klend flash borrow and its
+    ///   repay, of the same keeper, reserve, mint and token account;
+    /// * no `settle` with the same accounts stands at `settle_index` before the
+    ///   repay, or another bracket instruction does;
+    /// * the deadline has passed;
+    /// * a guarded account is not the keeper's, or has a delegate or close authority.
+    pub fn open<'info>(ctx: Context<'info, Open<'info>>, args: OpenArgs) -> Result<()> {
+        ctx.accounts.process(args, ctx.remaining_accounts)
+    }
+
+    /// Ends a bracket: fails unless the debt account covers fee and minimum
+    /// profit on top of what it held, and no guarded account lost more than
+    /// agreed. Closes the bracket to the keeper.
+    ///
+    /// # Accounts
+    /// [`Settle`]: those of the `open`, in the same order. Signer: `keeper`.
+    ///
+    /// # Emits
+    /// [`Settled`].
+    pub fn settle<'info>(ctx: Context<'info, Settle<'info>>) -> Result<()> {
+        ctx.accounts.process(ctx.remaining_accounts)
     }
 }

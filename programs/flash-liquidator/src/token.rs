@@ -64,12 +64,12 @@ impl Expected<'_> {
     /// nobody but its owner may be able to move or close it.
     ///
     /// # Errors
-    /// Those of [`Self::balance`], and `SwapAccountCompromised`.
+    /// Those of [`Self::balance`], and `TokenAccountExposed`.
     pub fn balance_if_isolated(&self, account: &AccountInfo) -> Result<u64> {
         let data = self.checked_data(account)?;
         require!(
             data[DELEGATE_TAG] == [0; 4] && data[CLOSE_AUTHORITY_TAG] == [0; 4],
-            FlashLiquidatorError::SwapAccountCompromised
+            FlashLiquidatorError::TokenAccountExposed
         );
         amount(&data)
     }
@@ -110,6 +110,18 @@ fn amount(data: &[u8]) -> Result<u64> {
 /// `TokenAccountInvalid` when the data is too short to hold a balance.
 pub fn unchecked_balance(account: &AccountInfo) -> Result<u64> {
     amount(&account.try_borrow_data()?)
+}
+
+/// Mint recorded in `account`, before anything else about it is known.
+///
+/// # Errors
+/// `TokenAccountInvalid` when the data is too short to hold a mint.
+pub fn unchecked_mint(account: &AccountInfo) -> Result<Pubkey> {
+    account
+        .try_borrow_data()?
+        .first_chunk()
+        .map(|bytes| Pubkey::new_from_array(*bytes))
+        .ok_or_else(|| error!(FlashLiquidatorError::TokenAccountInvalid))
 }
 
 /// Moves `amount` raw units with `transfer_checked`; nothing when it is zero.

@@ -1,4 +1,4 @@
-use std::io::{Error, ErrorKind, Read};
+use std::io::Read;
 
 use anchor_lang::{
     prelude::*,
@@ -8,6 +8,7 @@ use anchor_lang::{
     },
 };
 
+use super::{deserialize_exactly, require_before_deadline};
 use crate::{
     errors::FlashLiquidatorError,
     events::Liquidated,
@@ -74,23 +75,21 @@ pub struct LiquidateArgs {
 
 impl AnchorDeserialize for LiquidateArgs {
     fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        let args = Self {
-            repay_amount: AnchorDeserialize::deserialize_reader(reader)?,
-            min_collateral_received: AnchorDeserialize::deserialize_reader(reader)?,
-            min_profit: AnchorDeserialize::deserialize_reader(reader)?,
-            deadline_slot: AnchorDeserialize::deserialize_reader(reader)?,
-            flash_borrow_index: AnchorDeserialize::deserialize_reader(reader)?,
-            flash_repay_index: AnchorDeserialize::deserialize_reader(reader)?,
-            redemption: AnchorDeserialize::deserialize_reader(reader)?,
-            deposit_reserve_count: AnchorDeserialize::deserialize_reader(reader)?,
-            intermediate_count: AnchorDeserialize::deserialize_reader(reader)?,
-            swap_authority_bump: AnchorDeserialize::deserialize_reader(reader)?,
-            legs: AnchorDeserialize::deserialize_reader(reader)?,
-        };
-        match reader.read(&mut [0])? {
-            0 => Ok(args),
-            _ => Err(Error::new(ErrorKind::InvalidData, "bytes after the arguments")),
-        }
+        deserialize_exactly(reader, |reader| {
+            Ok(Self {
+                repay_amount: AnchorDeserialize::deserialize_reader(reader)?,
+                min_collateral_received: AnchorDeserialize::deserialize_reader(reader)?,
+                min_profit: AnchorDeserialize::deserialize_reader(reader)?,
+                deadline_slot: AnchorDeserialize::deserialize_reader(reader)?,
+                flash_borrow_index: AnchorDeserialize::deserialize_reader(reader)?,
+                flash_repay_index: AnchorDeserialize::deserialize_reader(reader)?,
+                redemption: AnchorDeserialize::deserialize_reader(reader)?,
+                deposit_reserve_count: AnchorDeserialize::deserialize_reader(reader)?,
+                intermediate_count: AnchorDeserialize::deserialize_reader(reader)?,
+                swap_authority_bump: AnchorDeserialize::deserialize_reader(reader)?,
+                legs: AnchorDeserialize::deserialize_reader(reader)?,
+            })
+        })
     }
 }
 
@@ -216,13 +215,7 @@ impl<'info> Liquidate<'info> {
         remaining_accounts: &'info [AccountInfo<'info>],
     ) -> Result<()> {
         // Checks.
-        if args.deadline_slot != 0 {
-            require_gte!(
-                args.deadline_slot,
-                Clock::get()?.slot,
-                FlashLiquidatorError::DeadlinePassed
-            );
-        }
+        require_before_deadline(args.deadline_slot)?;
         let principal = verify_flash_loan(
             &self.instructions_sysvar.try_borrow_data()?,
             args.flash_borrow_index,
