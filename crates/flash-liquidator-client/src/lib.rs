@@ -1,0 +1,24 @@
+//! Builds the transactions around Kamino Lend (klend) flash liquidations.
+//!
+//! Nothing here talks to an RPC node or a terminal, signs, or holds a key: the
+//! crate turns addresses *read from accounts* into instructions and messages.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`klend`] | addresses of a reserve and of an obligation, klend's instructions |
+//! | [`receiver`] | this project's `liquidate`, its accounts and swap legs |
+//! | [`flash_liquidation`] | the whole sequence from flash borrow to flash repay, in order |
+//! | [`token`] | associated token accounts |
+//! | [`compute_budget`] | compute-unit limit and price |
+//! | [`lookup_table`] | which addresses belong in a lookup table, and managing one |
+//! | [`transaction`] | v0 messages, and how many bytes they take |
+
+#![forbid(unsafe_code)]
+
+pub mod compute_budget;
+pub mod flash_liquidation;
+pub mod klend;
+pub mod lookup_table;
+pub mod receiver;
+pub mod token;
+pub mod transaction;

@@ -1,0 +1,118 @@
+//! Address lookup tables: what belongs in one, and its life from creation to
+//! closing.
+
+use std::collections::BTreeSet;
+
+use solana_address::Address;
+use solana_address_lookup_table_interface::instruction as table;
+use solana_instruction::Instruction;
+use solana_message::AddressLookupTableAccount;
+
+/// Most addresses a table can hold.
+pub const MAX_ADDRESSES: usize = 256;
+
+/// Most addresses that one [`extend`] fits into a transaction beside a payer, an
+/// authority and a compute-budget instruction.
+pub const MAX_ADDRESSES_PER_EXTEND: usize = 30;
+
+/// Addresses of `instructions` that a lookup table may hold: all but signers and
+/// the programs called at top level, which the runtime wants in the message
+/// itself. Each once, in order of first use.
+#[must_use]
+pub fn candidates(instructions: &[Instruction], payer: &Address) -> Vec<Address> {
+    let mut excluded = BTreeSet::from([*payer]);
+    for instruction in instructions {
+        excluded.insert(instruction.program_id);
+        excluded.extend(
+            instruction.accounts.iter().filter(|meta| meta.is_signer).map(|meta| meta.pubkey),
+        );
+    }
+    let mut addresses = Vec::new();
+    for meta in instructions.iter().flat_map(|instruction| &instruction.accounts) {
+        if excluded.insert(meta.pubkey) {
+            addresses.push(meta.pubkey);
+        }
+    }
+    addresses
+}
+
+/// Those of `addresses` that no table holds yet.
+#[must_use]
+pub fn missing(addresses: &[Address], tables: &[AddressLookupTableAccount]) -> Vec<Address> {
+    addresses
+        .iter()
+        .filter(|address| !tables.iter().any(|table| table.addresses.contains(address)))
+        .copied()
+        .collect()
+}
+
+/// Creates an empty table; returns the instruction and the table's address.
+/// `recent_slot` has to be among the last 512 slots that had a block.
+#[must_use]
+pub fn create(authority: &Address, payer: &Address, recent_slot: u64) -> (Instruction, Address) {
+    table::create_lookup_table(*authority, *payer, recent_slot)
+}
+
+/// Appends `addresses`; they can be used from the next slot on. Split longer
+/// lists by [`MAX_ADDRESSES_PER_EXTEND`].
+#[must_use]
+pub fn extend(
+    table_address: &Address,
+    authority: &Address,
+    payer: &Address,
+    addresses: &[Address],
+) -> Instruction {
+    table::extend_lookup_table(*table_address, *authority, Some(*payer), addresses.to_vec())
+}
+
+/// Starts the table's retirement: it can be closed some 513 slots later.
+#[must_use]
+pub fn deactivate(table_address: &Address, authority: &Address) -> Instruction {
+    table::deactivate_lookup_table(*table_address, *authority)
+}
+
+/// Closes a deactivated table; its lamports go to `recipient`.
+#[must_use]
+pub fn close(table_address: &Address, authority: &Address, recipient: &Address) -> Instruction {
+    table::close_lookup_table(*table_address, *authority, *recipient)
+}
+
+#[cfg(test)]
+mod tests {
+    use solana_instruction::AccountMeta;
+
+    use super::*;
+
+    fn key(byte: u8) -> Address {
+        Address::new_from_array([byte; 32])
+    }
+
+    #[test]
+    fn signers_and_top_level_programs_stay_in_the_message() {
+        let instructions = [
+            Instruction {
+                program_id: key(1),
+                accounts: vec![
+                    AccountMeta::new(key(2), true),
+                    AccountMeta::new(key(3), false),
+                    AccountMeta::new(key(9), false),
+                ],
+                data: vec![],
+            },
+            Instruction {
+                program_id: key(4),
+                accounts: vec![
+                    AccountMeta::new_readonly(key(2), false),
+                    AccountMeta::new_readonly(key(1), false),
+                    AccountMeta::new_readonly(key(3), false),
+                    AccountMeta::new_readonly(key(5), false),
+                ],
+                data: vec![],
+            },
+        ];
+        let found = candidates(&instructions, &key(9));
+        assert_eq!(found, [key(3), key(5)]);
+        let table = AddressLookupTableAccount { key: key(7), addresses: vec![key(5)] };
+        assert_eq!(missing(&found, &[table]), [key(3)]);
+    }
+}
