@@ -1,0 +1,106 @@
+//! `cargo xtask test`: every test of the workspace.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::build::{self, ToolchainArgs};
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Programs that replace the stand-ins when these variables name their ELF files.
+const REAL_PROGRAMS: [&str; 2] = ["KLEND_ELF", "FARMS_ELF"];
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    toolchain: ToolchainArgs,
+    /// Also run what takes long: tests marked `#[ignore]`, and more random cases
+    /// (LONG_TESTS=1 is set for the tests)
+    #[arg(long)]
+    long: bool,
+    /// For `cargo test`, for example `-p klend-model`, a part of a test's name, or
+    /// `-- --nocapture`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    cargo_args: Vec<String>,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let workspace = Workspace::load()?;
+    build::build(&workspace, args.toolchain, &[])?;
+    if !args.long {
+        return process::run("cargo test", cargo_test(&workspace, &args)?.args(&args.cargo_args));
+    }
+    // Two runs: an ignored documentation test is an example that is not meant to run.
+    let (options, harness_options) = split_at_dashes(&args.cargo_args);
+    let targets = ["--lib", "--bins", "--tests", "--examples"];
+    let mut tests = cargo_test(&workspace, &args)?;
+    tests.args(targets).args(options).args(["--", "--include-ignored"]).args(harness_options);
+    process::run("cargo test", &mut tests)?;
+    let mut examples = cargo_test(&workspace, &args)?;
+    process::run("cargo test --doc", examples.arg("--doc").args(&args.cargo_args))
+}
+
+fn cargo_test(workspace: &Workspace, args: &Args) -> Result<Command> {
+    let mut command = process::cargo();
+    command.current_dir(&workspace.root);
+    command.args(["test", "--no-fail-fast"]);
+    let selects_packages = |arg: &String| {
+        arg.starts_with("-p") || arg.starts_with("--package") || arg.starts_with("--manifest-path")
+    };
+    if !split_at_dashes(&args.cargo_args).0.iter().any(selects_packages) {
+        command.arg("--workspace");
+    }
+    command.env("SBF_OUT_DIR", workspace.deploy_dir());
+    if args.long {
+        command.env("LONG_TESTS", "1");
+    }
+    for name in REAL_PROGRAMS {
+        if let Some(path) = env::var_os(name).filter(|path| !path.is_empty()) {
+            command.env(name, absolute(name, &path)?);
+        }
+    }
+    Ok(command)
+}
+
+/// Tests run in their package's folder: a relative path means something else there.
+fn absolute(variable: &str, path: &OsString) -> Result<OsString> {
+    let absolute =
+        Path::new(path).canonicalize().with_context(|| format!("{variable}={}", path.display()))?;
+    eprintln!("{variable}: {}", absolute.display());
+    Ok(absolute.into_os_string())
+}
+
+/// Cargo's own arguments, and those of the test programs behind `--`.
+fn split_at_dashes(args: &[String]) -> (&[String], &[String]) {
+    match args.iter().position(|arg| arg == "--") {
+        Some(dashes) => (&args[..dashes], &args[dashes + 1..]),
+        None => (args, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_at_dashes;
+
+    fn strings(args: &[&str]) -> Vec<String> {
+        args.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn arguments_behind_the_dashes_belong_to_the_tests() {
+        let args = strings(&["-p", "klend-model", "--", "--nocapture", "--", "x"]);
+        let (cargo, tests) = split_at_dashes(&args);
+        assert_eq!(cargo, strings(&["-p", "klend-model"]));
+        assert_eq!(tests, strings(&["--nocapture", "--", "x"]));
+    }
+
+    #[test]
+    fn without_dashes_all_arguments_are_cargos() {
+        let args = strings(&["health"]);
+        assert_eq!(split_at_dashes(&args), (args.as_slice(), [].as_slice()));
+    }
+}

@@ -1,0 +1,55 @@
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! One module in [`cmd`] per command, with an `Args` struct and a `run` function; adding a
+//! command is such a module and one arm in [`Command`]. What commands share:
+//! [`workspace`] knows the packages, [`toolchain`] the compilers for Solana programs,
+//! [`process`] how to run things.
+
+mod cmd;
+mod process;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compile the Solana programs into target/deploy
+    Build(cmd::build::Args),
+    /// Build the programs, then run every test of the workspace
+    Test(cmd::test::Args),
+    /// Flash-liquidate a position on a forked klend and show what happened
+    Demo(cmd::demo::Args),
+    /// Check formatting and clippy's lints
+    Lint(cmd::lint::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Build(args) => cmd::build::run(args),
+        Command::Test(args) => cmd::test::run(args),
+        Command::Demo(args) => cmd::demo::run(args),
+        Command::Lint(args) => cmd::lint::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A child that failed has explained itself; only its exit code is passed on.
+            if let Some(failure) = error.downcast_ref::<process::ChildFailed>() {
+                eprintln!("xtask: {failure}");
+                return ExitCode::from(failure.exit_code());
+            }
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

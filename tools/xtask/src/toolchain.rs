@@ -1,0 +1,163 @@
+//! Compilers for Solana programs: Solana's platform-tools, or the kit in `tools/sbf`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::process;
+use crate::workspace::{Program, RustVersion, Workspace};
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Choice {
+    /// Solana's platform-tools when they are installed and recent enough, else the kit
+    #[default]
+    Auto,
+    /// `cargo build-sbf`; downloads the platform-tools when they are not there
+    PlatformTools,
+    /// The kit in tools/sbf: Debian's rustc and LLVM
+    Kit,
+}
+
+/// A compiler that is ready to be used.
+pub enum Toolchain {
+    PlatformTools,
+    Kit { home: PathBuf },
+}
+
+impl Toolchain {
+    /// Chooses, tells the user which and why, and sets the kit up where it is needed.
+    ///
+    /// # Errors
+    /// When the kit cannot be set up.
+    pub fn prepare(workspace: &Workspace, choice: Choice, programs: &[Program]) -> Result<Self> {
+        let kit_because = match choice {
+            Choice::PlatformTools => {
+                eprintln!("Compiling programs with cargo build-sbf");
+                return Ok(Self::PlatformTools);
+            }
+            Choice::Kit => "as asked for".to_owned(),
+            Choice::Auto => match installed_platform_tools(programs) {
+                Ok(version) => {
+                    eprintln!("Compiling programs with cargo build-sbf ({version})");
+                    return Ok(Self::PlatformTools);
+                }
+                Err(reason) => format!("{reason:#}"),
+            },
+        };
+        eprintln!("Compiling programs with the kit in tools/sbf ({kit_because})");
+        let printed = process::output(
+            "tools/sbf/setup.sh",
+            &mut Command::new(workspace.root.join("tools/sbf/setup.sh")),
+        )?;
+        Ok(Self::Kit { home: PathBuf::from(printed.trim()) })
+    }
+
+    /// Compiles programs of the workspace into its deploy folder.
+    ///
+    /// # Errors
+    /// When the compilation fails, or its result cannot be copied.
+    pub fn compile(
+        &self,
+        workspace: &Workspace,
+        programs: &[Program],
+        features: &[String],
+    ) -> Result<()> {
+        match self {
+            Self::PlatformTools => compile_with_platform_tools(workspace, programs, features),
+            Self::Kit { home } => compile_with_kit(home, workspace, programs, features),
+        }
+    }
+}
+
+/// The version of the installed platform-tools, or why they cannot be used.
+fn installed_platform_tools(programs: &[Program]) -> Result<String> {
+    // Prints one line for itself, one for the platform-tools and one for their rustc.
+    let Ok(versions) = process::probe(process::cargo().args(["build-sbf", "--version"])) else {
+        bail!("cargo-build-sbf is not installed");
+    };
+    let version = versions
+        .lines()
+        .find_map(|line| line.strip_prefix("platform-tools "))
+        .context("cargo-build-sbf does not name its platform-tools")?;
+    // They are downloaded by the first build; this is where to.
+    let home = env::home_dir().context("no home directory")?;
+    let rustc = home.join(format!(".cache/solana/{version}/platform-tools/rust/bin/rustc"));
+    let Ok(printed) = process::probe(Command::new(&rustc).arg("--version")) else {
+        bail!("platform-tools {version} are not installed");
+    };
+    let rustc: RustVersion = printed.split_whitespace().nth(1).unwrap_or_default().parse()?;
+    for program in programs {
+        if let Some(needed) = program.rust_version.filter(|needed| *needed > rustc) {
+            bail!("platform-tools {version} have Rust {rustc}, {} needs {needed}", program.package);
+        }
+    }
+    Ok(format!("platform-tools {version}, Rust {rustc}"))
+}
+
+fn compile_with_platform_tools(
+    workspace: &Workspace,
+    programs: &[Program],
+    features: &[String],
+) -> Result<()> {
+    for program in programs {
+        let mut build = process::cargo();
+        build.args(["build-sbf", "--manifest-path"]).arg(&program.manifest);
+        build.arg("--sbf-out-dir").arg(workspace.deploy_dir());
+        if !features.is_empty() {
+            build.arg("--features").arg(features.join(","));
+        }
+        process::run(&format!("cargo build-sbf for {}", program.package), &mut build)?;
+    }
+    Ok(())
+}
+
+fn compile_with_kit(
+    home: &Path,
+    workspace: &Workspace,
+    programs: &[Program],
+    features: &[String],
+) -> Result<()> {
+    // Apart from the host's: another compiler, another set of features.
+    let target = workspace.target.join("sbf");
+    // Each deployed program alone: in one cargo call the features of all of them would be
+    // united. The test programs do not matter that much and compile faster together.
+    let (together, alone): (Vec<_>, Vec<_>) =
+        programs.iter().partition(|program| program.is_test_program);
+    let calls = alone.into_iter().map(|program| vec![program]);
+    let calls = calls.chain((!together.is_empty()).then_some(together));
+    for call in calls {
+        let mut build = Command::new(home.join("bin/sbf-build"));
+        build.arg("--lib").arg("--target-dir").arg(&target);
+        build.arg("--manifest-path").arg(workspace.root.join("Cargo.toml"));
+        for program in &call {
+            build.args(["-p", &program.package]);
+        }
+        if !features.is_empty() {
+            build.arg("--features").arg(features.join(","));
+        }
+        let names: Vec<_> = call.iter().map(|program| program.package.as_str()).collect();
+        process::run(&format!("compiling {}", names.join(", ")), &mut build)?;
+        for program in call {
+            let built = target.join("bpfel-solana/release").join(&program.file_name);
+            copy_if_different(&built, &workspace.deploy_dir().join(&program.file_name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves an equal file alone, so that nothing that watches it starts over.
+fn copy_if_different(from: &Path, to: &Path) -> Result<()> {
+    let new = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if std::fs::read(to).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    // Tests that run meanwhile see the old program or the new one, never a part.
+    let partial = to.with_extension("so.partial");
+    std::fs::write(&partial, new)
+        .and_then(|()| std::fs::rename(&partial, to))
+        .with_context(|| format!("cannot write {}", to.display()))
+}
