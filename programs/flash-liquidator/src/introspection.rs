@@ -17,6 +17,7 @@ use anchor_lang::{
 };
 
 use crate::{
+    checks::{fail, require},
     errors::FlashLiquidatorError,
     instruction,
     klend::{self, flash_account},
@@ -107,10 +108,10 @@ pub fn verify_flash_loan(
     repay_index: u8,
     expected: &ExpectedLoan,
 ) -> Result<u64> {
-    require!(
+    require(
         get_stack_height() == TRANSACTION_LEVEL_STACK_HEIGHT,
-        FlashLiquidatorError::NotTopLevel
-    );
+        FlashLiquidatorError::NotTopLevel,
+    )?;
     verify_flash_pair(sysvar, borrow_index, repay_index, expected)
 }
 
@@ -122,39 +123,40 @@ pub fn verify_flash_pair(
     expected: &ExpectedLoan,
 ) -> Result<u64> {
     let (borrow_index, repay_index) = (u16::from(borrow_index), u16::from(repay_index));
-    let current = current_index(sysvar).ok_or(FlashLiquidatorError::InstructionsSysvarMalformed)?;
-    require_gt!(current, borrow_index, FlashLiquidatorError::FlashBorrowNotBefore);
-    require_gt!(repay_index, current, FlashLiquidatorError::FlashRepayNotAfter);
+    let current = current_index(sysvar)
+        .ok_or_else(|| fail(FlashLiquidatorError::InstructionsSysvarMalformed))?;
+    require(borrow_index < current, FlashLiquidatorError::FlashBorrowNotBefore)?;
+    require(current < repay_index, FlashLiquidatorError::FlashRepayNotAfter)?;
 
-    let borrow =
-        instruction_at(sysvar, borrow_index).ok_or(FlashLiquidatorError::FlashBorrowInvalid)?;
-    let repay =
-        instruction_at(sysvar, repay_index).ok_or(FlashLiquidatorError::FlashRepayInvalid)?;
+    let borrow = instruction_at(sysvar, borrow_index)
+        .ok_or_else(|| fail(FlashLiquidatorError::FlashBorrowInvalid))?;
+    let repay = instruction_at(sysvar, repay_index)
+        .ok_or_else(|| fail(FlashLiquidatorError::FlashRepayInvalid))?;
 
-    let principal =
-        flash_borrow_principal(&borrow).ok_or(FlashLiquidatorError::FlashBorrowInvalid)?;
-    require!(
+    let principal = flash_borrow_principal(&borrow)
+        .ok_or_else(|| fail(FlashLiquidatorError::FlashBorrowInvalid))?;
+    require(
         repays(&repay, &borrow, principal, borrow_index),
-        FlashLiquidatorError::FlashRepayInvalid
-    );
+        FlashLiquidatorError::FlashRepayInvalid,
+    )?;
 
     let is = |position, key: &Pubkey| borrow.account(position) == Some(key.as_array());
-    require!(
+    require(
         is(flash_account::USER_TRANSFER_AUTHORITY, expected.keeper),
-        FlashLiquidatorError::FlashLoanWrongKeeper
-    );
-    require!(
+        FlashLiquidatorError::FlashLoanWrongKeeper,
+    )?;
+    require(
         is(flash_account::RESERVE, expected.flash_reserve),
-        FlashLiquidatorError::FlashLoanWrongReserve
-    );
-    require!(
+        FlashLiquidatorError::FlashLoanWrongReserve,
+    )?;
+    require(
         is(flash_account::LIQUIDITY_MINT, expected.mint),
-        FlashLiquidatorError::FlashLoanWrongMint
-    );
-    require!(
+        FlashLiquidatorError::FlashLoanWrongMint,
+    )?;
+    require(
         is(flash_account::USER_LIQUIDITY, expected.token_account),
-        FlashLiquidatorError::FlashLoanWrongTokenAccount
-    );
+        FlashLiquidatorError::FlashLoanWrongTokenAccount,
+    )?;
     Ok(principal)
 }
 
@@ -198,7 +200,7 @@ fn repays(
 /// # Errors
 /// `SettleNotFound`, `BracketNested`, `InstructionsSysvarMalformed`.
 pub fn verify_settle_follows(sysvar: &[u8], settle_index: u8, repay_index: u8) -> Result<()> {
-    let malformed = || error!(FlashLiquidatorError::InstructionsSysvarMalformed);
+    let malformed = || fail(FlashLiquidatorError::InstructionsSysvarMalformed);
     let current = current_index(sysvar).ok_or_else(malformed)?;
     let settle_index = u16::from(settle_index);
     let open = instruction_at(sysvar, current).ok_or_else(malformed)?;
@@ -210,16 +212,16 @@ pub fn verify_settle_follows(sysvar: &[u8], settle_index: u8, repay_index: u8) -
         }
         let is_settle = instruction.data == instruction::Settle::DISCRIMINATOR;
         if index == settle_index && is_settle {
-            require!(instruction.metas == open.metas, FlashLiquidatorError::SettleNotFound);
+            require(instruction.metas == open.metas, FlashLiquidatorError::SettleNotFound)?;
             found = true;
             continue;
         }
-        require!(
+        require(
             !instruction.data.starts_with(instruction::Settle::DISCRIMINATOR)
                 && !instruction.data.starts_with(instruction::Open::DISCRIMINATOR),
-            FlashLiquidatorError::BracketNested
-        );
+            FlashLiquidatorError::BracketNested,
+        )?;
     }
-    require!(found, FlashLiquidatorError::SettleNotFound);
+    require(found, FlashLiquidatorError::SettleNotFound)?;
     Ok(())
 }

@@ -7,7 +7,10 @@
 
 use anchor_lang::prelude::*;
 
-use crate::errors::FlashLiquidatorError;
+use crate::{
+    checks::{fail, require, require_key},
+    errors::FlashLiquidatorError,
+};
 
 /// The klend deployment whose flash loans and liquidations are accepted.
 #[cfg(not(feature = "staging"))]
@@ -115,14 +118,24 @@ pub const FLASH_LOANS_DISABLED: u64 = u64::MAX;
 pub fn flash_loan_fee(principal: u64, flash_loan_fee_sf: u64) -> Result<u64> {
     const ONE: u128 = 1 << FRACTION_BITS;
 
-    require!(flash_loan_fee_sf != FLASH_LOANS_DISABLED, FlashLiquidatorError::FlashLoansDisabled);
+    require(flash_loan_fee_sf != FLASH_LOANS_DISABLED, FlashLiquidatorError::FlashLoansDisabled)?;
     if principal == 0 || flash_loan_fee_sf == 0 {
         return Ok(0);
     }
     // Two u64 factors: the product fits a u128, and adding half a unit to it too.
     let exact = u128::from(principal) * u128::from(flash_loan_fee_sf);
     let rounded = (exact.max(ONE) + ONE / 2) >> FRACTION_BITS;
-    u64::try_from(rounded).map_err(|_| error!(FlashLiquidatorError::MathOverflow))
+    u64::try_from(rounded).map_err(|_| fail(FlashLiquidatorError::MathOverflow))
+}
+
+/// Fee in token units that klend adds when the loan of `principal` units from
+/// `flash_reserve` is repaid.
+///
+/// # Errors
+/// Those of [`flash_loan_fee`], and `KlendAccountInvalid`.
+pub fn flash_loan_fee_of(flash_reserve: &AccountInfo, principal: u64) -> Result<u64> {
+    let rate = u64_at(&reserve_data(flash_reserve)?, offset::RESERVE_FLASH_LOAN_FEE_SF)?;
+    flash_loan_fee(principal, rate)
 }
 
 /// Bytes of a klend account after checking that it is one.
@@ -135,12 +148,12 @@ fn checked_data<'a>(
     discriminator: [u8; 8],
     len: usize,
 ) -> Result<core::cell::Ref<'a, [u8]>> {
-    require_keys_eq!(*account.owner, PROGRAM_ID, FlashLiquidatorError::KlendAccountInvalid);
+    require_key(account.owner, &PROGRAM_ID, FlashLiquidatorError::KlendAccountInvalid)?;
     let data = account.try_borrow_data()?;
-    require!(
+    require(
         data.len() == len && data.starts_with(&discriminator),
-        FlashLiquidatorError::KlendAccountInvalid
-    );
+        FlashLiquidatorError::KlendAccountInvalid,
+    )?;
     Ok(core::cell::Ref::map(data, |data| &**data))
 }
 
@@ -162,7 +175,7 @@ fn bytes_at<const N: usize>(data: &[u8], offset: usize) -> Result<[u8; N]> {
     data.get(offset..)
         .and_then(|tail| tail.first_chunk())
         .copied()
-        .ok_or_else(|| error!(FlashLiquidatorError::KlendAccountInvalid))
+        .ok_or_else(|| fail(FlashLiquidatorError::KlendAccountInvalid))
 }
 
 /// Reads a little-endian u64 at `offset`.
@@ -190,12 +203,12 @@ pub fn require_open_for_liquidation<'info>(
         let data = reserve_data(reserve)?;
         permissioned_ops |= u64_at(&data, offset::RESERVE_PERMISSIONED_OPS)?;
         let [emergency_mode] = bytes_at(&data, offset::RESERVE_EMERGENCY_MODE)?;
-        require!(emergency_mode == 0, FlashLiquidatorError::ReserveInEmergencyMode);
+        require(emergency_mode == 0, FlashLiquidatorError::ReserveInEmergencyMode)?;
     }
-    require!(
+    require(
         permissioned_ops & PERMISSIONED_LIQUIDATE == 0,
-        FlashLiquidatorError::LiquidationPermissioned
-    );
+        FlashLiquidatorError::LiquidationPermissioned,
+    )?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@
 
 use anchor_lang::prelude::*;
 
+pub mod checks;
 pub mod errors;
 pub mod events;
 pub mod instructions;

@@ -1,4 +1,16 @@
-use anchor_lang::prelude::*;
+use anchor_lang::{
+    prelude::*,
+    solana_program::{
+        instruction::{AccountMeta, Instruction},
+        program::invoke_signed,
+        system_program,
+    },
+};
+
+use crate::{
+    checks::{fail, require_key},
+    errors::FlashLiquidatorError,
+};
 
 /// Seed of a keeper's bracket: `["bracket", keeper]`.
 pub const BRACKET_SEED: &[u8] = b"bracket";
@@ -41,8 +53,86 @@ pub struct Guard {
 }
 
 impl Bracket {
-    /// Bytes of an account that guards `guards` token accounts.
-    pub const fn space(guards: usize) -> usize {
-        8 + 32 + 3 + 8 + 8 + 8 + 4 + guards * (32 + 8 + 8)
+    /// Bytes of this bracket's account, discriminator included.
+    fn space(&self) -> usize {
+        8 + 32 + 3 + 8 + 8 + 8 + 4 + self.guards.len() * (32 + 8 + 8)
     }
+
+    /// Creates `account` at the keeper's bracket address and writes this to it.
+    /// The keeper pays the rent.
+    ///
+    /// # Errors
+    /// The system program's, when `account` is not the address that `bump` gives
+    /// for the keeper, or is in use.
+    pub fn create<'info>(
+        &self,
+        account: &AccountInfo<'info>,
+        keeper: &AccountInfo<'info>,
+        bump: u8,
+    ) -> Result<()> {
+        let seeds: &[&[u8]] = &[BRACKET_SEED, keeper.key.as_ref(), &[bump]];
+        let space = self.space();
+        let (space_bytes, owner) = ((space as u64).to_le_bytes(), crate::ID.to_bytes());
+
+        // Not `create_account`: it refuses an address that somebody sent lamports
+        // to, which would let anybody lock a keeper out. Transfer, allocate, assign.
+        let missing = Rent::get()?.minimum_balance(space).saturating_sub(account.lamports());
+        system_call(SYSTEM_TRANSFER, &[&missing.to_le_bytes()], &[keeper, account], &[])?;
+        system_call(SYSTEM_ALLOCATE, &[&space_bytes], &[account], &[seeds])?;
+        system_call(SYSTEM_ASSIGN, &[&owner], &[account], &[seeds])?;
+
+        self.try_serialize(&mut &mut account.try_borrow_mut_data()?[..])
+    }
+
+    /// Reads the bracket that `keeper` opened.
+    ///
+    /// # Errors
+    /// `BracketMismatch` when `account` is not a bracket of this program and keeper.
+    pub fn read(account: &AccountInfo, keeper: &Pubkey) -> Result<Self> {
+        require_key(account.owner, &crate::ID, FlashLiquidatorError::BracketMismatch)?;
+        let bracket = Self::try_deserialize(&mut &account.try_borrow_data()?[..])
+            .map_err(|_| fail(FlashLiquidatorError::BracketMismatch))?;
+        require_key(&bracket.keeper, keeper, FlashLiquidatorError::BracketMismatch)?;
+        Ok(bracket)
+    }
+
+    /// Returns the account's lamports to the keeper and the account to the
+    /// system program.
+    pub fn close<'info>(account: &AccountInfo<'info>, keeper: &AccountInfo<'info>) -> Result<()> {
+        let lamports = keeper
+            .lamports()
+            .checked_add(account.lamports())
+            .ok_or_else(|| fail(FlashLiquidatorError::MathOverflow))?;
+        **account.try_borrow_mut_lamports()? = 0;
+        **keeper.try_borrow_mut_lamports()? = lamports;
+        account.assign(&system_program::ID);
+        Ok(account.resize(0)?)
+    }
+}
+
+// Instruction numbers of the system program, u32 in little-endian.
+const SYSTEM_ASSIGN: u32 = 1;
+const SYSTEM_TRANSFER: u32 = 2;
+const SYSTEM_ALLOCATE: u32 = 8;
+
+/// Calls the system program with all `accounts` writable signers, except that a
+/// second one only receives.
+fn system_call<'info>(
+    instruction: u32,
+    args: &[&[u8]],
+    accounts: &[&AccountInfo<'info>],
+    signer_seeds: &[&[&[u8]]],
+) -> Result<()> {
+    let mut data = instruction.to_le_bytes().to_vec();
+    for arg in args {
+        data.extend_from_slice(arg);
+    }
+    let metas = accounts
+        .iter()
+        .enumerate()
+        .map(|(position, account)| AccountMeta::new(*account.key, position == 0))
+        .collect();
+    let infos: Vec<_> = accounts.iter().map(|account| (*account).clone()).collect();
+    let instruction = Instruction { program_id: system_program::ID, accounts: metas, data };
+    Ok(invoke_signed(&instruction, &infos, signer_seeds)?)
 }

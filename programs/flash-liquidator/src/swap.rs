@@ -16,7 +16,12 @@ use anchor_lang::{
 };
 use anchor_spl::{associated_token, token::spl_token, token_2022::spl_token_2022};
 
-use crate::{SwapLeg, errors::FlashLiquidatorError, klend, token};
+use crate::{
+    SwapLeg,
+    checks::{fail, require, require_at_least, require_key},
+    errors::FlashLiquidatorError,
+    klend, token,
+};
 
 /// Seed of a keeper's swap authority: `["swap_authority", keeper]`.
 pub const SWAP_AUTHORITY_SEED: &[u8] = b"swap_authority";
@@ -93,7 +98,7 @@ impl<'info> RouteToken<'info> {
     /// `SwapOverspent` when the account holds less than before this instruction.
     fn brought(&self, swap_authority: &Pubkey) -> Result<u64> {
         let balance = self.balance(swap_authority)?;
-        require_gte!(balance, self.entry_balance, FlashLiquidatorError::SwapOverspent);
+        require_at_least(balance, self.entry_balance, FlashLiquidatorError::SwapOverspent)?;
         Ok(balance - self.entry_balance)
     }
 }
@@ -118,9 +123,8 @@ impl<'info> Swap<'info> {
     pub fn verify_authority(authority: &Pubkey, keeper: &Pubkey, bump: u8) -> Result<()> {
         let seeds = [SWAP_AUTHORITY_SEED, keeper.as_ref(), &[bump]];
         let derived = Pubkey::create_program_address(&seeds, &crate::ID)
-            .map_err(|_| FlashLiquidatorError::SwapAuthorityMismatch)?;
-        require_keys_eq!(*authority, derived, FlashLiquidatorError::SwapAuthorityMismatch);
-        Ok(())
+            .map_err(|_| fail(FlashLiquidatorError::SwapAuthorityMismatch))?;
+        require_key(authority, &derived, FlashLiquidatorError::SwapAuthorityMismatch)
     }
 
     /// Moves `collateral` units from the keeper to the swap authority, runs the
@@ -152,11 +156,11 @@ impl<'info> Swap<'info> {
         for leg in legs {
             let (accounts, rest) = leg_accounts
                 .split_at_checked(usize::from(leg.account_count))
-                .ok_or(FlashLiquidatorError::RemainingAccountsMissing)?;
+                .ok_or_else(|| fail(FlashLiquidatorError::RemainingAccountsMissing))?;
             leg_accounts = rest;
             self.execute_leg(leg, accounts, signer_seeds)?;
         }
-        require!(leg_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused);
+        require(leg_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused)?;
 
         let unsold = input.brought(self.authority.key)?;
         for token in &self.tokens {
@@ -180,24 +184,24 @@ impl<'info> Swap<'info> {
         signer_seeds: &[&[&[u8]]],
     ) -> Result<()> {
         let (program, swap_accounts) =
-            accounts.split_first().ok_or(FlashLiquidatorError::LegEmpty)?;
-        require!(
+            accounts.split_first().ok_or_else(|| fail(FlashLiquidatorError::LegEmpty))?;
+        require(
             !FORBIDDEN_LEG_PROGRAMS.contains(program.key),
-            FlashLiquidatorError::LegProgramForbidden
-        );
-        require!(program.executable, FlashLiquidatorError::LegProgramNotExecutable);
+            FlashLiquidatorError::LegProgramForbidden,
+        )?;
+        require(program.executable, FlashLiquidatorError::LegProgramNotExecutable)?;
 
         if let Some(offset) = leg.amount_in_offset {
             let input = self.tokens[..self.input_count]
                 .get(usize::from(leg.input))
-                .ok_or(FlashLiquidatorError::LegInputUnknown)?;
+                .ok_or_else(|| fail(FlashLiquidatorError::LegInputUnknown))?;
             let amount = input.brought(self.authority.key)?;
-            require!(amount > 0, FlashLiquidatorError::LegInputEmpty);
+            require(amount > 0, FlashLiquidatorError::LegInputEmpty)?;
             leg.data
                 .get_mut(usize::from(offset)..)
                 .and_then(|tail| tail.first_chunk_mut())
                 .map(|bytes| *bytes = amount.to_le_bytes())
-                .ok_or(FlashLiquidatorError::LegAmountOffsetOutOfRange)?;
+                .ok_or_else(|| fail(FlashLiquidatorError::LegAmountOffsetOutOfRange))?;
         }
 
         let metas = swap_accounts

@@ -11,7 +11,10 @@ use anchor_spl::{
     token_interface::{TransferChecked, transfer_checked},
 };
 
-use crate::errors::FlashLiquidatorError;
+use crate::{
+    checks::{fail, require},
+    errors::FlashLiquidatorError,
+};
 
 /// Length of a token account without extensions.
 const ACCOUNT_LEN: usize = 165;
@@ -67,22 +70,22 @@ impl Expected<'_> {
     /// Those of [`Self::balance`], and `TokenAccountExposed`.
     pub fn balance_if_isolated(&self, account: &AccountInfo) -> Result<u64> {
         let data = self.checked_data(account)?;
-        require!(
+        require(
             data[DELEGATE_TAG] == [0; 4] && data[CLOSE_AUTHORITY_TAG] == [0; 4],
-            FlashLiquidatorError::TokenAccountExposed
-        );
+            FlashLiquidatorError::TokenAccountExposed,
+        )?;
         amount(&data)
     }
 
     fn checked_data<'a>(&self, account: &'a AccountInfo) -> Result<core::cell::Ref<'a, [u8]>> {
-        require!(
+        require(
             is_token_program(self.token_program) && account.owner == self.token_program,
-            FlashLiquidatorError::TokenProgramMismatch
-        );
+            FlashLiquidatorError::TokenProgramMismatch,
+        )?;
         let data = core::cell::Ref::map(account.try_borrow_data()?, |data| &**data);
-        require!(is_usable_token_account(&data), FlashLiquidatorError::TokenAccountInvalid);
-        require!(data[MINT] == *self.mint.as_ref(), FlashLiquidatorError::TokenAccountWrongMint);
-        require!(data[OWNER] == *self.owner.as_ref(), FlashLiquidatorError::TokenAccountWrongOwner);
+        require(is_usable_token_account(&data), FlashLiquidatorError::TokenAccountInvalid)?;
+        require(data[MINT] == *self.mint.as_ref(), FlashLiquidatorError::TokenAccountWrongMint)?;
+        require(data[OWNER] == *self.owner.as_ref(), FlashLiquidatorError::TokenAccountWrongOwner)?;
         Ok(data)
     }
 }
@@ -101,7 +104,7 @@ fn amount(data: &[u8]) -> Result<u64> {
     data.get(AMOUNT..)
         .and_then(|tail| tail.first_chunk())
         .map(|bytes| u64::from_le_bytes(*bytes))
-        .ok_or_else(|| error!(FlashLiquidatorError::TokenAccountInvalid))
+        .ok_or_else(|| fail(FlashLiquidatorError::TokenAccountInvalid))
 }
 
 /// Balance of an account whose identity somebody else has checked, in raw units.
@@ -121,7 +124,7 @@ pub fn unchecked_mint(account: &AccountInfo) -> Result<Pubkey> {
         .try_borrow_data()?
         .first_chunk()
         .map(|bytes| Pubkey::new_from_array(*bytes))
-        .ok_or_else(|| error!(FlashLiquidatorError::TokenAccountInvalid))
+        .ok_or_else(|| fail(FlashLiquidatorError::TokenAccountInvalid))
 }
 
 /// Moves `amount` raw units with `transfer_checked`; nothing when it is zero.
@@ -143,7 +146,7 @@ pub fn transfer<'info>(
     let decimals = *mint
         .try_borrow_data()?
         .get(MINT_DECIMALS)
-        .ok_or(FlashLiquidatorError::TokenAccountInvalid)?;
+        .ok_or_else(|| fail(FlashLiquidatorError::TokenAccountInvalid))?;
     transfer_checked(
         CpiContext::new_with_signer(
             *token_program.key,

@@ -10,6 +10,7 @@ use anchor_lang::{
 
 use super::{deserialize_exactly, require_before_deadline};
 use crate::{
+    checks::{fail, require, require_at_least, require_equal, require_profit},
     errors::FlashLiquidatorError,
     events::Liquidated,
     introspection::{ExpectedLoan, verify_flash_loan},
@@ -234,18 +235,12 @@ impl<'info> Liquidate<'info> {
             &self.withdraw_reserve,
         )?;
         let same_mint = self.debt_mint.key == self.collateral_mint.key;
-        require!(
+        require(
             !same_mint
                 || (self.keeper_debt.key == self.keeper_collateral.key && args.legs.is_empty()),
-            FlashLiquidatorError::SameMintNeedsOneAccount
-        );
-        let flash_fee = klend::flash_loan_fee(
-            principal,
-            klend::u64_at(
-                &klend::reserve_data(&self.flash_reserve)?,
-                klend::offset::RESERVE_FLASH_LOAN_FEE_SF,
-            )?,
+            FlashLiquidatorError::SameMintNeedsOneAccount,
         )?;
+        let flash_fee = klend::flash_loan_fee_of(&self.flash_reserve, principal)?;
 
         // Numbers before.
         let before = self.balances()?;
@@ -260,17 +255,17 @@ impl<'info> Liquidate<'info> {
         let seized = self.balances()?;
         let seizure = self.seizure(&before, &seized, owed_before, same_mint)?;
         if args.redemption == Redemption::RequireFull {
-            require_eq!(seizure.ctokens_received, 0, FlashLiquidatorError::RedemptionIncomplete);
+            require_equal(seizure.ctokens_received, 0, FlashLiquidatorError::RedemptionIncomplete)?;
         }
-        require_gte!(
+        require_at_least(
             seizure.collateral_received,
             args.min_collateral_received,
-            FlashLiquidatorError::CollateralBelowMinimum
-        );
+            FlashLiquidatorError::CollateralBelowMinimum,
+        )?;
 
         // Swap.
         let collateral_sold = if args.legs.is_empty() {
-            require!(remaining_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused);
+            require(remaining_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused)?;
             0
         } else {
             let unsold = self.sell(
@@ -285,9 +280,7 @@ impl<'info> Liquidate<'info> {
 
         // Profit.
         let end_debt = self.debt_expected().balance(&self.keeper_debt)?;
-        let profit = i128::from(end_debt) - i128::from(before.debt) - i128::from(flash_fee);
-        let profit = i64::try_from(profit).map_err(|_| FlashLiquidatorError::MathOverflow)?;
-        require_gte!(profit, args.min_profit, FlashLiquidatorError::ProfitBelowMinimum);
+        let profit = require_profit(before.debt, end_debt, flash_fee, args.min_profit)?;
 
         emit!(Liquidated {
             keeper: *self.keeper.key,
@@ -433,10 +426,13 @@ impl<'info> Liquidate<'info> {
             // payment up to whole units.
             let settled = owed_before
                 .checked_sub(self.repay_reserve_debt_sf()?)
-                .ok_or(FlashLiquidatorError::MathOverflow)?;
+                .ok_or_else(|| fail(FlashLiquidatorError::MathOverflow))?;
             let repaid = u64::try_from(settled.div_ceil(1 << klend::FRACTION_BITS))
-                .map_err(|_| FlashLiquidatorError::MathOverflow)?;
-            let after = after.debt.checked_add(repaid).ok_or(FlashLiquidatorError::MathOverflow)?;
+                .map_err(|_| fail(FlashLiquidatorError::MathOverflow))?;
+            let after = after
+                .debt
+                .checked_add(repaid)
+                .ok_or_else(|| fail(FlashLiquidatorError::MathOverflow))?;
             (repaid, checked_sub(after, before.debt)?)
         } else {
             (
@@ -463,13 +459,15 @@ impl<'info> Liquidate<'info> {
     ) -> Result<u64> {
         let (authority, keeper) = (self.swap_authority.key, self.keeper.key);
         Swap::verify_authority(authority, keeper, authority_bump)?;
-        let swap_collateral =
-            self.swap_collateral.as_ref().ok_or(FlashLiquidatorError::SwapCollateralMissing)?;
+        let swap_collateral = self
+            .swap_collateral
+            .as_ref()
+            .ok_or_else(|| fail(FlashLiquidatorError::SwapCollateralMissing))?;
 
         let input_count = 1 + usize::from(intermediate_count);
         let (intermediates, leg_accounts) = remaining_accounts
             .split_at_checked(usize::from(intermediate_count) * ACCOUNTS_PER_INTERMEDIATE)
-            .ok_or(FlashLiquidatorError::RemainingAccountsMissing)?;
+            .ok_or_else(|| fail(FlashLiquidatorError::RemainingAccountsMissing))?;
         let mut tokens = Vec::with_capacity(input_count + 1);
         tokens.push(RouteToken::new(
             swap_collateral.as_ref(),
@@ -512,11 +510,11 @@ impl<'info> Liquidate<'info> {
 
 /// Most debt klend may take: the keeper's cap, never more than the loan.
 fn repay_cap(repay_amount: u64, principal: u64) -> Result<u64> {
-    require_neq!(repay_amount, 0, FlashLiquidatorError::RepayAmountZero);
+    require(repay_amount != 0, FlashLiquidatorError::RepayAmountZero)?;
     if repay_amount == u64::MAX {
         return Ok(principal);
     }
-    require_gte!(principal, repay_amount, FlashLiquidatorError::RepayAmountExceedsLoan);
+    require_at_least(principal, repay_amount, FlashLiquidatorError::RepayAmountExceedsLoan)?;
     Ok(repay_amount)
 }
 
@@ -527,9 +525,9 @@ fn split<'a, 'info>(
 ) -> Result<(&'a [AccountInfo<'info>], &'a [AccountInfo<'info>])> {
     accounts
         .split_at_checked(usize::from(count))
-        .ok_or_else(|| error!(FlashLiquidatorError::RemainingAccountsMissing))
+        .ok_or_else(|| fail(FlashLiquidatorError::RemainingAccountsMissing))
 }
 
 fn checked_sub(minuend: u64, subtrahend: u64) -> Result<u64> {
-    minuend.checked_sub(subtrahend).ok_or_else(|| error!(FlashLiquidatorError::MathOverflow))
+    minuend.checked_sub(subtrahend).ok_or_else(|| fail(FlashLiquidatorError::MathOverflow))
 }

@@ -4,7 +4,7 @@ use std::io::{Error, ErrorKind, Read};
 
 use anchor_lang::prelude::*;
 
-use crate::errors::FlashLiquidatorError;
+use crate::{checks::require_at_least, errors::FlashLiquidatorError};
 
 pub mod liquidate;
 pub mod open;
@@ -29,7 +29,7 @@ fn deserialize_exactly<R: Read, T>(
 /// Fails when the current slot is after `deadline_slot`; 0 means no deadline.
 fn require_before_deadline(deadline_slot: u64) -> Result<()> {
     if deadline_slot != 0 {
-        require_gte!(deadline_slot, Clock::get()?.slot, FlashLiquidatorError::DeadlinePassed);
+        require_at_least(deadline_slot, Clock::get()?.slot, FlashLiquidatorError::DeadlinePassed)?;
     }
     Ok(())
 }

@@ -1,18 +1,13 @@
 use std::io::Read;
 
-use anchor_lang::{
-    prelude::*,
-    solana_program::{
-        program::{invoke, invoke_signed},
-        system_instruction,
-    },
-};
+use anchor_lang::prelude::*;
 
 use super::{deserialize_exactly, require_before_deadline};
 use crate::{
+    checks::{require, require_equal},
     errors::FlashLiquidatorError,
     introspection::{ExpectedLoan, verify_flash_loan, verify_settle_follows},
-    state::{BRACKET_SEED, Bracket, Guard, MAX_GUARDS},
+    state::{Bracket, Guard, MAX_GUARDS},
     token,
 };
 
@@ -107,12 +102,12 @@ impl<'info> Open<'info> {
             )?;
             verify_settle_follows(&sysvar, args.settle_index, args.flash_repay_index)?;
         }
-        require_gte!(MAX_GUARDS, guarded_accounts.len(), FlashLiquidatorError::TooManyGuards);
-        require_eq!(
-            guarded_accounts.len(),
-            args.max_losses.len(),
-            FlashLiquidatorError::GuardCountMismatch
-        );
+        require(guarded_accounts.len() <= MAX_GUARDS, FlashLiquidatorError::TooManyGuards)?;
+        require_equal(
+            guarded_accounts.len() as u64,
+            args.max_losses.len() as u64,
+            FlashLiquidatorError::GuardCountMismatch,
+        )?;
 
         let debt_balance = token::Expected {
             token_program: self.debt_token_program.key,
@@ -143,29 +138,6 @@ impl<'info> Open<'info> {
             min_lamports: self.keeper.lamports().saturating_sub(args.max_lamports_spent),
             guards,
         };
-        self.create_bracket(Bracket::space(guarded_accounts.len()), args.bracket_bump)?;
-        bracket.try_serialize(&mut &mut self.bracket.try_borrow_mut_data()?[..])
-    }
-
-    /// Creates the bracket's account, also where somebody has sent lamports to
-    /// its address, which `create_account` refuses.
-    fn create_bracket(&self, space: usize, bump: u8) -> Result<()> {
-        let (keeper, bracket) = (self.keeper.key, self.bracket.key);
-        let infos = [self.keeper.to_account_info(), self.bracket.to_account_info()];
-        let bump = [bump];
-        let seeds: &[&[u8]] = &[BRACKET_SEED, keeper.as_ref(), &bump];
-        let (rent, owner) = (Rent::get()?.minimum_balance(space), &crate::ID);
-        let space = space as u64;
-
-        let missing = rent.saturating_sub(self.bracket.lamports());
-        if missing == rent {
-            let create = system_instruction::create_account(keeper, bracket, rent, space, owner);
-            return Ok(invoke_signed(&create, &infos, &[seeds])?);
-        }
-        if missing > 0 {
-            invoke(&system_instruction::transfer(keeper, bracket, missing), &infos)?;
-        }
-        invoke_signed(&system_instruction::allocate(bracket, space), &infos, &[seeds])?;
-        Ok(invoke_signed(&system_instruction::assign(bracket, owner), &infos, &[seeds])?)
+        bracket.create(&self.bracket, &self.keeper, args.bracket_bump)
     }
 }

@@ -1,6 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::{
+    checks::{require, require_at_least, require_equal, require_profit},
     errors::FlashLiquidatorError,
     events::Settled,
     introspection::{ExpectedLoan, current_index, verify_flash_loan},
@@ -15,13 +16,9 @@ pub struct Settle<'info> {
     /// Keeper that opened the bracket; gets its rent back.
     #[account(mut)]
     pub keeper: Signer<'info>,
-    /// Bracket that `open` created in this transaction; closed here.
-    #[account(
-        mut,
-        close = keeper,
-        has_one = keeper @ FlashLiquidatorError::BracketMismatch
-    )]
-    pub bracket: Account<'info, Bracket>,
+    /// CHECK: here. Bracket that `open` created in this transaction; closed here.
+    #[account(mut)]
+    pub bracket: UncheckedAccount<'info>,
     /// CHECK: here. The keeper's account of the loan's mint.
     pub keeper_debt: UncheckedAccount<'info>,
     /// CHECK: here, through the loan. Mint of the loan.
@@ -43,14 +40,14 @@ pub struct Settle<'info> {
 impl<'info> Settle<'info> {
     /// See [`crate::flash_liquidator::settle`].
     pub fn process(&self, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
-        let bracket = &self.bracket;
+        let bracket = Bracket::read(&self.bracket, self.keeper.key)?;
         let principal = {
             let sysvar = self.instructions_sysvar.try_borrow_data()?;
             // `open` has seen this very instruction at that index, with these accounts.
-            require!(
+            require(
                 current_index(&sysvar) == Some(u16::from(bracket.settle_index)),
-                FlashLiquidatorError::BracketMismatch
-            );
+                FlashLiquidatorError::BracketMismatch,
+            )?;
             verify_flash_loan(
                 &sysvar,
                 bracket.flash_borrow_index,
@@ -63,13 +60,7 @@ impl<'info> Settle<'info> {
                 },
             )?
         };
-        let flash_fee = klend::flash_loan_fee(
-            principal,
-            klend::u64_at(
-                &klend::reserve_data(&self.flash_reserve)?,
-                klend::offset::RESERVE_FLASH_LOAN_FEE_SF,
-            )?,
-        )?;
+        let flash_fee = klend::flash_loan_fee_of(&self.flash_reserve, principal)?;
 
         let debt_balance = token::Expected {
             token_program: self.debt_token_program.key,
@@ -78,15 +69,13 @@ impl<'info> Settle<'info> {
         }
         .balance_if_isolated(&self.keeper_debt)?;
         let profit =
-            i128::from(debt_balance) - i128::from(bracket.debt_balance) - i128::from(flash_fee);
-        let profit = i64::try_from(profit).map_err(|_| FlashLiquidatorError::MathOverflow)?;
-        require_gte!(profit, bracket.min_profit, FlashLiquidatorError::ProfitBelowMinimum);
+            require_profit(bracket.debt_balance, debt_balance, flash_fee, bracket.min_profit)?;
 
-        require_eq!(
-            guarded_accounts.len(),
-            bracket.guards.len(),
-            FlashLiquidatorError::GuardCountMismatch
-        );
+        require_equal(
+            guarded_accounts.len() as u64,
+            bracket.guards.len() as u64,
+            FlashLiquidatorError::GuardCountMismatch,
+        )?;
         for (account, guard) in guarded_accounts.iter().zip(&bracket.guards) {
             let balance = token::Expected {
                 token_program: account.owner,
@@ -94,21 +83,19 @@ impl<'info> Settle<'info> {
                 owner: self.keeper.key,
             }
             .balance_if_isolated(account)?;
-            require_gte!(
+            require_at_least(
                 balance,
                 guard.min_balance,
-                FlashLiquidatorError::GuardedBalanceBelowFloor
-            );
+                FlashLiquidatorError::GuardedBalanceBelowFloor,
+            )?;
         }
 
-        // The bracket's lamports go back to the keeper when this returns.
-        let bracket_lamports = bracket.to_account_info().lamports();
-        let lamports = self
-            .keeper
-            .lamports()
-            .checked_add(bracket_lamports)
-            .ok_or(FlashLiquidatorError::MathOverflow)?;
-        require_gte!(lamports, bracket.min_lamports, FlashLiquidatorError::LamportsBelowFloor);
+        Bracket::close(&self.bracket, &self.keeper)?;
+        require_at_least(
+            self.keeper.lamports(),
+            bracket.min_lamports,
+            FlashLiquidatorError::LamportsBelowFloor,
+        )?;
 
         emit!(Settled {
             keeper: *self.keeper.key,
