@@ -185,6 +185,9 @@ pub fn quote(
         table.find(key).ok_or(Refusal::MissingReserve { obligation: obligation.key, reserve: *key })
     };
     let (repay, withdraw) = (index(&request.repay_reserve)?, index(&request.withdraw_reserve)?);
+    if request.amount == 0 {
+        return Err(Refusal::klend(Code::InvalidAmount, &obligation.key));
+    }
     let mut pair = Pair::open(table, obligation, repay, withdraw)?;
     if let Some(loan) = request.flash_loan {
         pair.lend(&loan)?;
@@ -310,10 +313,8 @@ impl<'t> Pair<'t> {
         self.small
     }
 
+    /// Quotes an amount, which must not be zero.
     pub(crate) fn quote(&self, amount: u64, min_received: u64) -> Result<Quote, Refusal> {
-        if amount == 0 {
-            return Err(Refusal::klend(Code::InvalidAmount, &self.obligation.key));
-        }
         let (settled, repay, seized) = self.amounts(amount)?;
         if repay == 0 || seized == 0 {
             return Err(Refusal::integers(
@@ -782,6 +783,13 @@ impl Case<'_> {
                 stop_loss(ratio, parameter, liquidation)
             }
             Condition::PriceRatioBelow => take_profit(self.price_ratio()?),
+            // klend aborts on an unconditional order with a range of bonuses,
+            // which it never lets an owner place.
+            Condition::Always
+                if order.min_execution_bonus_bps != order.max_execution_bonus_bps =>
+            {
+                Err(Overflow)
+            }
             Condition::Always => Ok(Some(Fraction::ZERO)),
             Condition::CloserToLiquidationThan => {
                 stop_loss(ltv, limit.saturating_sub(parameter), limit)

@@ -122,10 +122,12 @@ fn compound(
 
     let take_rate = Fraction::from_percent(u64::from(config.protocol_take_rate_pct));
     let referral_rate = Fraction::from_bps(u64::from(market.referral_fee_bps));
-    let referral_share = variable.try_mul(take_rate.try_mul(referral_rate)?)?;
+    let absolute_referral_rate = take_rate.try_mul(referral_rate)?;
+    let referral_share = variable.try_mul(absolute_referral_rate)?;
     let protocol_share = variable.try_mul(take_rate)?.try_sub(referral_share)?;
 
     state.cumulative_borrow_rate = state.cumulative_borrow_rate.try_mul(growth)?;
+    state.absolute_referral_rate = absolute_referral_rate;
     state.borrowed = after;
     state.protocol_fees = state.protocol_fees.try_add(fixed)?.try_add(protocol_share)?;
     state.pending_referrer_fees = state.pending_referrer_fees.try_add(referral_share)?;

@@ -54,6 +54,8 @@ pub struct ReserveState<'a> {
     pub referrer_fees: Fraction,
     /// Fees not yet assigned to referrers, raw units.
     pub pending_referrer_fees: Fraction,
+    /// Share of the variable interest set aside for referrers.
+    pub absolute_referral_rate: Fraction,
     /// cTokens in existence, raw units.
     pub ctoken_supply: u64,
     /// Value of one whole token in the market's currency.
@@ -125,6 +127,7 @@ impl<'a> ReserveState<'a> {
             protocol_fees: liquidity.accumulated_protocol_fees_sf.into(),
             referrer_fees: liquidity.accumulated_referrer_fees_sf.into(),
             pending_referrer_fees: liquidity.pending_referrer_fees_sf.into(),
+            absolute_referral_rate: liquidity.absolute_referral_rate_sf.into(),
             ctoken_supply: account.collateral.mint_total_supply,
             market_price: liquidity.market_price_sf.into(),
             price_timestamp: liquidity.market_price_last_updated_ts,

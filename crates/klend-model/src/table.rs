@@ -51,6 +51,8 @@ struct Prepared {
     cumulative_borrow_rate: Fraction,
     liquidation_threshold: Fraction,
     loan_to_value: Fraction,
+    host_fixed_rate: Fraction,
+    pays_referrers: bool,
     debt_term: u64,
     borrow_factor_pct: u64,
     /// Bit `g` is set when the reserve is in elevation group `g`.
@@ -346,6 +348,9 @@ impl<'a> ReserveTable<'a> {
             } else {
                 saved.mul_ratio(rate.to_bits(), saved_rate.to_bits()).at(key)?
             };
+            if reserve.pays_referrers {
+                self.check_referral(key, obligation, reserve, saved, borrowed)?;
+            }
             let (market_value, adjusted_value) = reserve
                 .value(borrowed)
                 .and_then(|value| {
@@ -382,7 +387,39 @@ impl<'a> ReserveTable<'a> {
         if obligation.ownership_transfer_state != 0 {
             health.caveats = health.caveats.and(Caveats::OWNERSHIP_TRANSFER);
         }
+        let most = Fraction::from_int(self.market.global_allowed_borrow_value);
+        health.allowed_borrow_value = health.allowed_borrow_value.min(most);
         Ok(health)
+    }
+
+    /// klend splits the interest since the obligation's last refresh into the
+    /// host's fixed part and the rest, of which referrers get a share, and gives
+    /// up when the fixed part alone is larger than the interest.
+    fn check_referral(
+        &self,
+        key: &Address,
+        obligation: &Obligation,
+        reserve: &Prepared,
+        before: Fraction,
+        after: Fraction,
+    ) -> Result<(), Refusal> {
+        let (now, last) = (self.clock.slot, obligation.last_update.slot);
+        let slots = now
+            .checked_sub(last)
+            .ok_or_else(|| Refusal::integers(Code::MathOverflow, key, now, last))?;
+        let fixed = refresh::compound_interest(reserve.host_fixed_rate, slots)
+            .and_then(|growth| before.try_mul(growth)?.try_sub(before))
+            .at(key)?;
+        let interest = after.saturating_sub(before);
+        if interest < fixed {
+            return Err(Refusal::fractions(
+                Code::CannotCalculateReferralAmountDueToSlotsMismatch,
+                key,
+                interest,
+                fixed,
+            ));
+        }
+        Ok(())
     }
 
     fn group(&self, id: u8) -> Result<&Group, Refusal> {
@@ -437,6 +474,8 @@ impl Prepared {
                 config.liquidation_threshold_pct,
             )),
             loan_to_value: Fraction::from_percent(u64::from(config.loan_to_value_pct)),
+            host_fixed_rate: state.host_fixed_rate(),
+            pays_referrers: state.absolute_referral_rate != Fraction::ZERO,
             debt_term: config.debt_term_seconds,
             borrow_factor_pct: state.borrow_factor_pct(),
             groups,
