@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod constants;
 pub mod errors;
+pub mod flash;
 pub mod fraction;
 pub mod keys;
 pub mod liquidation;
@@ -13,4 +14,5 @@ pub mod price;
 pub mod refresh;
 pub mod refusal;
 pub mod reserve;
+pub mod search;
 pub mod table;

@@ -203,7 +203,9 @@ pub(crate) struct Pair<'t> {
     obligation: &'t ObligationState<'t>,
     pub(crate) repay_reserve: ReserveState<'t>,
     pub(crate) withdraw_reserve: ReserveState<'t>,
-    same_reserve: bool,
+    /// Positions in the table.
+    pub(crate) repay_index: usize,
+    pub(crate) withdraw_index: usize,
     debt: BorrowState,
     deposit: DepositState,
     reason: Reason,
@@ -280,7 +282,8 @@ impl<'t> Pair<'t> {
             obligation,
             repay_reserve,
             withdraw_reserve,
-            same_reserve: repay == withdraw,
+            repay_index: repay,
+            withdraw_index: withdraw,
             debt,
             deposit,
             reason,
@@ -305,10 +308,11 @@ impl<'t> Pair<'t> {
         Ok(())
     }
 
-    pub(crate) fn max_repay(&self) -> Fraction {
-        self.max_repay
+    fn is_one_reserve(&self) -> bool {
+        self.repay_index == self.withdraw_index
     }
 
+    /// The debt is so small that klend insists on all of it.
     pub(crate) fn must_repay_all(&self) -> bool {
         self.small
     }
@@ -332,9 +336,9 @@ impl<'t> Pair<'t> {
             .ok_or(Refusal::Abort { account: repay_reserve.key })?;
         repay_reserve.borrowed = repay_reserve.borrowed.saturating_sub(settled);
         let mut withdraw_reserve =
-            if self.same_reserve { repay_reserve } else { self.withdraw_reserve };
+            if self.is_one_reserve() { repay_reserve } else { self.withdraw_reserve };
         let redemption = self.redeem(&mut withdraw_reserve, seized, min_received)?;
-        if self.same_reserve {
+        if self.is_one_reserve() {
             repay_reserve = withdraw_reserve;
         }
 
@@ -785,9 +789,7 @@ impl Case<'_> {
             Condition::PriceRatioBelow => take_profit(self.price_ratio()?),
             // klend aborts on an unconditional order with a range of bonuses,
             // which it never lets an owner place.
-            Condition::Always
-                if order.min_execution_bonus_bps != order.max_execution_bonus_bps =>
-            {
+            Condition::Always if order.min_execution_bonus_bps != order.max_execution_bonus_bps => {
                 Err(Overflow)
             }
             Condition::Always => Ok(Some(Fraction::ZERO)),
