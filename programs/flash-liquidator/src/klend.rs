@@ -2,7 +2,7 @@
 //! positions, byte offsets and the flash-loan fee. Nothing else in the program
 //! spells a klend number.
 //!
-//! Every figure is pinned by `tests/suites/pinned.rs` against the crate
+//! Every figure is pinned by `tests/pinned.rs` against the crate
 //! `klend-interface`, which klend's own developers publish.
 
 use anchor_lang::prelude::*;
