@@ -1,0 +1,228 @@
+//! `borrow_obligation_liquidity_v2(liquidity_amount: u64)`: liquidity out of a
+//! reserve against the obligation's deposits.
+//!
+//! Accounts: 0 owner (signer), 1 obligation (writable), 2 market, 3 market
+//! authority, 4 reserve (writable), 5 liquidity mint, 6 liquidity supply
+//! (writable), 7 fee vault (writable), 8 user's liquidity (writable),
+//! 9 referrer state, 10 token program, 11 instructions sysvar, 12 farm user
+//! state, 13 farm, 14 farms program; then, for an obligation in an elevation
+//! group, the reserves of its active deposits (writable, in slot order).
+
+use solana_program::{account_info::AccountInfo, clock::Clock, sysvar::Sysvar};
+
+use super::{
+    deposit_obligation_collateral::require_owner_and_market,
+    flash_borrow_reserve_liquidity::market_authority, refresh_reserve::now,
+};
+use crate::{
+    accounts::*,
+    error::{AnchorError, KlendError, Result, require},
+    farms::{FarmAccounts, FarmKind},
+    fees,
+    math::Fraction,
+    pool::Flow,
+    position::{self, borrow_factor_pct},
+    state::{self, LendingMarket, Obligation, PermissionedOp, PriceStatus, Reserve},
+    token,
+    vault::VaultSnapshot,
+};
+
+pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
+    let amount = read_u64(args, 0)?;
+    let (
+        [
+            owner,
+            obligation,
+            market,
+            authority,
+            reserve,
+            mint,
+            vault,
+            fee_vault,
+            user_liquidity,
+            _referrer_token_state,
+            token_program,
+            instructions,
+            farm_user,
+            farm,
+            farms_program,
+        ],
+        rest,
+    ) = split::<15>(accounts)?;
+    require_signer(owner)?;
+    state::check_layout::<Obligation>(obligation)?;
+    state::check_layout::<LendingMarket>(market)?;
+    state::check_layout::<Reserve>(reserve)?;
+    require_mint(mint)?;
+    require_token_account(vault)?;
+    require_token_account(fee_vault)?;
+    require_token_account(user_liquidity)?;
+    require_token_program(token_program)?;
+    require_program(farms_program, &state::FARMS_PROGRAM_ID)?;
+    require_mut(obligation)?;
+    require_owner_and_market(obligation, owner, market)?;
+    let bump = state::load::<LendingMarket>(market)?.bump_seed;
+    require_market_authority(authority, market.key, bump)?;
+    require_mut(reserve)?;
+    {
+        let reserve = state::load::<Reserve>(reserve)?;
+        require_has_one(&reserve.lending_market, market)?;
+        require_address(mint, &reserve.liquidity.mint)?;
+        require_mint_program(mint, token_program)?;
+        require_mut(vault)?;
+        require_address(vault, &reserve.liquidity.supply_vault)?;
+        require_mut(fee_vault)?;
+        require_address(fee_vault, &reserve.liquidity.fee_vault)?;
+    }
+    require_mut(user_liquidity)?;
+    require(token::owner(user_liquidity)? == *owner.key, AnchorError::ConstraintTokenOwner)?;
+    require_instructions_sysvar(instructions)?;
+
+    let clock = Clock::get()?;
+    {
+        let market = state::load::<LendingMarket>(market)?;
+        market.require_no_emergency()?;
+        require(market.borrow_disabled == 0, KlendError::BorrowingDisabled)?;
+        let obligation = state::load::<Obligation>(obligation)?;
+        let reserve = state::load::<Reserve>(reserve)?;
+        check(&market, &obligation, &reserve, &clock, amount)?;
+        token::require_supported_extensions(mint, user_liquidity)?;
+    }
+    let before = VaultSnapshot::take(reserve, vault)?;
+    let fee = book(obligation, reserve, market, rest, amount, &clock)?;
+    let signer = market_authority(authority, market)?;
+    if fee > 0 {
+        token::transfer(token_program, vault, mint, fee_vault, signer, fee)?;
+    }
+    token::transfer(token_program, vault, mint, user_liquidity, signer, amount)?;
+    before.require_changed_by(-i128::from(amount + fee), reserve, vault)?;
+    FarmAccounts::refresh(
+        FarmAccounts::from_optional(farm_user, farm, farms_program),
+        FarmKind::Debt,
+        obligation,
+        reserve,
+        signer,
+    )
+}
+
+/// Conditions that do not depend on the amount, except that it is neither
+/// nothing nor "everything".
+fn check(
+    market: &LendingMarket,
+    obligation: &Obligation,
+    reserve: &Reserve,
+    clock: &Clock,
+    amount: u64,
+) -> Result<()> {
+    require(amount != 0 && amount != u64::MAX, KlendError::InvalidAmount)?;
+    reserve.require_current_version()?;
+    reserve.require_no_emergency()?;
+    reserve.require_not_obsolete()?;
+    let permissioned = market.permissioned_ops | reserve.config.permissioned_ops;
+    require(permissioned & PermissionedOp::BORROW == 0, KlendError::MissingPermissioner)?;
+    require(reserve.last_update.is_fresh(clock.slot, PriceStatus::ALL), KlendError::ReserveStale)?;
+    require(
+        obligation.last_update.is_fresh(clock.slot, PriceStatus::ALL),
+        KlendError::ObligationStale,
+    )?;
+    require(obligation.active_deposits().next().is_some(), KlendError::ObligationDepositsEmpty)?;
+    require(obligation.deposited_value_sf.get() != 0, KlendError::ObligationDepositsZero)?;
+    let limit =
+        Fraction::from_percent(reserve.config.utilization_limit_block_borrowing_above_pct.into());
+    let limited = limit != Fraction::ZERO;
+    require(
+        !limited || reserve.liquidity.utilization() <= limit,
+        KlendError::BorrowingAboveUtilizationRateDisabled,
+    )
+}
+
+/// Books the debt and returns the origination fee that is lent on top.
+///
+/// # Errors
+/// 6013 above what the deposits allow, 6089 above the reserve's limit, 6091
+/// and 6101 above the limits outside and inside elevation groups, 6008 above
+/// what is free, 6064 above the outflow cap, 6104 for a reserve that the
+/// elevation group may not borrow from.
+fn book(
+    obligation: &AccountInfo,
+    reserve_account: &AccountInfo,
+    market: &AccountInfo,
+    rest: &[AccountInfo],
+    amount: u64,
+    clock: &Clock,
+) -> Result<u64> {
+    let market = state::load::<LendingMarket>(market)?;
+    let mut obligation = state::load_mut::<Obligation>(obligation)?;
+    let group = obligation.elevation_group;
+    let (debt, fee) = {
+        let mut reserve = state::load_mut::<Reserve>(reserve_account)?;
+        let fee = fees::loan_fee(amount, reserve.config.origination_fee_sf)?;
+        let debt = amount.checked_add(fee).ok_or(KlendError::MathOverflow)?;
+        require_value_allowed(&market, &obligation, &reserve, debt)?;
+        if let Some(group) = market.elevation_group(group) {
+            require(
+                group.debt_reserve == *reserve_account.key,
+                KlendError::ElevationGroupHasAnotherDebtReserve,
+            )?;
+            require(group.allow_new_loans != 0, KlendError::ElevationGroupNewLoansDisabled)?;
+        }
+        let borrowed = reserve.liquidity.borrowed_amount_sf.fraction();
+        require(
+            borrowed + Fraction::from_int(debt) <= Fraction::from_int(reserve.config.borrow_limit),
+            KlendError::BorrowLimitExceeded,
+        )?;
+        require(debt <= reserve.freely_available_liquidity(), KlendError::InsufficientLiquidity)?;
+        reserve.config.debt_withdrawal_cap.record(Flow::Out, debt, now(clock))?;
+        reserve.liquidity.borrow(Fraction::from_int(debt), debt)?;
+        reserve.update_limit_timestamps(now(clock));
+        reserve.last_update.mark_stale();
+        if group == 0 {
+            let total = reserve
+                .borrowed_amount_outside_elevation_group
+                .checked_add(debt)
+                .ok_or(KlendError::MathOverflow)?;
+            require(
+                total <= reserve.config.borrow_limit_outside_elevation_group,
+                KlendError::BorrowingDisabledOutsideElevationGroup,
+            )?;
+            reserve.borrowed_amount_outside_elevation_group = total;
+        }
+        let rate = reserve.liquidity.cumulative_borrow_rate();
+        let borrow = obligation.borrow_slot_or_new(reserve_account.key, rate)?;
+        let owed = borrow.borrowed_amount_sf.fraction() + Fraction::from_int(debt);
+        borrow.borrowed_amount_sf.set_fraction(owed);
+        borrow.last_borrowed_at_timestamp = now(clock);
+        if group == 0 {
+            borrow.borrowed_amount_outside_elevation_groups += debt;
+        }
+        (debt, fee)
+    };
+    if group != 0 {
+        position::add_group_debt(&mut obligation, rest, debt)?;
+    }
+    obligation.has_debt = 1;
+    obligation.last_update.mark_stale();
+    Ok(fee)
+}
+
+/// 6013 when the debt's value exceeds what the deposits still allow, 6092
+/// when too little net value would be left.
+fn require_value_allowed(
+    market: &LendingMarket,
+    obligation: &Obligation,
+    reserve: &Reserve,
+    debt: u64,
+) -> Result<()> {
+    let value = reserve.liquidity.market_value(Fraction::from_int(debt));
+    let factor = borrow_factor_pct(reserve, obligation.elevation_group);
+    let adjusted = value * Fraction::from_percent(factor);
+    let allowed = obligation.allowed_borrow_value_sf.fraction();
+    let used = obligation.borrow_factor_adjusted_debt_value_sf.fraction();
+    require(adjusted <= allowed.saturating_sub(used), KlendError::BorrowTooLarge)?;
+    let net = (obligation.deposited_value_sf.fraction())
+        .saturating_sub(obligation.borrowed_assets_market_value_sf.fraction() + value);
+    require(
+        net >= market.min_net_value_in_obligation_sf.fraction(),
+        KlendError::NetValueRemainingTooSmall,
+    )
+}

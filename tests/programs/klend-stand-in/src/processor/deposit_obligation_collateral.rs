@@ -1,0 +1,167 @@
+//! `deposit_obligation_collateral_v2(collateral_amount: u64)`: the user's
+//! cTokens become collateral of an obligation.
+//!
+//! Accounts: 0 owner (signer), 1 obligation (writable), 2 market, 3 reserve
+//! (writable), 4 cToken supply (writable), 5 user's cTokens (writable),
+//! 6 cToken program, 7 instructions sysvar, 8 market authority, 9 farm user
+//! state, 10 farm, 11 farms program.
+
+use solana_program::{account_info::AccountInfo, clock::Clock, pubkey::Pubkey, sysvar::Sysvar};
+
+use super::{
+    deposit_reserve_liquidity::require_ctoken_usage_allowed,
+    flash_borrow_reserve_liquidity::market_authority,
+};
+use crate::{
+    accounts::*,
+    error::{KlendError, Result, require},
+    farms::{FarmAccounts, FarmKind},
+    state::{self, LendingMarket, Obligation, PriceStatus, Reserve},
+    token::{self, Authority},
+};
+
+pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
+    let amount = read_u64(args, 0)?;
+    let (
+        [
+            owner,
+            obligation,
+            market,
+            reserve,
+            collateral_vault,
+            user_collateral,
+            collateral_program,
+            instructions,
+            authority,
+            farm_user,
+            farm,
+            farms_program,
+        ],
+        _,
+    ) = split::<12>(accounts)?;
+    require_signer(owner)?;
+    state::check_layout::<Obligation>(obligation)?;
+    state::check_layout::<LendingMarket>(market)?;
+    state::check_layout::<Reserve>(reserve)?;
+    require_token_account(collateral_vault)?;
+    require_token_account(user_collateral)?;
+    require_program(collateral_program, &TOKEN_PROGRAM_ID)?;
+    require_program(farms_program, &state::FARMS_PROGRAM_ID)?;
+    require_mut(obligation)?;
+    require_owner_and_market(obligation, owner, market)?;
+    require_mut(reserve)?;
+    {
+        let reserve = state::load::<Reserve>(reserve)?;
+        require_has_one(&reserve.lending_market, market)?;
+        require_mut(collateral_vault)?;
+        require_address(collateral_vault, &reserve.collateral.supply_vault)?;
+    }
+    require_mut(user_collateral)?;
+    require_instructions_sysvar(instructions)?;
+    let bump = state::load::<LendingMarket>(market)?.bump_seed;
+    require_market_authority(authority, market.key, bump)?;
+    state::load::<LendingMarket>(market)?.require_no_emergency()?;
+    require_ctoken_usage_allowed(reserve)?;
+
+    require(amount != 0, KlendError::InvalidAmount)?;
+    {
+        let clock = Clock::get()?;
+        let reserve = state::load::<Reserve>(reserve)?;
+        reserve.require_current_version()?;
+        reserve.require_not_obsolete()?;
+        require(
+            reserve.last_update.is_fresh(clock.slot, PriceStatus::NONE),
+            KlendError::ReserveStale,
+        )?;
+    }
+    book(obligation, reserve, market, amount)?;
+    token::transfer_collateral(
+        collateral_program,
+        user_collateral,
+        collateral_vault,
+        Authority::Signer(owner),
+        amount,
+    )?;
+    FarmAccounts::refresh(
+        FarmAccounts::from_optional(farm_user, farm, farms_program),
+        FarmKind::Collateral,
+        obligation,
+        reserve,
+        market_authority(authority, market)?,
+    )
+}
+
+/// 2001 unless the obligation belongs to this owner and this market.
+pub(super) fn require_owner_and_market(
+    obligation: &AccountInfo,
+    owner: &AccountInfo,
+    market: &AccountInfo,
+) -> Result<()> {
+    let obligation = state::load::<Obligation>(obligation)?;
+    require_has_one(&obligation.lending_market, market)?;
+    require_has_one(&obligation.owner, owner)
+}
+
+/// Adds cTokens to the obligation's deposit in the reserve.
+pub(super) fn book(
+    obligation: &AccountInfo,
+    reserve: &AccountInfo,
+    market: &AccountInfo,
+    amount: u64,
+) -> Result<()> {
+    let mut obligation = state::load_mut::<Obligation>(obligation)?;
+    let mut reserve_data = state::load_mut::<Reserve>(reserve)?;
+    let group = obligation.elevation_group;
+    require_usable_as_collateral(
+        &*state::load::<LendingMarket>(market)?,
+        &obligation,
+        reserve.key,
+        &reserve_data,
+    )?;
+    reserve_data.last_update.mark_stale();
+    let is_new = !obligation.deposits.iter().any(|slot| slot.deposit_reserve == *reserve.key);
+    let group_debt = obligation.active_borrows().map(|(_, borrow)| borrow.borrowed_amount_sf);
+    let group_debt = group_debt.map(|debt| debt.fraction().floor()).sum::<u64>();
+    let deposit = obligation.deposit_slot_or_new(reserve.key)?;
+    deposit.deposited_amount =
+        deposit.deposited_amount.checked_add(amount).ok_or(KlendError::MathOverflow)?;
+    if group != 0 && is_new && group_debt != 0 {
+        // New collateral of a group backs the debt that is already there.
+        deposit.borrowed_amount_against_this_collateral_in_elevation_group = group_debt;
+        let index = usize::from(group - 1);
+        reserve_data.borrowed_amounts_against_this_reserve_in_elevation_groups[index] += group_debt;
+    }
+    obligation.last_update.mark_stale();
+    Ok(())
+}
+
+/// Whether the obligation may hold collateral of this reserve.
+///
+/// # Errors
+/// 6110 outside an elevation group where the reserve demands one; inside a
+/// group 6068 for a reserve that is not in it, 6105 for the group's debt
+/// reserve, 6106 for one collateral too many.
+fn require_usable_as_collateral(
+    market: &LendingMarket,
+    obligation: &Obligation,
+    key: &Pubkey,
+    reserve: &Reserve,
+) -> Result<()> {
+    let Some(group) = market.elevation_group(obligation.elevation_group) else {
+        return require(
+            reserve.config.disable_usage_as_coll_outside_emode == 0,
+            KlendError::DepositDisabledOutsideElevationGroup,
+        );
+    };
+    require(
+        reserve.config.is_in_elevation_group(obligation.elevation_group),
+        KlendError::InconsistentElevationGroup,
+    )?;
+    require(group.debt_reserve != *key, KlendError::ElevationGroupDebtReserveAsCollateral)?;
+    let others =
+        obligation.active_deposits().filter(|(_, deposit)| deposit.deposit_reserve != *key).count();
+    require(
+        others < usize::from(group.max_reserves_as_collateral),
+        KlendError::ObligationCollateralExceedsElevationGroupLimit,
+    )
+}

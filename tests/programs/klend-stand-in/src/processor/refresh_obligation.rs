@@ -1,0 +1,130 @@
+//! `refresh_obligation`: interest and present value of every deposit and
+//! borrow.
+//!
+//! Accounts: 0 market, 1 obligation (writable); then the reserves of the
+//! active deposits and of the active borrows in slot order and, for an
+//! obligation with a referrer, one referrer account per borrow.
+
+use solana_program::{account_info::AccountInfo, clock::Clock, sysvar::Sysvar};
+
+use super::refresh_reserve::now;
+use crate::{
+    accounts::{require_has_one, require_mut, split},
+    error::{KlendError, Result, require},
+    liquidation::seconds_past_term,
+    math::Fraction,
+    position::{BorrowTotals, DepositTotals},
+    state::{self, LendingMarket, Obligation, PriceStatus, Reserve},
+};
+
+pub fn process(accounts: &[AccountInfo]) -> Result<()> {
+    let ([market, obligation], rest) = split::<2>(accounts)?;
+    state::check_layout::<LendingMarket>(market)?;
+    state::check_layout::<Obligation>(obligation)?;
+    require_mut(obligation)?;
+    require_has_one(&state::load::<Obligation>(obligation)?.lending_market, market)?;
+    let market = state::load::<LendingMarket>(market)?;
+    market.require_no_emergency()?;
+    let mut obligation = state::load_mut::<Obligation>(obligation)?;
+    refresh(&market, &mut obligation, rest)
+}
+
+fn refresh(
+    market: &LendingMarket,
+    obligation: &mut Obligation,
+    rest: &[AccountInfo],
+) -> Result<()> {
+    let clock = Clock::get()?;
+    let group = obligation.elevation_group;
+    let deposit_count = obligation.active_deposits().count();
+    let borrow_count = obligation.active_borrows().count();
+    let referrer_count = if obligation.has_referrer() { borrow_count } else { 0 };
+    require(
+        rest.len() == deposit_count + borrow_count + referrer_count,
+        KlendError::InvalidAccountInput,
+    )?;
+    let mut reserves = rest.iter();
+    let mut next_reserve = || reserves.next().ok_or(KlendError::InvalidAccountInput);
+    let mut status = PriceStatus::ALL;
+
+    let mut totals = DepositTotals::default();
+    for deposit in obligation.deposits.iter_mut().filter(|slot| slot.is_active()) {
+        let account = next_reserve()?;
+        require(*account.key == deposit.deposit_reserve, KlendError::InvalidAccountInput)?;
+        let reserve = state::load::<Reserve>(account)?;
+        require_fresh(&reserve, &clock)?;
+        if group != 0 {
+            let debt_reserve = market.elevation_group(group).map(|group| group.debt_reserve);
+            require(
+                debt_reserve != Some(*account.key),
+                KlendError::ElevationGroupDebtReserveAsCollateral,
+            )?;
+        }
+        totals.add(market, &reserve, group, deposit)?;
+        status = status.and(PriceStatus(reserve.last_update.price_status));
+    }
+
+    let mut debts = BorrowTotals::default();
+    for borrow in obligation.borrows.iter_mut().filter(|slot| slot.is_active()) {
+        let account = next_reserve()?;
+        require(*account.key == borrow.borrow_reserve, KlendError::InvalidAccountInput)?;
+        let reserve = state::load::<Reserve>(account)?;
+        require_fresh(&reserve, &clock)?;
+        require_group_debt(market, &reserve, account, group)?;
+        let referrer_earns =
+            referrer_count != 0 && reserve.liquidity.absolute_referral_rate_sf.get() != 0;
+        require(!referrer_earns, KlendError::ReferrerAccountNotInitialized)?;
+        borrow.accrue_interest(&reserve)?;
+        let past_term = seconds_past_term(&reserve, borrow, now(&clock)).is_some();
+        if past_term && borrow.borrowed_amount_at_expiration == 0 {
+            borrow.borrowed_amount_at_expiration = borrow.borrowed_amount_sf.fraction().ceil();
+        }
+        debts.add(market, &reserve, group, borrow);
+        status = status.and(PriceStatus(reserve.last_update.price_status));
+    }
+
+    let global_limit = Fraction::from_int(market.global_allowed_borrow_value);
+    obligation.deposited_value_sf.set_fraction(totals.value);
+    obligation.allowed_borrow_value_sf.set_fraction(totals.allowed_borrow_value.min(global_limit));
+    obligation
+        .unhealthy_borrow_value_sf
+        .set_fraction(totals.unhealthy_borrow_value.min(global_limit));
+    obligation.lowest_reserve_deposit_liquidation_ltv = totals.lowest_liquidation_ltv_pct.into();
+    obligation.lowest_reserve_deposit_max_ltv_pct = totals.lowest_max_ltv_pct;
+    obligation.num_of_obsolete_deposit_reserves = totals.obsolete_reserves;
+    obligation.borrowed_assets_market_value_sf.set_fraction(debts.value);
+    obligation.borrow_factor_adjusted_debt_value_sf.set_fraction(debts.factor_adjusted_value);
+    obligation.highest_borrow_factor_pct = debts.highest_borrow_factor_pct;
+    obligation.num_of_obsolete_borrow_reserves = debts.obsolete_reserves;
+    obligation.has_debt = u8::from(borrow_count != 0);
+    let order = &mut obligation.borrow_order;
+    if order.active != 0 && order.fillable_until_timestamp < now(&clock) {
+        *order = bytemuck::Zeroable::zeroed();
+    }
+    obligation.last_update.update(clock.slot, status);
+    Ok(())
+}
+
+/// 6073 and 6009 unless the reserve is current; its price flags do not matter
+/// here, they are passed on.
+fn require_fresh(reserve: &Reserve, clock: &Clock) -> Result<()> {
+    reserve.require_current_version()?;
+    require(reserve.last_update.is_fresh(clock.slot, PriceStatus::NONE), KlendError::ReserveStale)
+}
+
+/// Inside an elevation group only the group's debt reserve may be borrowed
+/// from (6104), and it must be in the group (6068).
+fn require_group_debt(
+    market: &LendingMarket,
+    reserve: &Reserve,
+    account: &AccountInfo,
+    group: u8,
+) -> Result<()> {
+    if group == 0 {
+        return Ok(());
+    }
+    require(reserve.config.is_in_elevation_group(group), KlendError::InconsistentElevationGroup)?;
+    let debt_reserve =
+        market.elevation_group(group).ok_or(KlendError::InvalidElevationGroup)?.debt_reserve;
+    require(debt_reserve == *account.key, KlendError::ElevationGroupHasAnotherDebtReserve)
+}

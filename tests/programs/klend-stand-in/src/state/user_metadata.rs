@@ -1,0 +1,25 @@
+//! What klend keeps about a wallet.
+
+use bytemuck::{Pod, Zeroable};
+use solana_program::pubkey::Pubkey;
+
+use super::Layout;
+
+/// A wallet's metadata, PDA `["user_meta", owner]`.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct UserMetadata {
+    /// Who brought the wallet here; the default key when nobody did.
+    pub referrer: Pubkey,
+    pub bump: u64,
+    pub user_lookup_table: Pubkey,
+    pub owner: Pubkey,
+    reserved_104: [u8; 920],
+}
+
+impl Layout for UserMetadata {
+    const DISCRIMINATOR: [u8; 8] = [157, 214, 220, 235, 98, 135, 171, 28];
+    const OWNER: Pubkey = crate::ID;
+}
+
+const _: () = assert!(UserMetadata::ACCOUNT_LEN == 1032);
