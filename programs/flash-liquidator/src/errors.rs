@@ -174,4 +174,11 @@ pub enum FlashLiquidatorError {
     /// 7045
     #[msg("The keeper spent more lamports than max_lamports_spent allows")]
     LamportsBelowFloor,
+
+    // Signers.
+    /// 7046
+    #[msg(
+        "A program took over the account of the keeper or of its swap authority: avoid that program"
+    )]
+    SignerReassigned,
 }

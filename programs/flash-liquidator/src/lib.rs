@@ -73,7 +73,7 @@ pub mod flash_liquidator {
     /// keeper's accounts, for the `settle` that must follow to compare with.
     ///
     /// # Accounts
-    /// [`Open`]. Signer: `keeper`, who also signs the flash loan.
+    /// [`BracketAccounts`]. Signer: `keeper`, who also signs the flash loan.
     ///
     /// # Fails if
     /// * it is not a top-level instruction between a klend flash borrow and its
@@ -82,8 +82,8 @@ pub mod flash_liquidator {
     ///   repay, or another bracket instruction does;
     /// * the deadline has passed;
     /// * a guarded account is not the keeper's, or has a delegate or close authority.
-    pub fn open<'info>(ctx: Context<'info, Open<'info>>, args: OpenArgs) -> Result<()> {
-        ctx.accounts.process(args, ctx.remaining_accounts)
+    pub fn open<'info>(ctx: Context<'info, BracketAccounts<'info>>, args: OpenArgs) -> Result<()> {
+        ctx.accounts.open(args, ctx.remaining_accounts)
     }
 
     /// Ends a bracket: fails unless the debt account covers fee and minimum
@@ -91,11 +91,11 @@ pub mod flash_liquidator {
     /// agreed. Closes the bracket to the keeper.
     ///
     /// # Accounts
-    /// [`Settle`]: those of the `open`, in the same order. Signer: `keeper`.
+    /// [`BracketAccounts`]: those of the `open`, in the same order. Signer: `keeper`.
     ///
     /// # Emits
     /// [`Settled`].
-    pub fn settle<'info>(ctx: Context<'info, Settle<'info>>) -> Result<()> {
-        ctx.accounts.process(ctx.remaining_accounts)
+    pub fn settle<'info>(ctx: Context<'info, BracketAccounts<'info>>) -> Result<()> {
+        ctx.accounts.settle(ctx.remaining_accounts)
     }
 }

@@ -8,7 +8,7 @@ use anchor_lang::{
 };
 
 use crate::{
-    checks::{fail, require_key},
+    checks::{fail, require, require_key},
     errors::FlashLiquidatorError,
 };
 
@@ -62,14 +62,17 @@ impl Bracket {
     /// The keeper pays the rent.
     ///
     /// # Errors
-    /// The system program's, when `account` is not the address that `bump` gives
-    /// for the keeper, or is in use.
+    /// `BracketMismatch` when `account` signs the transaction. The system program's,
+    /// when it is not the address that `bump` gives for the keeper, or is in use.
     pub fn create<'info>(
         &self,
         account: &AccountInfo<'info>,
         keeper: &AccountInfo<'info>,
         bump: u8,
     ) -> Result<()> {
+        // Otherwise the system program could take the transaction's signature for that
+        // of the seeds, and `close` would empty another signer's wallet.
+        require(!account.is_signer, FlashLiquidatorError::BracketMismatch)?;
         let seeds: &[&[u8]] = &[BRACKET_SEED, keeper.key.as_ref(), &[bump]];
         let space = self.space();
         let (space_bytes, owner) = ((space as u64).to_le_bytes(), crate::ID.to_bytes());

@@ -12,6 +12,7 @@ use anchor_lang::{
     solana_program::{
         instruction::{AccountMeta, Instruction},
         program::invoke_signed_unchecked,
+        system_program,
     },
 };
 use anchor_spl::{associated_token, token::spl_token, token_2022::spl_token_2022};
@@ -41,7 +42,7 @@ const FORBIDDEN_LEG_PROGRAMS: [Pubkey; 11] = [
     spl_token::ID,
     spl_token_2022::ID,
     associated_token::ID,
-    anchor_lang::solana_program::system_program::ID,
+    system_program::ID,
     pubkey!("BPFLoader1111111111111111111111111111111111"),
     pubkey!("BPFLoader2111111111111111111111111111111111"),
     pubkey!("BPFLoaderUpgradeab1e11111111111111111111111"),
@@ -161,6 +162,13 @@ impl<'info> Swap<'info> {
             self.execute_leg(leg, accounts, signer_seeds)?;
         }
         require(leg_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused)?;
+        // With the authority's signature a leg can re-assign the authority itself: as
+        // a multisig of the token program it would sign for whoever set it up.
+        require_key(
+            self.authority.owner,
+            &system_program::ID,
+            FlashLiquidatorError::SignerReassigned,
+        )?;
 
         let unsold = input.brought(self.authority.key)?;
         for token in &self.tokens {

@@ -8,11 +8,10 @@ use crate::{checks::require_at_least, errors::FlashLiquidatorError};
 
 pub mod liquidate;
 pub mod open;
-pub mod settle;
+mod settle;
 
 pub use liquidate::*;
 pub use open::*;
-pub use settle::*;
 
 /// Reads arguments with `read` and fails when bytes are left over.
 fn deserialize_exactly<R: Read, T>(

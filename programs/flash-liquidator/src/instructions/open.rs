@@ -51,18 +51,19 @@ impl AnchorDeserialize for OpenArgs {
     }
 }
 
-/// Accounts of `open`. The `settle` that ends the bracket lists the same
-/// accounts in the same order, remaining ones included.
+/// Accounts of `open` and of the `settle` that ends the bracket: both list the
+/// same ones in the same order, remaining ones included.
 ///
 /// Remaining accounts: the keeper's token accounts to guard besides the debt
 /// account, at most [`MAX_GUARDS`].
 #[derive(Accounts)]
-pub struct Open<'info> {
+pub struct BracketAccounts<'info> {
     /// Borrower of the flash loan, owner of the guarded accounts; lends the
     /// bracket its rent.
     #[account(mut)]
     pub keeper: Signer<'info>,
-    /// CHECK: here, by the system program's signature check. PDA `["bracket", keeper]`.
+    /// CHECK: on creation by the system program, which wants its signature; on
+    /// reading by owner and content. PDA `["bracket", keeper]`.
     #[account(mut)]
     pub bracket: UncheckedAccount<'info>,
     /// CHECK: here. The keeper's account of the loan's mint.
@@ -83,9 +84,9 @@ pub struct Open<'info> {
     pub system_program: Program<'info, System>,
 }
 
-impl<'info> Open<'info> {
+impl<'info> BracketAccounts<'info> {
     /// See [`crate::flash_liquidator::open`].
-    pub fn process(&self, args: OpenArgs, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
+    pub fn open(&self, args: OpenArgs, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
         require_before_deadline(args.deadline_slot)?;
         {
             let sysvar = self.instructions_sysvar.try_borrow_data()?;

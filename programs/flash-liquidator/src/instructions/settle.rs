@@ -1,7 +1,8 @@
-use anchor_lang::prelude::*;
+use anchor_lang::{prelude::*, solana_program::system_program};
 
+use super::BracketAccounts;
 use crate::{
-    checks::{require, require_at_least, require_equal, require_profit},
+    checks::{require, require_at_least, require_equal, require_key, require_profit},
     errors::FlashLiquidatorError,
     events::Settled,
     introspection::{ExpectedLoan, current_index, verify_flash_loan},
@@ -10,36 +11,9 @@ use crate::{
     token,
 };
 
-/// Accounts of `settle`: those of the `open` it belongs to, in the same order.
-#[derive(Accounts)]
-pub struct Settle<'info> {
-    /// Keeper that opened the bracket; gets its rent back.
-    #[account(mut)]
-    pub keeper: Signer<'info>,
-    /// CHECK: here. Bracket that `open` created in this transaction; closed here.
-    #[account(mut)]
-    pub bracket: UncheckedAccount<'info>,
-    /// CHECK: here. The keeper's account of the loan's mint.
-    pub keeper_debt: UncheckedAccount<'info>,
-    /// CHECK: here, through the loan. Mint of the loan.
-    pub debt_mint: UncheckedAccount<'info>,
-    /// CHECK: here, through the loan. SPL Token or Token-2022.
-    pub debt_token_program: UncheckedAccount<'info>,
-    /// CHECK: here, through the loan. Reserve that lends.
-    pub flash_reserve: UncheckedAccount<'info>,
-    /// CHECK: the address. Instructions sysvar.
-    #[account(
-        address = solana_sdk_ids::sysvar::instructions::ID
-            @ FlashLiquidatorError::InstructionsSysvarMalformed
-    )]
-    pub instructions_sysvar: UncheckedAccount<'info>,
-    /// System program; listed because `open` lists it.
-    pub system_program: Program<'info, System>,
-}
-
-impl<'info> Settle<'info> {
+impl<'info> BracketAccounts<'info> {
     /// See [`crate::flash_liquidator::settle`].
-    pub fn process(&self, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
+    pub fn settle(&self, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
         let bracket = Bracket::read(&self.bracket, self.keeper.key)?;
         let principal = {
             let sysvar = self.instructions_sysvar.try_borrow_data()?;
@@ -89,6 +63,14 @@ impl<'info> Settle<'info> {
                 FlashLiquidatorError::GuardedBalanceBelowFloor,
             )?;
         }
+
+        // Whoever had the keeper's signature could have made its wallet a multisig of
+        // the token program, and with that its own.
+        require_key(
+            self.keeper.owner,
+            &system_program::ID,
+            FlashLiquidatorError::SignerReassigned,
+        )?;
 
         Bracket::close(&self.bracket, &self.keeper)?;
         require_at_least(
