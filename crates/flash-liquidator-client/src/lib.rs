@@ -12,13 +12,17 @@
 //! | [`compute_budget`] | compute-unit limit and price |
 //! | [`lookup_table`] | which addresses belong in a lookup table, and managing one |
 //! | [`transaction`] | v0 messages, and how many bytes they take |
+//! | [`swap`] | swap venues as legs |
+//! | [`decode`] | what became of a transaction: events, costs, why it failed |
 
 #![forbid(unsafe_code)]
 
 pub mod compute_budget;
+pub mod decode;
 pub mod flash_liquidation;
 pub mod klend;
 pub mod lookup_table;
 pub mod receiver;
+pub mod swap;
 pub mod token;
 pub mod transaction;
