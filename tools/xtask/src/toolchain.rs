@@ -56,7 +56,7 @@ impl Toolchain {
         Ok(Self::Kit { home: PathBuf::from(printed.trim()) })
     }
 
-    /// Compiles programs of the workspace into its deploy folder.
+    /// Compiles programs of the workspace into the folder `out`.
     ///
     /// # Errors
     /// When the compilation fails, or its result cannot be copied.
@@ -65,10 +65,11 @@ impl Toolchain {
         workspace: &Workspace,
         programs: &[Program],
         features: &[String],
+        out: &Path,
     ) -> Result<()> {
         match self {
-            Self::PlatformTools => compile_with_platform_tools(workspace, programs, features),
-            Self::Kit { home } => compile_with_kit(home, workspace, programs, features),
+            Self::PlatformTools => compile_with_platform_tools(programs, features, out),
+            Self::Kit { home } => compile_with_kit(home, workspace, programs, features, out),
         }
     }
 }
@@ -99,14 +100,14 @@ fn installed_platform_tools(programs: &[Program]) -> Result<String> {
 }
 
 fn compile_with_platform_tools(
-    workspace: &Workspace,
     programs: &[Program],
     features: &[String],
+    out: &Path,
 ) -> Result<()> {
     for program in programs {
         let mut build = process::cargo();
         build.args(["build-sbf", "--manifest-path"]).arg(&program.manifest);
-        build.arg("--sbf-out-dir").arg(workspace.deploy_dir());
+        build.arg("--sbf-out-dir").arg(out);
         if !features.is_empty() {
             build.arg("--features").arg(features.join(","));
         }
@@ -120,6 +121,7 @@ fn compile_with_kit(
     workspace: &Workspace,
     programs: &[Program],
     features: &[String],
+    out: &Path,
 ) -> Result<()> {
     // Apart from the host's: another compiler, another set of features.
     let target = workspace.target.join("sbf");
@@ -143,7 +145,7 @@ fn compile_with_kit(
         process::run(&format!("compiling {}", names.join(", ")), &mut build)?;
         for program in call {
             let built = target.join("bpfel-solana/release").join(&program.file_name);
-            copy_if_different(&built, &workspace.deploy_dir().join(&program.file_name))?;
+            copy_if_different(&built, &out.join(&program.file_name))?;
         }
     }
     Ok(())

@@ -106,6 +106,12 @@ impl Workspace {
     pub fn deploy_dir(&self) -> PathBuf {
         self.target.join("deploy")
     }
+
+    /// Where programs are put whose checks the tests can switch off. Apart, so that
+    /// nobody deploys one by mistake.
+    pub fn mutation_dir(&self) -> PathBuf {
+        self.target.join("mutation")
+    }
 }
 
 /// The package as a program, when it is one.

@@ -1,6 +1,7 @@
 //! `cargo xtask build`: the Solana programs.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
@@ -36,7 +37,22 @@ pub fn run(args: Args) -> Result<()> {
         }
         workspace.programs.retain(|program| args.packages.contains(&program.package));
     }
+    if args.packages.is_empty() {
+        build_mutation(&workspace, args.toolchain)?;
+    }
     build(&workspace, args.toolchain, &args.features)
+}
+
+/// Compiles the deployed programs with the feature `mutation` into
+/// [`Workspace::mutation_dir`], for the tests that switch their checks off.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_mutation(workspace: &Workspace, toolchain: ToolchainArgs) -> Result<()> {
+    let mut workspace = workspace.clone();
+    workspace.programs.retain(|program| !program.is_test_program);
+    let out = workspace.mutation_dir();
+    build_into(&workspace, toolchain, &["mutation".to_owned()], &out)
 }
 
 /// Compiles the programs of `workspace` into its deploy folder and lists them.
@@ -44,10 +60,18 @@ pub fn run(args: Args) -> Result<()> {
 /// # Errors
 /// When no compiler can be prepared, or the compilation fails.
 pub fn build(workspace: &Workspace, toolchain: ToolchainArgs, features: &[String]) -> Result<()> {
-    let deploy = workspace.deploy_dir();
-    fs::create_dir_all(&deploy).with_context(|| format!("cannot create {}", deploy.display()))?;
+    build_into(workspace, toolchain, features, &workspace.deploy_dir())
+}
+
+fn build_into(
+    workspace: &Workspace,
+    toolchain: ToolchainArgs,
+    features: &[String],
+    deploy: &Path,
+) -> Result<()> {
+    fs::create_dir_all(deploy).with_context(|| format!("cannot create {}", deploy.display()))?;
     let toolchain = Toolchain::prepare(workspace, toolchain.toolchain, &workspace.programs)?;
-    toolchain.compile(workspace, &workspace.programs, features)?;
+    toolchain.compile(workspace, &workspace.programs, features, deploy)?;
     for program in &workspace.programs {
         let path = deploy.join(&program.file_name);
         let size =
