@@ -185,6 +185,8 @@ pub fn quote(
         table.find(key).ok_or(Refusal::MissingReserve { obligation: obligation.key, reserve: *key })
     };
     let (repay, withdraw) = (index(&request.repay_reserve)?, index(&request.withdraw_reserve)?);
+    check_market(table)?;
+    check_liquidatable(table, obligation, &table.reserves()[withdraw])?;
     if request.amount == 0 {
         return Err(Refusal::klend(Code::InvalidAmount, &obligation.key));
     }
@@ -228,7 +230,9 @@ impl<'t> Pair<'t> {
     ) -> Result<Self, Refusal> {
         let repay_reserve = table.reserves()[repay];
         let withdraw_reserve = table.reserves()[withdraw];
-        check_entry(table, obligation, &repay_reserve, &withdraw_reserve)?;
+        check_market(table)?;
+        check_liquidatable(table, obligation, &withdraw_reserve)?;
+        check_entry(obligation, &repay_reserve, &withdraw_reserve)?;
         let health = &obligation.health;
         let key = &obligation.key;
         if health.deposited_value == Fraction::ZERO {
@@ -249,9 +253,6 @@ impl<'t> Pair<'t> {
                 ));
             }
         };
-        if deposit.liquidation_threshold_pct == 0 {
-            return Err(Refusal::klend(Code::CollateralNonLiquidatable, &withdraw_reserve.key));
-        }
         let debt = match obligation.borrow(repay) {
             Some((_, borrow)) => *borrow,
             None if obligation.borrows.iter().all(Option::is_none) => {
@@ -488,13 +489,8 @@ fn check_received(reserve: &Address, received: u64, least: u64) -> Result<(), Re
     Ok(())
 }
 
-/// The checks klend makes before it looks at the position.
-fn check_entry(
-    table: &ReserveTable<'_>,
-    obligation: &ObligationState<'_>,
-    repay: &ReserveState<'_>,
-    withdraw: &ReserveState<'_>,
-) -> Result<(), Refusal> {
+/// Whether the market lets anybody liquidate.
+fn check_market(table: &ReserveTable<'_>) -> Result<(), Refusal> {
     let market = table.market();
     if market.emergency_mode != 0 {
         return Err(Refusal::klend(Code::GlobalEmergencyMode, table.market_key()));
@@ -505,6 +501,34 @@ fn check_entry(
             reason: Unknowable::Permissioned,
         });
     }
+    Ok(())
+}
+
+/// Whether collateral of a reserve can be seized from an obligation at all.
+fn check_liquidatable(
+    table: &ReserveTable<'_>,
+    obligation: &ObligationState<'_>,
+    withdraw: &ReserveState<'_>,
+) -> Result<(), Refusal> {
+    let group = usize::from(obligation.account.elevation_group).checked_sub(1);
+    let threshold = group
+        .and_then(|index| table.market().elevation_groups.get(index))
+        .map_or(withdraw.account.config.liquidation_threshold_pct, |group| {
+            group.liquidation_threshold_pct
+        });
+    if threshold == 0 {
+        return Err(Refusal::klend(Code::CollateralNonLiquidatable, &withdraw.key));
+    }
+    Ok(())
+}
+
+/// The checks klend makes on the three accounts before it looks at the
+/// position.
+fn check_entry(
+    obligation: &ObligationState<'_>,
+    repay: &ReserveState<'_>,
+    withdraw: &ReserveState<'_>,
+) -> Result<(), Refusal> {
     for reserve in [repay, withdraw] {
         reserve.unknowable()?;
         check_price(Code::ReserveStale, &reserve.key, reserve.price_status)?;

@@ -16,7 +16,7 @@ use klend_interface::state::{PriceHeuristic, TokenInfo};
 use solana_address::{Address, address};
 
 use crate::{
-    constants::{SLOT_DURATION_MS, price_status},
+    constants::{SLOT_DURATION_MS, SWITCHBOARD_ON_DEMAND_PROGRAM_ID, price_status},
     errors::Code,
     fraction::{Fraction, Overflow, ten_pow},
     keys,
@@ -52,16 +52,25 @@ impl Oracles for [(Address, OracleAccount<'_>)] {
     }
 }
 
-/// A price with its time of day and its average.
+/// What an oracle says at one time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Price {
-    /// Value of one whole token in the market's currency.
-    pub price: Fraction,
-    /// Unix time of the price, seconds.
+pub struct Reading {
+    /// Value of one whole token in the market's currency; `None` where the
+    /// oracle was read but klend does not trust the number.
+    pub price: Option<Fraction>,
+    /// Unix time, seconds.
     pub timestamp: u64,
-    /// The average and its unix time, where the oracle has one.
-    pub twap: Option<(Fraction, u64)>,
+}
+
+/// The price a reserve goes by, and its average.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Feed {
+    /// The price.
+    pub price: Reading,
+    /// The average, where the oracle has one.
+    pub twap: Option<Reading>,
 }
 
 /// The key klend writes for "no oracle", besides the zero key.
@@ -91,6 +100,10 @@ const SCOPE_ENTRIES: usize = 8 + 32;
 const SCOPE_ENTRY: usize = 56;
 /// Entries in a Scope account.
 const SCOPE_ENTRY_COUNT: usize = 512;
+/// klend multiplies Scope entries exactly while their decimals stay within this,
+const SCOPE_MAX_DECIMALS: u64 = 36;
+/// and cuts the product down to this many before it would go beyond.
+const SCOPE_CUT_DECIMALS: u64 = 18;
 /// Marks the end of a chain of Scope entries.
 const SCOPE_CHAIN_END: u16 = u16::MAX;
 
@@ -104,78 +117,115 @@ pub fn is_due(info: &TokenInfo, saved_timestamp: u64, trigger_pct: u8, now: u64)
     u128::from(now.saturating_sub(saved_timestamp)) >= trigger
 }
 
-/// Reads the price that klend would take for a reserve.
+/// Reads the oracle that klend would take for a reserve: the one with the newest
+/// price. Its number may still turn out not to be trusted; klend then keeps the
+/// saved price.
 ///
 /// # Errors
-/// 6054, 6055 or 6056 when a configured oracle's account is not given, 6044 when
-/// none of them gives a usable price.
+/// 6029 for an oracle configuration without prices, 6053 for one without the
+/// averages it demands, 6054, 6055 or 6056 when a configured oracle's account is
+/// not given, 6044 when none can be read; [`Refusal::Abort`] for a negative Pyth
+/// price.
 pub fn read(
     reserve: &Address,
     info: &TokenInfo,
     oracles: &(impl Oracles + ?Sized),
     clock: Clock,
-) -> Result<Price, Refusal> {
+) -> Result<Feed, Refusal> {
     let pyth = enabled(keys::address(&info.pyth_configuration.price));
-    let switchboard = enabled(keys::address(&info.switchboard_configuration.price_aggregator));
-    let scope = enabled(keys::address(&info.scope_configuration.price_feed))
-        .filter(|_| has_chain(&info.scope_configuration.price_chain));
+    let switchboard = &info.switchboard_configuration;
+    let switchboard_price_key = enabled(keys::address(&switchboard.price_aggregator));
+    let switchboard_twap_key = enabled(keys::address(&switchboard.twap_aggregator));
+    let scope = &info.scope_configuration;
+    let scope_key = enabled(keys::address(&scope.price_feed));
     let wants_twap = info.max_twap_divergence_bps != 0;
+    check_configuration(reserve, info)?;
 
-    let mut newest: Option<Price> = None;
-    let mut consider = |price: Option<Price>| {
-        if let Some(price) = price
-            && newest.is_none_or(|best| price.timestamp > best.timestamp)
+    let mut newest: Option<Feed> = None;
+    let mut consider = |feed: Option<Feed>| {
+        if let Some(feed) = feed
+            && newest.is_none_or(|best| feed.price.timestamp > best.price.timestamp)
         {
-            newest = Some(price);
+            newest = Some(feed);
         }
     };
     if let Some(key) = pyth {
         let account = given(oracles, key, Code::InvalidPythPriceAccount)?;
-        consider(pyth_price(account.data));
+        consider(pyth_feed(account.data).at(key)?);
     }
-    if let Some(key) = switchboard {
+    if let Some(key) = switchboard_price_key {
         let account = given(oracles, key, Code::InvalidSwitchboardAccount)?;
-        let twap = enabled(keys::address(&info.switchboard_configuration.twap_aggregator))
-            .filter(|_| wants_twap)
-            .map(|key| given(oracles, key, Code::InvalidSwitchboardAccount))
-            .transpose()?;
-        consider(switchboard_price(account.data, clock).map(|(price, timestamp)| Price {
-            price,
-            timestamp,
-            twap: twap.and_then(|account| switchboard_price(account.data, clock)),
-        }));
+        let price = switchboard_reading(&account, clock);
+        let twap = match switchboard_twap_key.filter(|_| wants_twap) {
+            Some(key) => {
+                let account = given(oracles, key, Code::InvalidSwitchboardAccount)?;
+                switchboard_reading(&account, clock).map(Some)
+            }
+            None => Some(None),
+        };
+        consider(price.zip(twap).map(|(price, twap)| Feed { price, twap }));
     }
-    if let Some(key) = scope {
+    if let Some(key) = scope_key {
         let account = given(oracles, key, Code::InvalidScopePriceAccount)?;
-        let configuration = &info.scope_configuration;
-        consider(scope_price(account.data, &configuration.price_chain).map(
-            |(price, timestamp)| Price {
-                price,
-                timestamp,
-                twap: scope_price(account.data, &configuration.twap_chain).filter(|_| wants_twap),
-            },
-        ));
+        let reading = |chain| {
+            scope_price(account.data, chain)
+                .map(|(price, timestamp)| Reading { price: Some(price), timestamp })
+        };
+        let twap = if wants_twap { reading(&scope.twap_chain) } else { None };
+        consider(reading(&scope.price_chain).map(|price| Feed { price, twap }));
     }
     newest.ok_or_else(|| Refusal::klend(Code::PriceNotValid, reserve))
 }
 
-/// klend's status bits for a price just read.
-pub fn status(reserve: &Address, info: &TokenInfo, price: &Price, now: u64) -> Result<u8, Refusal> {
+/// At least one oracle must be enabled; each must name a price, and an average
+/// if one is demanded.
+fn check_configuration(reserve: &Address, info: &TokenInfo) -> Result<(), Refusal> {
+    let is_set = |key| enabled(keys::address(key)).is_some();
+    let is_chain = |chain: &[u16; 4]| *chain != [SCOPE_CHAIN_END; 4] && *chain != [0; 4];
+    let (scope, switchboard) = (&info.scope_configuration, &info.switchboard_configuration);
+    let uses_scope = is_set(&scope.price_feed);
+    let uses_any = uses_scope
+        || is_set(&switchboard.price_aggregator)
+        || is_set(&info.pyth_configuration.price);
+    if !uses_any || uses_scope && !is_chain(&scope.price_chain) {
+        return Err(Refusal::klend(Code::InvalidOracleConfig, reserve));
+    }
+    if info.max_twap_divergence_bps != 0 {
+        let scope_lacks = uses_scope && !is_chain(&scope.twap_chain);
+        let switchboard_lacks =
+            is_set(&switchboard.price_aggregator) && !is_set(&switchboard.twap_aggregator);
+        if scope_lacks || switchboard_lacks {
+            return Err(Refusal::klend(Code::InvalidTwapConfig, reserve));
+        }
+    }
+    Ok(())
+}
+
+/// klend's status bits for a price just read and trusted.
+pub fn status(
+    reserve: &Address,
+    info: &TokenInfo,
+    price: Fraction,
+    feed: &Feed,
+    now: u64,
+) -> Result<u8, Refusal> {
     let mut bits = price_status::PRICE_LOADED;
-    if now.saturating_sub(price.timestamp) <= info.max_age_price_seconds {
+    if now.saturating_sub(feed.price.timestamp) <= info.max_age_price_seconds {
         bits |= price_status::PRICE_AGE_CHECKED;
     }
     if info.max_twap_divergence_bps == 0 {
         bits |= price_status::TWAP_CHECKED | price_status::TWAP_AGE_CHECKED;
-    } else if let Some((twap, timestamp)) = price.twap {
-        if now.saturating_sub(timestamp) <= info.max_age_twap_seconds {
+    } else if let Some(twap) = feed.twap {
+        if now.saturating_sub(twap.timestamp) <= info.max_age_twap_seconds {
             bits |= price_status::TWAP_AGE_CHECKED;
         }
-        if within_divergence(price.price, twap, info.max_twap_divergence_bps).at(reserve)? {
+        if let Some(twap) = twap.price
+            && within_divergence(price, twap, info.max_twap_divergence_bps).at(reserve)?
+        {
             bits |= price_status::TWAP_CHECKED;
         }
     }
-    if within_heuristic(price.price, &info.heuristic).at(reserve)? {
+    if within_heuristic(price, &info.heuristic).at(reserve)? {
         bits |= price_status::HEURISTIC_CHECKED;
     }
     if info.block_price_usage == 0 {
@@ -202,81 +252,149 @@ fn within_heuristic(price: Fraction, band: &PriceHeuristic) -> Result<bool, Over
 pub fn scope_price(data: &[u8], chain: &[u16; 4]) -> Option<(Fraction, u64)> {
     if data.len() < SCOPE_ENTRIES + SCOPE_ENTRY * SCOPE_ENTRY_COUNT
         || data[..8] != SCOPE_DISCRIMINATOR
-        || !has_chain(chain)
+        || chain[0] == SCOPE_CHAIN_END
     {
         return None;
     }
-    let mut product = 1u128;
+    let mut product = Limbs::ONE;
     let mut decimals = 0u64;
     let mut oldest = u64::MAX;
     for &entry in chain.iter().take_while(|entry| **entry != SCOPE_CHAIN_END) {
         let at = SCOPE_ENTRIES + SCOPE_ENTRY * usize::from(entry);
         let entry = data.get(at..at + SCOPE_ENTRY)?;
         let (value, exponent) = (u64_at(entry, 0)?, u64_at(entry, 8)?);
-        product = product.checked_mul(u128::from(value))?;
-        decimals = decimals.checked_add(exponent)?;
+        if decimals.checked_add(exponent)? > SCOPE_MAX_DECIMALS && decimals > SCOPE_CUT_DECIMALS {
+            product.divide_decimals(decimals - SCOPE_CUT_DECIMALS);
+            decimals = SCOPE_CUT_DECIMALS;
+        }
+        product.multiply(value);
+        decimals += exponent;
         oldest = oldest.min(u64_at(entry, 24)?);
     }
-    Some((decimal(product, decimals).ok()?, oldest))
+    product.multiply(1 << Fraction::FRACTIONAL_BITS);
+    product.divide_decimals(decimals);
+    Some((product.fraction().ok()?, oldest))
+}
+
+/// A number wide enough for the product of four 64-bit prices with sixty
+/// fractional bits.
+struct Limbs([u64; 5]);
+
+impl Limbs {
+    const ONE: Self = Self([1, 0, 0, 0, 0]);
+
+    fn multiply(&mut self, factor: u64) {
+        let mut carry = 0;
+        for limb in &mut self.0 {
+            (*limb, carry) = limb.carrying_mul(factor, carry);
+        }
+    }
+
+    /// Divides by `10^decimals`, rounding down: once, for rounding down in steps
+    /// comes to the same.
+    fn divide_decimals(&mut self, mut decimals: u64) {
+        while decimals > 0 && self.0 != [0; 5] {
+            let step = decimals.min(19);
+            let divisor = 10u128.pow(step as u32);
+            let mut rest = 0;
+            for limb in self.0.iter_mut().rev() {
+                let part = rest << 64 | u128::from(*limb);
+                *limb = (part / divisor) as u64;
+                rest = part % divisor;
+            }
+            decimals -= step;
+        }
+    }
+
+    fn fraction(&self) -> Result<Fraction, Overflow> {
+        let [low, high, 0, 0, 0] = self.0 else { return Err(Overflow) };
+        Ok(Fraction::from_bits(u128::from(high) << 64 | u128::from(low)))
+    }
 }
 
 /// Price and EMA of a Pyth `PriceUpdateV2`; `None` where klend refuses it.
-#[must_use]
-pub fn pyth_price(data: &[u8]) -> Option<Price> {
+///
+/// The exponent's sign is ignored, as klend ignores it: every real feed's is
+/// negative.
+///
+/// # Errors
+/// [`Overflow`] for a negative price or average, on which klend aborts.
+pub fn pyth_feed(data: &[u8]) -> Result<Option<Feed>, Overflow> {
+    let Some(message) = pyth_message(data) else { return Ok(None) };
+    let positive = |value: i64| u64::try_from(value).map_err(|_| Overflow);
+    let exponent = u64::from(message.exponent.unsigned_abs());
+    let mut values = [Fraction::ZERO; 2];
+    let pair = [(message.price, message.confidence), (message.ema, message.ema_confidence)];
+    for (value, (price, confidence)) in values.iter_mut().zip(pair) {
+        let price = positive(price)?;
+        if price == 0 {
+            return Ok(None);
+        }
+        if u128::from(confidence) * PYTH_CONFIDENCE_FACTOR > u128::from(price) {
+            return Ok(None);
+        }
+        *value = decimal(u128::from(price), exponent)?;
+    }
+    let timestamp = positive(message.publish_time)?;
+    let [price, ema] = values.map(|value| Reading { price: Some(value), timestamp });
+    Ok(Some(Feed { price, twap: Some(ema) }))
+}
+
+struct PythMessage {
+    price: i64,
+    confidence: u64,
+    exponent: i32,
+    publish_time: i64,
+    ema: i64,
+    ema_confidence: u64,
+}
+
+fn pyth_message(data: &[u8]) -> Option<PythMessage> {
     let (discriminator, rest) = data.split_first_chunk::<8>()?;
-    // Behind the write authority: the verification level, then the message.
+    // Behind the write authority: the verification level, then the message,
+    // which begins with the feed's id.
     let (&verification, message) = rest.get(32..)?.split_first()?;
     if *discriminator != PYTH_DISCRIMINATOR || verification != PYTH_FULL_VERIFICATION {
         return None;
     }
-    let price = u64::try_from(i64_at(message, 32)?).ok()?;
-    let confidence = u64_at(message, 40)?;
-    let exponent = i32::from_le_bytes(*message.get(48..)?.first_chunk()?);
-    let publish_time = u64::try_from(i64_at(message, 52)?).ok()?;
-    let ema = u64::try_from(i64_at(message, 68)?).ok();
-    u64_at(message, 84)?;
-    if price == 0 || u128::from(confidence) * PYTH_CONFIDENCE_FACTOR > u128::from(price) {
-        return None;
-    }
-    let scale = |value: u64| -> Option<Fraction> {
-        if exponent <= 0 {
-            decimal(u128::from(value), u64::from(exponent.unsigned_abs())).ok()
-        } else {
-            Fraction::from_int(value).try_mul_int(ten_pow(exponent as u64).ok()?).ok()
-        }
-    };
-    Some(Price {
-        price: scale(price)?,
-        timestamp: publish_time,
-        twap: ema.and_then(scale).map(|ema| (ema, publish_time)),
+    Some(PythMessage {
+        price: i64_at(message, 32)?,
+        confidence: u64_at(message, 40)?,
+        exponent: i32::from_le_bytes(*message.get(48..)?.first_chunk()?),
+        publish_time: i64_at(message, 52)?,
+        ema: i64_at(message, 68)?,
+        ema_confidence: u64_at(message, 76)?,
     })
 }
 
 /// Price and time of a Switchboard On-Demand pull feed; `None` where klend
-/// refuses it.
+/// cannot read it.
 #[must_use]
-pub fn switchboard_price(data: &[u8], clock: Clock) -> Option<(Fraction, u64)> {
-    if data.get(..8)? != SWITCHBOARD_DISCRIMINATOR {
+pub fn switchboard_reading(account: &OracleAccount<'_>, clock: Clock) -> Option<Reading> {
+    let data = account.data;
+    if account.owner != SWITCHBOARD_ON_DEMAND_PROGRAM_ID
+        || data.get(..8)? != SWITCHBOARD_DISCRIMINATOR
+    {
         return None;
     }
     let result = data.get(SWITCHBOARD_RESULT..)?;
-    let value = u128::try_from(i128_at(result, 0)?).ok()?;
-    let deviation = u128::try_from(i128_at(result, 16)?).ok()?;
+    let value = u128::try_from(i128_at(result, 0)?).ok().filter(|value| *value != 0)?;
+    let deviation = i128_at(result, 16)?;
     let slot = u64_at(result, 104)?;
-    if value == 0 || deviation.checked_mul(SWITCHBOARD_CONFIDENCE_FACTOR)? >= value {
-        return None;
-    }
     let age = clock.slot.saturating_sub(slot).checked_mul(SLOT_DURATION_MS)? / 1000;
-    Some((decimal(value, SWITCHBOARD_DECIMALS).ok()?, clock.unix_timestamp.saturating_sub(age)))
+    let trusted = u128::try_from(deviation)
+        .ok()
+        .and_then(|deviation| deviation.checked_mul(SWITCHBOARD_CONFIDENCE_FACTOR))
+        .is_some_and(|deviation| deviation < value);
+    Some(Reading {
+        price: if trusted { decimal(value, SWITCHBOARD_DECIMALS).ok() } else { None },
+        timestamp: clock.unix_timestamp.saturating_sub(age),
+    })
 }
 
 /// `value / 10^decimals`, rounded down once.
 fn decimal(value: u128, decimals: u64) -> Result<Fraction, Overflow> {
     Fraction::from_bits(value).mul_ratio(Fraction::ONE.to_bits(), ten_pow(decimals)?)
-}
-
-fn has_chain(chain: &[u16; 4]) -> bool {
-    *chain != [0; 4] && chain[0] != SCOPE_CHAIN_END
 }
 
 fn enabled(key: &Address) -> Option<&Address> {

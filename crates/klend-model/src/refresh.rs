@@ -21,7 +21,7 @@ use crate::{
 ///
 /// # Errors
 /// klend's errors 6007 (the clock is before the last refresh), 6042, 6044,
-/// 6054–6056, 6061, 6073; [`Refusal::ForeignMarket`]; [`Refusal::Abort`].
+/// 6054–6056, 6073; [`Refusal::ForeignMarket`]; [`Refusal::Abort`].
 pub fn reserve<'a>(
     market_key: &Address,
     market: &LendingMarket,
@@ -76,11 +76,15 @@ fn refresh_price(
     if let Some(oracles) = oracles
         && price::is_due(info, state.price_timestamp, trigger, now)
     {
-        let price = price::read(&state.key, info, oracles, clock)?;
-        state.price_status = price::status(&state.key, info, &price, now)?;
-        state.market_price = price.price;
-        state.price_timestamp = price.timestamp;
-    } else if now.saturating_sub(state.price_timestamp) >= info.max_age_price_seconds {
+        let feed = price::read(&state.key, info, oracles, clock)?;
+        if let Some(price) = feed.price.price {
+            state.price_status = price::status(&state.key, info, price, &feed, now)?;
+            state.market_price = price;
+            state.price_timestamp = feed.price.timestamp;
+            return Ok(());
+        }
+    }
+    if now.saturating_sub(state.price_timestamp) >= info.max_age_price_seconds {
         state.price_status = 0;
     }
     Ok(())

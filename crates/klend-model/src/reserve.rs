@@ -270,12 +270,12 @@ impl<'a> ReserveState<'a> {
     /// the host's fixed part.
     ///
     /// # Errors
-    /// 6061 when no segment of the curve covers the utilisation.
+    /// [`Refusal::Abort`] when no segment of the curve covers the utilisation.
     pub fn borrow_rate(&self) -> Result<Fraction, Refusal> {
         let utilization = self.utilization().at(&self.key)?.min(Fraction::ONE);
         curve_rate(&self.account.config.borrow_rate_curve, utilization)
             .at(&self.key)?
-            .ok_or_else(|| Refusal::klend(Code::InvalidUtilizationRate, &self.key))
+            .ok_or(Refusal::Abort { account: self.key })
     }
 
     /// The host's fixed part of the borrow rate, per year.
