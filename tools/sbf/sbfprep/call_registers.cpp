@@ -1,4 +1,4 @@
-// Fits calls to BPF's registers: five for arguments, one for the result. See passes.h.
+// Fits calls to BPF's five argument registers. See passes.h.
 //
 // The rewrite is a pure function of the function *type*, so a function and all calls
 // of it, direct or through a pointer or vtable, are rewritten alike without knowing
@@ -18,7 +18,6 @@ using sbfprep::fatal;
 namespace {
 
 constexpr unsigned ArgumentRegisters = 5;
-constexpr unsigned ReturnRegisters = 1;
 
 /// How many 64-bit registers a value of type `T` occupies.
 unsigned registersOf(Type *T, const DataLayout &Layout) {
@@ -37,24 +36,15 @@ unsigned registersOf(Type *T, const DataLayout &Layout) {
   return (Layout.getTypeSizeInBits(T).getFixedValue() + 63) / 64;
 }
 
-/// The rewrite of one function type.
-///
-/// New parameter list: [pointer for the result] kept... [pointer to the packed rest]
+/// The rewrite of one function type: the first `Kept` arguments stay, the others are
+/// packed into the struct `Tail`, whose address becomes the last argument.
 struct Signature {
-  /// The result does not fit and is stored through a hidden first argument.
-  bool ReturnsThroughPointer = false;
-  /// Arguments from `Kept` on are passed in a struct behind a last argument.
-  bool PacksTail = false;
-  /// Number of original arguments that stay arguments.
   unsigned Kept = 0;
   StructType *Tail = nullptr;
   FunctionType *Type = nullptr;
 
-  bool changes() const { return ReturnsThroughPointer || PacksTail; }
-  /// Position of the original argument 0 in the new list.
-  unsigned firstKept() const { return ReturnsThroughPointer ? 1 : 0; }
-  /// Position of the pointer to the packed rest in the new list.
-  unsigned tailPosition() const { return firstKept() + Kept; }
+  /// False when everything fits and the function stays as it is.
+  bool changes() const { return Tail != nullptr; }
 };
 
 class CallRegisterFitter {
@@ -89,53 +79,40 @@ private:
     if (Original->isVarArg())
       return S;
     const DataLayout &Layout = M.getDataLayout();
-    S.ReturnsThroughPointer = registersOf(Original->getReturnType(), Layout) > ReturnRegisters;
-    const unsigned Hidden = S.ReturnsThroughPointer ? 1 : 0;
-    unsigned Needed = Hidden;
+    unsigned Needed = 0;
     for (Type *Parameter : Original->params())
       Needed += registersOf(Parameter, Layout);
-    S.PacksTail = Needed > ArgumentRegisters;
-    if (!S.changes())
+    if (Needed <= ArgumentRegisters)
       return S;
 
-    Type *Pointer = PointerType::getUnqual(Context);
+    // One register is for the address of the packed rest.
     std::vector<Type *> Parameters;
-    if (S.ReturnsThroughPointer)
-      Parameters.push_back(Pointer);
-    const unsigned Available = ArgumentRegisters - Hidden - (S.PacksTail ? 1 : 0);
     unsigned Used = 0;
     for (; S.Kept < Original->getNumParams(); S.Kept++) {
       Type *Parameter = Original->getParamType(S.Kept);
       Used += registersOf(Parameter, Layout);
-      if (Used > Available)
+      if (Used > ArgumentRegisters - 1)
         break;
       Parameters.push_back(Parameter);
     }
-    if (S.PacksTail) {
-      S.Tail = StructType::get(Context, Original->params().drop_front(S.Kept));
-      Parameters.push_back(Pointer);
-    }
-    Type *Result = S.ReturnsThroughPointer ? Type::getVoidTy(Context) : Original->getReturnType();
-    S.Type = FunctionType::get(Result, Parameters, /*isVarArg=*/false);
+    S.Tail = StructType::get(Context, Original->params().drop_front(S.Kept));
+    Parameters.push_back(PointerType::getUnqual(Context));
+    S.Type = FunctionType::get(Original->getReturnType(), Parameters, /*isVarArg=*/false);
     return S;
   }
 
   /// The attributes that still hold after the rewrite.
   AttributeList attributesFor(const Signature &S, const AttributeList &Original) {
-    SmallVector<AttributeSet, 8> Parameters;
-    if (S.ReturnsThroughPointer)
-      Parameters.push_back(AttributeSet());
+    SmallVector<AttributeSet, ArgumentRegisters> Parameters;
     for (unsigned I = 0; I < S.Kept; I++)
       Parameters.push_back(Original.getParamAttrs(I).removeAttribute(Context, Attribute::Returned));
-    if (S.PacksTail)
-      Parameters.push_back(AttributeSet());
-    // Memory effects: the function now also touches the result or the packed
-    // arguments. Allocation size: names an argument by its position.
+    Parameters.push_back(AttributeSet());
+    // Memory effects: the function now also reads the packed arguments. Allocation
+    // size: names an argument by its position.
     AttributeSet OfFunction = Original.getFnAttrs()
                                   .removeAttribute(Context, Attribute::Memory)
                                   .removeAttribute(Context, Attribute::AllocSize);
-    AttributeSet OfResult = S.ReturnsThroughPointer ? AttributeSet() : Original.getRetAttrs();
-    return AttributeList::get(Context, OfFunction, OfResult, Parameters);
+    return AttributeList::get(Context, OfFunction, Original.getRetAttrs(), Parameters);
   }
 
   /// The backend rejects the `sret` attribute. The convention behind it, a pointer as
@@ -175,44 +152,30 @@ private:
   void rewriteCall(CallInst &Call) {
     const Signature &S = signatureOf(Call.getFunctionType());
     BasicBlock &Entry = Call.getFunction()->getEntryBlock();
-    IRBuilder<> Slots(&Entry, Entry.getFirstInsertionPt());
+    IRBuilder<> AtEntry(&Entry, Entry.getFirstInsertionPt());
     IRBuilder<> Builder(&Call);
 
-    // Lifetime markers around each slot let the backend overlay them in the frame.
+    // Lifetime markers let the backend overlay the structs of several calls in the frame.
+    AllocaInst *Tail = AtEntry.CreateAlloca(S.Tail, nullptr, "args");
+    Builder.CreateLifetimeStart(Tail);
     std::vector<Value *> Arguments;
-    AllocaInst *Result = nullptr, *Tail = nullptr;
-    if (S.ReturnsThroughPointer) {
-      Result = Slots.CreateAlloca(Call.getType(), nullptr, "ret");
-      Builder.CreateLifetimeStart(Result);
-      Arguments.push_back(Result);
+    for (unsigned I = 0; I < Call.arg_size(); I++) {
+      Value *Argument = Call.getArgOperand(I);
+      if (I < S.Kept)
+        Arguments.push_back(Argument);
+      else
+        Builder.CreateStore(Argument, Builder.CreateStructGEP(S.Tail, Tail, I - S.Kept));
     }
-    for (unsigned I = 0; I < S.Kept; I++)
-      Arguments.push_back(Call.getArgOperand(I));
-    if (S.PacksTail) {
-      Tail = Slots.CreateAlloca(S.Tail, nullptr, "args");
-      Builder.CreateLifetimeStart(Tail);
-      for (unsigned I = S.Kept; I < Call.arg_size(); I++)
-        Builder.CreateStore(Call.getArgOperand(I),
-                            Builder.CreateStructGEP(S.Tail, Tail, I - S.Kept));
-      Arguments.push_back(Tail);
-    }
+    Arguments.push_back(Tail);
 
     CallInst *New = Builder.CreateCall(S.Type, Call.getCalledOperand(), Arguments);
     New->setCallingConv(Call.getCallingConv());
     New->setAttributes(attributesFor(S, Call.getAttributes()));
     New->setDebugLoc(Call.getDebugLoc());
-    // The slots live in this frame, so the callee must not take it over.
+    // The struct lives in this frame, so the callee must not take it over.
     New->setTailCallKind(CallInst::TCK_NoTail);
-    if (Tail)
-      Builder.CreateLifetimeEnd(Tail);
-
-    Value *Replacement = New;
-    if (Result) {
-      Replacement = Builder.CreateLoad(Call.getType(), Result);
-      Builder.CreateLifetimeEnd(Result);
-    }
-    if (!Call.getType()->isVoidTy())
-      Call.replaceAllUsesWith(Replacement);
+    Builder.CreateLifetimeEnd(Tail);
+    Call.replaceAllUsesWith(New);
     Call.eraseFromParent();
   }
 
@@ -236,21 +199,12 @@ private:
     for (Argument &Old : F.args()) {
       const unsigned I = Old.getArgNo();
       if (I < S.Kept) {
-        Old.replaceAllUsesWith(New->getArg(S.firstKept() + I));
+        Old.replaceAllUsesWith(New->getArg(I));
       } else {
-        Value *Field =
-            Builder.CreateStructGEP(S.Tail, New->getArg(S.tailPosition()), I - S.Kept);
+        Value *Field = Builder.CreateStructGEP(S.Tail, New->getArg(S.Kept), I - S.Kept);
         Old.replaceAllUsesWith(Builder.CreateLoad(Old.getType(), Field));
       }
     }
-    if (S.ReturnsThroughPointer)
-      for (BasicBlock &Block : *New)
-        if (auto *Return = dyn_cast<ReturnInst>(Block.getTerminator())) {
-          IRBuilder<> AtReturn(Return);
-          AtReturn.CreateStore(Return->getReturnValue(), New->getArg(0));
-          AtReturn.CreateRetVoid();
-          Return->eraseFromParent();
-        }
     F.replaceAllUsesWith(New);
     F.eraseFromParent();
   }

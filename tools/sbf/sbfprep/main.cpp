@@ -1,7 +1,7 @@
 // sbfprep: prepares linked LLVM bitcode of a Solana program for the BPF backend.
 //
 //   sbfprep libcalls IN.bc OUT.bc BUILTINS.bc   explicit runtime-library calls
-//   sbfprep abi      IN.bc OUT.bc               registers, returns, signed division, traps
+//   sbfprep abi      IN.bc OUT.bc               argument registers, signed division, traps
 //
 // Why each pass is needed is written in passes.h; sbf-link runs them in order.
 

@@ -1,7 +1,7 @@
 // The passes that make rustc's LLVM IR acceptable to LLVM's stock BPF backend.
 //
 // Solana's platform-tools carry a patched LLVM whose "SBF" backend knows 128-bit
-// arithmetic, more than five arguments, wide returns and so on. Debian's LLVM has
+// arithmetic, more than five arguments, traps and so on. Debian's LLVM has
 // the kernel's BPF backend, which refuses all of these. Instead of patching the
 // backend, the passes here rewrite the IR so that nothing it refuses is left.
 #pragma once
@@ -26,9 +26,9 @@ void lowerLibcalls(llvm::Module &M, const llvm::Module &Builtins);
 /// sBPF v0 has no signed division.
 void expandSignedDivision(llvm::Module &M);
 
-/// Fits calls and functions to BPF's five argument registers and one return
-/// register: results wider than 64 bits are returned through a hidden pointer, and
-/// arguments beyond the fifth register travel in a struct behind a pointer.
+/// Fits calls and functions to BPF's five argument registers: what does not fit
+/// travels in a struct behind a pointer. (rustc itself returns everything that is wider
+/// than BPF's one result register through a pointer.)
 void fitCallRegisters(llvm::Module &M);
 
 /// Replaces traps, and code that control never reaches, by calls of the syscall
