@@ -1,0 +1,96 @@
+//! Which programs a world runs, and where their ELFs come from.
+
+use std::{env, fs, path::PathBuf};
+
+use flash_liquidator_client::receiver;
+use klend_model::constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID};
+use solana_address::Address;
+
+use crate::error::ForkError;
+
+/// Names another klend than the stand-in.
+pub const KLEND_ELF: &str = "KLEND_ELF";
+/// Names another farms program than the stand-in.
+pub const FARMS_ELF: &str = "FARMS_ELF";
+/// Names another folder with built programs than `target/deploy`.
+pub const SBF_OUT_DIR: &str = "SBF_OUT_DIR";
+
+/// An ELF and the address it is deployed at.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its address.
+    pub id: Address,
+    /// Its code.
+    pub elf: Vec<u8>,
+    /// Whether it replaces a program that a snapshot brings along.
+    pub replaces: bool,
+}
+
+/// The programs that are deployed beside those LiteSVM has by itself (SPL Token,
+/// Token-2022, associated token accounts, memo, lookup tables).
+#[derive(Clone, Debug, Default)]
+pub struct Programs(pub Vec<Program>);
+
+impl Programs {
+    /// The receiver and the stand-ins for klend, farms and a swap, as built;
+    /// klend and farms from the files that `KLEND_ELF` and `FARMS_ELF` name, if set.
+    ///
+    /// # Errors
+    /// [`ForkError::ProgramNotBuilt`] or [`ForkError::File`].
+    pub fn from_environment() -> Result<Self, ForkError> {
+        let stand_in = |name, id, variable| load(name, id, Some(variable));
+        Ok(Self(vec![
+            stand_in("klend_stand_in", KLEND_PROGRAM_ID, KLEND_ELF)?,
+            stand_in("farms_stand_in", FARMS_PROGRAM_ID, FARMS_ELF)?,
+            load("swap_stand_in", swap_stand_in::ID, None)?,
+            load("flash_liquidator", receiver::PROGRAM_ID, None)?,
+        ]))
+    }
+
+    /// Whether klend is the stand-in rather than a program named by `KLEND_ELF`.
+    #[must_use]
+    pub fn klend_is_stand_in() -> bool {
+        named_by(KLEND_ELF).is_none()
+    }
+
+    /// Whether farms is the stand-in rather than a program named by `FARMS_ELF`.
+    #[must_use]
+    pub fn farms_is_stand_in() -> bool {
+        named_by(FARMS_ELF).is_none()
+    }
+}
+
+/// Folder in which built programs are looked for.
+#[must_use]
+pub fn deploy_folder() -> PathBuf {
+    if let Some(folder) = named_by(SBF_OUT_DIR) {
+        return folder;
+    }
+    let target = named_by("CARGO_TARGET_DIR").unwrap_or_else(|| {
+        let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+        workspace.canonicalize().unwrap_or(workspace).join("target")
+    });
+    target.join("deploy")
+}
+
+fn load(
+    name: &'static str,
+    id: Address,
+    variable: Option<&'static str>,
+) -> Result<Program, ForkError> {
+    let named = variable.and_then(named_by);
+    let replaces = named.is_some();
+    let path = named.unwrap_or_else(|| deploy_folder().join(name).with_extension("so"));
+    match fs::read(&path) {
+        Ok(elf) => Ok(Program { id, elf, replaces }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(ForkError::ProgramNotBuilt { name, path, variable })
+        }
+        Err(error) => Err(ForkError::file(path, error)),
+    }
+}
+
+/// The path in an environment variable; an empty one counts as unset.
+fn named_by(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
