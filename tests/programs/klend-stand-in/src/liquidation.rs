@@ -193,43 +193,49 @@ fn market_wide_deleveraging(case: &Case, ltvs: &Ltvs) -> Option<(Reason, Fractio
     if case.market.autodeleverage_enabled == 0 {
         return None;
     }
-    let (config, seconds) = limit_exceeded_for(case)?;
-    let days = days(seconds);
-    let decrease = Fraction::from_bps(config.deleveraging_threshold_decrease_bps_per_day) * days;
-    if ltvs.user < Fraction::ONE.saturating_sub(decrease) {
-        return None;
-    }
-    Some((Reason::MarketWideDeleveraging, time_bonus(config, seconds, u16::MAX, ltvs)))
-}
-
-/// The reserve that is over its limit for longer than its margin-call period,
-/// collateral first, and the seconds since the end of that period.
-fn limit_exceeded_for<'a>(case: &Case<'a>) -> Option<(&'a ReserveConfig, u64)> {
-    let after_margin_call = |reserve: &'a Reserve, crossed_at: u64, exceeded: bool| {
-        let config = &reserve.config;
-        let applies = config.autodeleverage_enabled != 0 && exceeded && crossed_at != 0;
-        let seconds = case
-            .now
-            .checked_sub(crossed_at)?
-            .checked_sub(config.deleveraging_margin_call_period_secs)?;
-        applies.then_some((config, seconds))
-    };
     let collateral = case.collateral_reserve;
     let supply = collateral.liquidity.total_supply();
     let debt = case.debt_reserve;
     let borrowed = debt.liquidity.borrowed_amount_sf.fraction();
-    after_margin_call(
-        collateral,
-        collateral.liquidity.deposit_limit_crossed_timestamp,
+    let bonus = over_limit_bonus(
+        case,
+        ltvs,
+        &collateral.config,
         supply > Fraction::from_int(collateral.config.deposit_limit),
+        collateral.liquidity.deposit_limit_crossed_timestamp,
     )
     .or_else(|| {
-        after_margin_call(
-            debt,
-            debt.liquidity.borrow_limit_crossed_timestamp,
+        over_limit_bonus(
+            case,
+            ltvs,
+            &debt.config,
             borrowed > Fraction::from_int(debt.config.borrow_limit),
+            debt.liquidity.borrow_limit_crossed_timestamp,
         )
-    })
+    })?;
+    Some((Reason::MarketWideDeleveraging, bonus))
+}
+
+/// Bonus for shrinking a reserve that is over its limit for longer than its
+/// margin-call period; `None` while that does not apply, or while the
+/// obligation's LTV is below a threshold that sinks every day.
+fn over_limit_bonus(
+    case: &Case,
+    ltvs: &Ltvs,
+    config: &ReserveConfig,
+    is_over_limit: bool,
+    crossed_at: u64,
+) -> Option<Fraction> {
+    if config.autodeleverage_enabled == 0 || !is_over_limit || crossed_at == 0 {
+        return None;
+    }
+    let seconds = case
+        .now
+        .checked_sub(crossed_at)?
+        .checked_sub(config.deleveraging_margin_call_period_secs)?;
+    let decrease_per_day = Fraction::from_bps(config.deleveraging_threshold_decrease_bps_per_day);
+    let threshold = Fraction::ONE.saturating_sub(decrease_per_day * days(seconds));
+    (ltvs.user >= threshold).then(|| time_bonus(config, seconds, u16::MAX, ltvs))
 }
 
 fn debt_maturity(case: &Case, ltvs: &Ltvs) -> Option<(Reason, Fraction)> {

@@ -4,7 +4,7 @@
 use crate::{
     error::{KlendError, Result, require},
     math::{FRACTION_BITS, FULL_BPS, Fraction, U256, to_u128},
-    state::{CHAIN_END, OraclePrices, PriceStatus, TokenInfo},
+    state::{CHAIN_END, DatedPrice, OraclePrices, PriceStatus, TokenInfo},
 };
 
 /// A price with the age of its oldest part.
@@ -22,29 +22,72 @@ pub struct CheckedPrice {
     pub status: PriceStatus,
 }
 
-/// Product of a chain's entries, dated by the oldest of them: the values are
-/// multiplied as integers and divided once by the power of ten of all their
-/// exponents.
+/// Decimals that a product of prices may have before its factors are cut.
+const MAX_DECIMALS: u64 = 36;
+/// Decimals that are left of a factor that is cut.
+const CUT_DECIMALS: u64 = 18;
+
+/// A decimal number, `value / 10^decimals`.
+#[derive(Clone, Copy)]
+struct Decimal {
+    value: U256,
+    decimals: u64,
+}
+
+impl Decimal {
+    fn of(entry: &DatedPrice) -> Self {
+        Self { value: U256::from(entry.value), decimals: entry.exp }
+    }
+
+    /// Exact up to 36 decimals together; above that both factors are first cut
+    /// down to 18.
+    fn multiply(self, other: Self) -> Self {
+        let (a, b) = if self.decimals + other.decimals > MAX_DECIMALS {
+            (self.cut(), other.cut())
+        } else {
+            (self, other)
+        };
+        Self {
+            value: a.value.checked_mul(b.value).expect("price overflow"),
+            decimals: a.decimals + b.decimals,
+        }
+    }
+
+    fn cut(self) -> Self {
+        let Some(surplus) = self.decimals.checked_sub(CUT_DECIMALS) else {
+            return self;
+        };
+        let divisor = U256::from(10u64).checked_pow(U256::from(surplus));
+        Self {
+            // A divisor beyond the number range leaves nothing.
+            value: divisor.map_or(U256::zero(), |divisor| self.value / divisor),
+            decimals: CUT_DECIMALS,
+        }
+    }
+
+    /// Rounded down. Panics above 36 decimals and outside the number range.
+    fn fraction(self) -> Fraction {
+        assert!(self.decimals <= MAX_DECIMALS, "too many decimals");
+        let scale = U256::from(10u64).pow(U256::from(self.decimals));
+        let scaled = self.value.checked_mul(U256::one() << FRACTION_BITS);
+        Fraction::from_bits(to_u128(scaled.expect("price overflow") / scale))
+    }
+}
+
+/// Product of a chain's entries, dated by the oldest of them. Panics where
+/// [`Decimal`] does.
 ///
-/// Returns `None` for a chain without entries, with an entry outside the
-/// feed, with a zero price, or whose product leaves the number range.
+/// Returns `None` for a chain without entries or with one outside the feed.
 pub fn chain_price(prices: &OraclePrices, chain: &[u16; 4]) -> Option<DatedFraction> {
-    let mut product = U256::one();
-    let mut exponent = 0u64;
+    let mut product: Option<Decimal> = None;
     let mut timestamp = u64::MAX;
     for &index in chain.iter().take_while(|&&index| index != CHAIN_END) {
         let entry = prices.prices.get(usize::from(index))?;
-        product = product.checked_mul(U256::from(entry.value))?;
-        exponent = exponent.checked_add(entry.exp)?;
+        let factor = Decimal::of(entry);
+        product = Some(product.map_or(factor, |product| product.multiply(factor)));
         timestamp = timestamp.min(entry.unix_timestamp);
     }
-    if timestamp == u64::MAX || product.is_zero() || product.bits() + FRACTION_BITS as usize > 256 {
-        return None;
-    }
-    let scale = U256::from(10u64).checked_pow(U256::from(exponent))?;
-    let bits = (product << FRACTION_BITS) / scale;
-    (bits.bits() <= 128)
-        .then(|| DatedFraction { price: Fraction::from_bits(to_u128(bits)), timestamp })
+    Some(DatedFraction { price: product?.fraction(), timestamp })
 }
 
 /// Whether the reserve compares its price with an average.
@@ -172,17 +215,47 @@ mod tests {
         assert_eq!(chained.price, Fraction::from_int(17_858 * 1_150).div_int(100_000));
     }
 
+    /// Recorded from klend, in raw bits.
+    #[test]
+    fn products_are_cut_where_klend_cuts_them() {
+        const A: (u64, u64) = (333_333_333_333_333_333, 18);
+        const B: (u64, u64) = (777_777_777_777_777_777, 18);
+        const C: (u64, u64) = (123_456_789_123_456_789, 18);
+        const BILLION: (u64, u64) = (1_000_000_000, 0);
+        for (entries, bits) in [
+            (&[A][..], 384_307_168_202_282_324),
+            (&[A, BILLION], 384_307_168_202_282_324_949_026_165),
+            (&[A, B, BILLION], 298_905_575_268_441_807_994_781_442),
+            (&[A, B, C, BILLION], 36_901_922_573_741_561_079_795_819),
+            (&[B, C, A], 36_901_922_573_741_560),
+            (&[BILLION, (B.0, 36)], 896_716_725),
+            (&[BILLION, (B.0, 37)], 0),
+            (&[(B.0, 20), (B.0, 20)], 69_744_634_229_303),
+            (&[(0, 0)], 0),
+        ] {
+            let feed =
+                feed(&entries.iter().map(|&(value, exp)| (value, exp, 1)).collect::<Vec<_>>());
+            let mut chain = [CHAIN_END; 4];
+            for (index, slot) in chain.iter_mut().take(entries.len()).enumerate() {
+                *slot = u16::try_from(index).unwrap();
+            }
+            let price = chain_price(&feed, &chain).unwrap().price;
+            assert_eq!(price.to_bits(), bits, "{entries:?}");
+        }
+    }
+
     #[test]
     fn unusable_chains_have_no_price() {
-        let feed = feed(&[(0, 0, 50), (u64::MAX, 0, 50)]);
-        for chain in [
-            [CHAIN_END; 4],
-            [0, CHAIN_END, CHAIN_END, CHAIN_END],
-            [512, CHAIN_END, CHAIN_END, CHAIN_END],
-            [1, 1, 1, 1],
-        ] {
+        let feed = feed(&[]);
+        for chain in [[CHAIN_END; 4], [512, CHAIN_END, CHAIN_END, CHAIN_END]] {
             assert_eq!(chain_price(&feed, &chain), None, "{chain:?}");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "too many decimals")]
+    fn more_than_36_decimals_panic() {
+        let _ = chain_price(&feed(&[(1, 37, 1)]), &[0, CHAIN_END, CHAIN_END, CHAIN_END]);
     }
 
     #[test]

@@ -5,11 +5,13 @@ mod common;
 
 use common::*;
 
-/// 1000 SOL against 110,000 USDC, SOL then 20 % cheaper.
+/// 1000 SOL against 110,000 USDC, SOL ten slots later 20 % cheaper.
 fn underwater() -> Option<Bed> {
     let mut bed = Bed::new(&stand_ins())?;
     bed.open(&SOL_RESERVE, 1_000_000_000_000);
     bed.add_borrow(&USDC_RESERVE, 110_000_000_000);
+    bed.warp(10);
+    bed.restamp_prices();
     bed.scale_prices(&[0, 52], 80, 100);
     bed.equip_liquidator(&USDC_RESERVE, &SOL_RESERVE, 0);
     Some(bed)

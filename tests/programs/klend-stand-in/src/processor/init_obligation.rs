@@ -66,7 +66,6 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     obligation.referrer = referrer;
     obligation.last_update.update(clock.slot, PriceStatus::NONE);
     obligation.last_update.mark_stale();
-    obligation.lowest_reserve_deposit_liquidation_ltv = u64::from(u8::MAX);
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::{
     error::{KlendError, Result, require},
     liquidation::seconds_past_term,
     math::Fraction,
-    position::{BorrowTotals, DepositTotals},
+    position::{self, BorrowTotals, DepositTotals},
     state::{self, LendingMarket, Obligation, PriceStatus, Reserve},
 };
 
@@ -65,6 +65,7 @@ fn refresh(
     }
 
     let mut debts = BorrowTotals::default();
+    let mut group_interest = 0;
     for borrow in obligation.borrows.iter_mut().filter(|slot| slot.is_active()) {
         let account = next_reserve()?;
         require(*account.key == borrow.borrow_reserve, KlendError::InvalidAccountInput)?;
@@ -74,13 +75,25 @@ fn refresh(
         let referrer_earns =
             referrer_count != 0 && reserve.liquidity.absolute_referral_rate_sf.get() != 0;
         require(!referrer_earns, KlendError::ReferrerAccountNotInitialized)?;
+        let owed_before = borrow.borrowed_amount_sf.fraction().ceil();
         borrow.accrue_interest(&reserve)?;
+        let interest = borrow.borrowed_amount_sf.fraction().ceil() - owed_before;
         let past_term = seconds_past_term(&reserve, borrow, now(&clock)).is_some();
         if past_term && borrow.borrowed_amount_at_expiration == 0 {
             borrow.borrowed_amount_at_expiration = borrow.borrowed_amount_sf.fraction().ceil();
         }
         debts.add(market, &reserve, group, borrow);
         status = status.and(PriceStatus(reserve.last_update.price_status));
+        drop(reserve);
+        if group == 0 && interest != 0 {
+            borrow.borrowed_amount_outside_elevation_groups += interest;
+            state::load_mut::<Reserve>(account)?.borrowed_amount_outside_elevation_group +=
+                interest;
+        }
+        group_interest += interest;
+    }
+    if group != 0 && group_interest != 0 {
+        position::add_group_interest(obligation, &rest[..deposit_count], group_interest)?;
     }
 
     let global_limit = Fraction::from_int(market.global_allowed_borrow_value);

@@ -126,6 +126,18 @@ pub struct Bed {
     pub last: TransactionMetadata,
 }
 
+impl Clone for Bed {
+    fn clone(&self) -> Self {
+        Self {
+            svm: self.svm.clone(),
+            payer: self.payer.insecure_clone(),
+            owner: self.owner.insecure_clone(),
+            liquidator: self.liquidator.insecure_clone(),
+            last: self.last.clone(),
+        }
+    }
+}
+
 impl Bed {
     /// `None`, with a message, when there is no fork folder.
     pub fn new(programs: &Programs) -> Option<Self> {
@@ -760,12 +772,14 @@ impl Bed {
         self.fund(&liquidator, &repay.liquidity.mint_pubkey, funds);
     }
 
-    /// Data of every account that klend's instructions write, by name.
-    pub fn state(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut accounts =
-            vec![("market".to_owned(), MARKET), ("obligation".to_owned(), self.obligation_key())];
+    /// Every account that klend's instructions write, with a name.
+    pub fn watched(&self) -> Vec<(String, Pubkey)> {
         let metadata = pda::user_metadata(&KLEND_PROGRAM_ID, &self.owner_key()).0;
-        accounts.push(("user metadata".to_owned(), metadata));
+        let mut accounts = vec![
+            ("market".to_owned(), MARKET),
+            ("obligation".to_owned(), self.obligation_key()),
+            ("user metadata".to_owned(), metadata),
+        ];
         for (name, reserve_key) in
             [("USDC", USDC_RESERVE), ("SOL", SOL_RESERVE), ("JitoSOL", JITOSOL_RESERVE)]
         {
@@ -776,6 +790,14 @@ impl Bed {
             add("fee vault", reserve.liquidity.fee_vault);
             add("cToken mint", reserve.collateral.mint_pubkey);
             add("cToken vault", reserve.collateral.supply_vault);
+            for (what, farm) in
+                [("collateral", reserve.farm_collateral), ("debt", reserve.farm_debt)]
+            {
+                if let Some(user) = self.farm_user(&farm) {
+                    add(&format!("{what} farm"), farm);
+                    add(&format!("{what} stake"), user);
+                }
+            }
             for (who, wallet) in
                 [("owner", self.owner_key()), ("liquidator", self.liquidator_key())]
             {
@@ -785,7 +807,12 @@ impl Bed {
                 add(&format!("cTokens of {who}"), self.wallet_account(&wallet, &mint));
             }
         }
-        accounts.into_iter().map(|(name, key)| (name, self.data(&key))).collect()
+        accounts
+    }
+
+    /// Data of the watched accounts, by name.
+    pub fn state(&self) -> BTreeMap<String, Vec<u8>> {
+        (self.watched().into_iter()).map(|(name, key)| (name, self.data(&key))).collect()
     }
 }
 
