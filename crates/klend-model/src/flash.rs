@@ -155,10 +155,11 @@ impl Lenders {
         Self { by_mint }
     }
 
-    fn of_mint(&self, mint: &Address) -> &[Lender] {
+    /// The lenders of one mint, for asking often.
+    pub(crate) fn of_mint(&self, mint: &Address) -> MintLenders<'_> {
         let start = self.by_mint.partition_point(|lender| lender.mint < *mint);
         let length = self.by_mint[start..].partition_point(|lender| lender.mint == *mint);
-        &self.by_mint[start..start + length]
+        MintLenders(&self.by_mint[start..start + length])
     }
 
     /// The cheapest loan; of equally cheap ones one that needs no extra refresh,
@@ -166,16 +167,29 @@ impl Lenders {
     /// refuses; [`Self::explain`] says why.
     #[must_use]
     pub fn best(&self, wish: &Wish<'_>) -> Option<Offer> {
-        self.of_mint(wish.mint).iter().filter_map(|lender| lender.offer(wish).ok()).min_by(
-            |a, b| {
-                (a.fee, a.refresh_again, b.available).cmp(&(b.fee, b.refresh_again, a.available))
-            },
-        )
+        self.of_mint(wish.mint).best(wish)
     }
 
     /// What every reserve of the mint answers.
     pub fn explain(&self, wish: &Wish<'_>) -> Vec<(Address, Result<Offer, NoLoan>)> {
-        self.of_mint(wish.mint).iter().map(|lender| (lender.reserve, lender.offer(wish))).collect()
+        self.of_mint(wish.mint)
+            .0
+            .iter()
+            .map(|lender| (lender.reserve, lender.offer(wish)))
+            .collect()
+    }
+}
+
+/// [`Lenders`] of one mint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MintLenders<'l>(&'l [Lender]);
+
+impl MintLenders<'_> {
+    /// [`Lenders::best`] among these, whatever mint the wish names.
+    pub(crate) fn best(self, wish: &Wish<'_>) -> Option<Offer> {
+        self.0.iter().filter_map(|lender| lender.offer(wish).ok()).min_by(|a, b| {
+            (a.fee, a.refresh_again, b.available).cmp(&(b.fee, b.refresh_again, a.available))
+        })
     }
 }
 
@@ -252,6 +266,9 @@ fn fee(rate: u64, amount: u64) -> Option<u64> {
 
 /// `amount · bps / 10 000`, rounded up.
 fn share(amount: u64, bps: u64) -> u64 {
+    if let Some(product) = amount.checked_mul(bps) {
+        return product.div_ceil(FULL_BPS);
+    }
     let share = (u128::from(amount) * u128::from(bps)).div_ceil(u128::from(FULL_BPS));
     u64::try_from(share).unwrap_or(u64::MAX)
 }

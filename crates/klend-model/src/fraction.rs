@@ -261,13 +261,13 @@ const fn div_wide(hi: u128, lo: u128, divisor: u128) -> Option<(u128, u128)> {
         return None;
     }
     if hi == 0 {
-        return Some((lo / divisor, lo % divisor));
+        return Some(divide(lo, divisor));
     }
     if divisor <= u64::MAX as u128 {
         // Schoolbook division by one 64-bit digit; `hi` is such a digit here.
-        let upper = hi << 64 | lo >> 64;
-        let lower = (upper % divisor) << 64 | lo & u64::MAX as u128;
-        return Some((((upper / divisor) << 64) | (lower / divisor), lower % divisor));
+        let (upper, rest) = divide(hi << 64 | lo >> 64, divisor);
+        let (lower, rest) = divide(rest << 64 | lo & u64::MAX as u128, divisor);
+        return Some((upper << 64 | lower, rest));
     }
     // Knuth's algorithm D with two 64-bit digits in the divisor, which is
     // shifted so that its top bit is set.
@@ -280,13 +280,20 @@ const fn div_wide(hi: u128, lo: u128, divisor: u128) -> Option<(u128, u128)> {
     Some((first << 64 | second, rest >> shift))
 }
 
+/// Quotient and remainder with one division: the compiler would make two calls
+/// of it.
+#[inline]
+const fn divide(dividend: u128, divisor: u128) -> (u128, u128) {
+    let quotient = dividend / divisor;
+    (quotient, dividend - quotient * divisor)
+}
+
 /// One digit of [`div_wide`]: `(rest·2⁶⁴ + digit) / divisor` where the divisor's
 /// top bit is set, `rest < divisor` and `digit < 2⁶⁴`.
 #[inline]
 const fn div_digit(rest: u128, digit: u128, divisor: u128) -> (u128, u128) {
     let (top, bottom) = (divisor >> 64, divisor & u64::MAX as u128);
-    let mut quotient = rest / top;
-    let mut partial = rest % top;
+    let (mut quotient, mut partial) = divide(rest, top);
     // The estimate from the divisor's top half is at most two too high.
     while quotient > u64::MAX as u128 || quotient * bottom > (partial << 64 | digit) {
         quotient -= 1;

@@ -17,7 +17,6 @@ use crate::{
     keys,
     obligation::{BorrowState, DepositState, ObligationState},
     price::Oracles,
-    refresh,
     refusal::{At, Caveats, Refusal, Unknowable},
     reserve::{Clock, ReserveState},
     table::ReserveTable,
@@ -218,6 +217,8 @@ pub(crate) struct Pair<'t> {
     small: bool,
     max_repay: Fraction,
     other_debt: bool,
+    /// cTokens of the withdraw reserve that its vault can redeem.
+    redeemable: u64,
 }
 
 impl<'t> Pair<'t> {
@@ -292,20 +293,22 @@ impl<'t> Pair<'t> {
             gross: bonus.try_add(Fraction::ONE).at(key)?,
             small,
             max_repay,
+            redeemable: redeemable(&withdraw_reserve, reason)?,
             other_debt: obligation.borrows.iter().flatten().any(|other| other.reserve != repay),
         })
     }
 
-    /// Puts a flash loan out.
+    /// Puts a flash loan out. (That the loan may carry the reserve over its
+    /// borrow limit changes nothing here: a limit just crossed deleverages
+    /// nobody.)
     pub(crate) fn lend(&mut self, loan: &FlashLoan) -> Result<(), Refusal> {
         if loan.reserve == self.repay_reserve.key {
             self.repay_reserve.lend(loan.amount)?;
-            refresh::again(&mut self.repay_reserve, self.table.clock())?;
         }
         if loan.reserve == self.withdraw_reserve.key {
             self.withdraw_reserve.lend(loan.amount)?;
-            refresh::again(&mut self.withdraw_reserve, self.table.clock())?;
         }
+        self.redeemable = redeemable(&self.withdraw_reserve, self.reason)?;
         Ok(())
     }
 
@@ -418,13 +421,12 @@ impl<'t> Pair<'t> {
     ) -> Result<Redemption, Refusal> {
         let key = reserve.key;
         let by_order = matches!(self.reason, Reason::Order { .. });
-        refresh::again(reserve, self.table.clock())?;
-        let redeemable = if by_order {
-            reserve.freely_redeemable_ctokens()
+        let redeemable = if self.is_one_reserve() {
+            // The repayment is in the vault already.
+            redeemable(reserve, self.reason)?
         } else {
-            reserve.redeemable_ctokens()
-        }
-        .at(&key)?;
+            self.redeemable
+        };
         let ctokens = seized.min(redeemable);
         if ctokens == 0 {
             // klend holds the theoretical worth of the cTokens against the
@@ -474,6 +476,17 @@ impl<'t> Pair<'t> {
             caveats
         }
     }
+}
+
+/// cTokens that the vault can redeem for a liquidator. Orders stand in line
+/// behind the withdraw queue, everything else before it.
+fn redeemable(reserve: &ReserveState<'_>, reason: Reason) -> Result<u64, Refusal> {
+    if matches!(reason, Reason::Order { .. }) {
+        reserve.freely_redeemable_ctokens()
+    } else {
+        reserve.redeemable_ctokens()
+    }
+    .at(&reserve.key)
 }
 
 struct Redemption {

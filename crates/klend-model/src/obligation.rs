@@ -140,13 +140,20 @@ impl Health {
     /// compares them; false without deposits or debt.
     #[must_use]
     pub fn is_unhealthy(&self) -> bool {
-        if self.adjusted_debt_value == Fraction::ZERO {
+        let (debt, limit) = (self.adjusted_debt_value, self.unhealthy_borrow_value);
+        if debt == Fraction::ZERO || self.deposited_value == Fraction::ZERO {
             return false;
         }
-        match (self.ltv(), self.liquidation_ltv()) {
-            (Ok(ltv), Ok(limit)) => ltv >= limit,
-            _ => false,
+        if debt >= limit {
+            return true;
         }
+        // The two LTVs can only round to the same number when their values
+        // differ by less than a unit of the quotient.
+        let apart = limit.saturating_sub(debt);
+        if apart.to_bits() > self.deposited_value.floor() {
+            return false;
+        }
+        matches!((self.ltv(), self.liquidation_ltv()), (Ok(ltv), Ok(limit)) if ltv >= limit)
     }
 
     /// Unhealthy borrow value over weighted debt: below one is liquidatable.

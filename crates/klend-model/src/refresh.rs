@@ -57,13 +57,6 @@ pub fn reserve<'a>(
     Ok(state)
 }
 
-/// klend's internal refresh of a reserve that was refreshed in this slot
-/// already: only the limits can move, for the price's age did not.
-pub(crate) fn again(state: &mut ReserveState<'_>, clock: Clock) -> Result<(), Refusal> {
-    state.stale = false;
-    refresh_limits(state, clock.unix_timestamp).at(&state.key)
-}
-
 fn refresh_price(
     state: &mut ReserveState<'_>,
     market: &LendingMarket,

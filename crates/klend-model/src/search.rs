@@ -13,7 +13,7 @@ use solana_address::Address;
 use crate::{
     constants::{MAX_BORROWS, MAX_DEPOSITS},
     errors::Code,
-    flash::{Around, Lenders, Offer, Wish},
+    flash::{Around, Lenders, MintLenders, Offer, Wish},
     fraction::Fraction,
     liquidation::{FlashLoan, Pair, Quote, Request},
     obligation::ObligationState,
@@ -111,14 +111,25 @@ pub fn best_liquidation(
             }
         }
     }
-    // Then the pairs where less is more, as long as they can still win.
+    // Then, roughly, the pairs where less is more, as long as they can still
+    // win, and the best of them precisely.
+    let mut summit = None;
     for slope in falling.iter().flatten() {
         if best.is_none_or(|best| slope.bound_value(table) > best.value) {
             let whole = &slope.whole;
             let pair = Pair::open(table, obligation, whole.repay_reserve, whole.withdraw_reserve)?;
-            if let Some(candidate) = search.climb(&pair, whole.repay) {
-                best = better(best, candidate);
+            let least = best.map_or(i128::MIN, |best| best.value);
+            let candidate = search.climb(&pair, whole, ROUGH, least);
+            if let Some(candidate) = candidate.filter(|candidate| candidate.value > least) {
+                summit = Some(*whole);
+                best = Some(candidate);
             }
+        }
+    }
+    if let Some(whole) = summit {
+        let pair = Pair::open(table, obligation, whole.repay_reserve, whole.withdraw_reserve)?;
+        if let Some(candidate) = search.climb(&pair, &whole, PRECISE, i128::MIN) {
+            best = better(best, candidate);
         }
     }
     if let Some(best) = best {
@@ -177,7 +188,44 @@ struct Candidate {
     value: i128,
 }
 
+/// How finely [`Search::climb`] looks for a summit, first and finally. Profit is
+/// flat around it: a thousandth of the amount is a millionth of the profit.
+const ROUGH: u64 = 12;
+const PRECISE: u64 = 1000;
+
+/// A point of a pair's profit curve.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    /// Repaid, raw units.
+    at: u64,
+    profit: i128,
+}
+
+/// The highest profit that a curve bent downwards through four points can reach
+/// between the outer two: it stays below the lines through its neighbours.
+///
+/// Only decides whether a search goes on, so floating point will do.
+fn summit_bound(low: Point, left: Point, right: Point, high: Point) -> i128 {
+    let beyond = |from: Point, through: Point, to: Point| {
+        let run = from.at.abs_diff(through.at).max(1) as f64;
+        let rise = (through.profit - from.profit) as f64;
+        let reach = through.at.abs_diff(to.at) as f64;
+        through.profit as f64 + (rise * reach / run).max(0.0)
+    };
+    let bound = if left.profit >= right.profit {
+        beyond(right, left, low).max(beyond(low, left, right))
+    } else {
+        beyond(left, right, high).max(beyond(high, right, left))
+    };
+    // Room for the roundings of quotes and of this bound.
+    (bound + bound.abs() * 1e-9) as i128 + 2
+}
+
 impl Candidate {
+    fn point(&self) -> Point {
+        Point { at: self.repay, profit: self.profit }
+    }
+
     /// The exact liquidation: with the loan that is really taken, whose amount
     /// is what klend is asked for.
     fn settle(self, search: &mut Search<'_, impl Swap>) -> Result<Option<Best>, Refusal> {
@@ -241,6 +289,8 @@ struct Search<'a, S> {
     /// The obligation's reserves.
     used: [Address; MAX_DEPOSITS + MAX_BORROWS],
     used_count: usize,
+    /// Who lends the token of the debt last asked for.
+    lenders: Option<(&'a Address, MintLenders<'a>)>,
     swap: S,
 }
 
@@ -260,11 +310,11 @@ impl<'a, S: Swap> Search<'a, S> {
             used[used_count] = table.reserves()[reserve].key;
             used_count += 1;
         }
-        Self { table, obligation, funding, leftovers, used, used_count, swap }
+        Self { table, obligation, funding, leftovers, used, used_count, lenders: None, swap }
     }
 
     /// The largest liquidation of a pair, and its slope where less gains more.
-    fn whole(&mut self, pair: &Pair<'_>) -> Option<(Candidate, Option<Slope>)> {
+    fn whole(&mut self, pair: &Pair<'a>) -> Option<(Candidate, Option<Slope>)> {
         let mut quote = pair.quote(u64::MAX, 0).ok()?;
         if !self.accepts(&quote) {
             quote = self.cut_down(pair, &quote)?;
@@ -282,7 +332,7 @@ impl<'a, S: Swap> Search<'a, S> {
     }
 
     /// The largest liquidation whose collateral can be redeemed in full.
-    fn cut_down(&self, pair: &Pair<'_>, whole: &Quote) -> Option<Quote> {
+    fn cut_down(&self, pair: &Pair<'a>, whole: &Quote) -> Option<Quote> {
         if pair.must_repay_all() || whole.redeemed_ctokens == 0 {
             return None;
         }
@@ -300,37 +350,48 @@ impl<'a, S: Swap> Search<'a, S> {
         None
     }
 
-    /// Golden-section search below `top`, down to a bracket of a few thousandths
-    /// of it: profit is flat around its summit.
-    fn climb(&mut self, pair: &Pair<'_>, top: u64) -> Option<Candidate> {
+    /// Golden-section search below `whole`, down to a bracket of one `fineness`th
+    /// of it; given up as soon as the summit cannot be worth more than `least`.
+    fn climb(
+        &mut self,
+        pair: &Pair<'a>,
+        whole: &Candidate,
+        fineness: u64,
+        least: i128,
+    ) -> Option<Candidate> {
         let golden = |low: u64, high: u64| (u128::from(high - low) * 618 / 1000) as u64;
-        let height = |candidate: &Option<Candidate>| candidate.map_or(i128::MIN, |c| c.profit);
-        let (mut low, mut high) = (1, top);
-        let (mut left_at, mut right_at) = (high - golden(low, high), low + golden(low, high));
-        let mut left = self.evaluate(pair, left_at);
-        let mut right = self.evaluate(pair, right_at);
-        while high - low > top / 512 + 2 {
-            if height(&left) >= height(&right) {
-                high = right_at;
+        let (mut low, mut high) = (Point { at: 0, profit: 0 }, whole.point());
+        let top = high.at;
+        let span = golden(0, top);
+        let (mut left_at, mut right_at) = (top - span, span);
+        let mut left = self.evaluate(pair, left_at)?;
+        let mut right = self.evaluate(pair, right_at)?;
+        while high.at - low.at > top / fineness + 2 {
+            let summit = summit_bound(low, left.point(), right.point(), high);
+            if value_of(&pair.repay_reserve, summit) <= least {
+                return None;
+            }
+            if left.profit >= right.profit {
+                high = Point { at: right_at, profit: right.profit };
                 (right_at, right) = (left_at, left);
-                left_at = high - golden(low, high);
-                left = self.evaluate(pair, left_at);
+                left_at = high.at - golden(low.at, high.at);
+                left = self.evaluate(pair, left_at)?;
             } else {
-                low = left_at;
+                low = Point { at: left_at, profit: left.profit };
                 (left_at, left) = (right_at, right);
-                right_at = low + golden(low, high);
-                right = self.evaluate(pair, right_at);
+                right_at = low.at + golden(low.at, high.at);
+                right = self.evaluate(pair, right_at)?;
             }
         }
-        if height(&left) >= height(&right) { left } else { right }
+        Some(if left.profit >= right.profit { left } else { right })
     }
 
-    fn evaluate(&mut self, pair: &Pair<'_>, amount: u64) -> Option<Candidate> {
+    fn evaluate(&mut self, pair: &Pair<'a>, amount: u64) -> Option<Candidate> {
         let quote = pair.quote(amount, 0).ok().filter(|quote| self.accepts(quote))?;
         self.candidate(pair, &quote)
     }
 
-    fn candidate(&mut self, pair: &Pair<'_>, quote: &Quote) -> Option<Candidate> {
+    fn candidate(&mut self, pair: &Pair<'a>, quote: &Quote) -> Option<Candidate> {
         let swapped = self.exchange(pair, quote.received)?;
         let fee = self.loan(pair, quote, quote.repay)?.map_or(0, |offer| offer.fee);
         let profit = profit(swapped, quote.repay, fee);
@@ -347,7 +408,7 @@ impl<'a, S: Swap> Search<'a, S> {
         quote.leftover_ctokens == 0 || self.leftovers == Leftovers::Allow
     }
 
-    fn exchange(&mut self, pair: &Pair<'_>, received: u64) -> Option<u64> {
+    fn exchange(&mut self, pair: &Pair<'a>, received: u64) -> Option<u64> {
         if pair.repay_reserve.mint() == pair.withdraw_reserve.mint() {
             Some(received)
         } else {
@@ -357,24 +418,31 @@ impl<'a, S: Swap> Search<'a, S> {
 
     /// The loan for a liquidation: `Some(None)` where none is needed, `None`
     /// where none can be had.
-    fn loan(&self, pair: &Pair<'_>, quote: &Quote, amount: u64) -> Option<Option<Offer>> {
+    fn loan(&mut self, pair: &Pair<'a>, quote: &Quote, amount: u64) -> Option<Option<Offer>> {
         match self.funding {
             Funding::OwnTokens => Some(None),
-            Funding::Flash { lenders, margin_bps, max_fee_bps } => lenders
-                .best(&Wish {
-                    mint: pair.repay_reserve.mint(),
-                    amount,
-                    margin_bps,
-                    max_fee_bps,
-                    around: Some(Around {
-                        repay_reserve: &pair.repay_reserve.key,
-                        repay: quote.repay,
-                        withdraw_reserve: &pair.withdraw_reserve.key,
-                        redeemed: quote.gross_received,
-                        obligation_reserves: &self.used[..self.used_count],
-                    }),
-                })
-                .map(Some),
+            Funding::Flash { lenders, margin_bps, max_fee_bps } => {
+                let mint = pair.repay_reserve.mint();
+                let lenders = match self.lenders {
+                    Some((known, lenders)) if known == mint => lenders,
+                    _ => self.lenders.insert((mint, lenders.of_mint(mint))).1,
+                };
+                lenders
+                    .best(&Wish {
+                        mint,
+                        amount,
+                        margin_bps,
+                        max_fee_bps,
+                        around: Some(Around {
+                            repay_reserve: &pair.repay_reserve.key,
+                            repay: quote.repay,
+                            withdraw_reserve: &pair.withdraw_reserve.key,
+                            redeemed: quote.gross_received,
+                            obligation_reserves: &self.used[..self.used_count],
+                        }),
+                    })
+                    .map(Some)
+            }
         }
     }
 }

@@ -250,10 +250,13 @@ impl<'a> ReserveTable<'a> {
         let skip_bf = Fraction::from_int(self.market.min_value_skip_liquidation_bf_checks);
         let mut health = Health::EMPTY;
 
-        for (slot, deposit) in obligation.deposits.iter().enumerate() {
-            if !keys::is_set(&deposit.deposit_reserve) {
-                continue;
-            }
+        // All slots are looked at before any is worked on: what this costs is
+        // waiting for memory, and so it waits for everything at once.
+        let deposits = mask(&obligation.deposits, |slot| keys::is_set(&slot.deposit_reserve));
+        let borrows = mask(&obligation.borrows, |slot| keys::is_set(&slot.borrow_reserve));
+
+        for slot in bits(deposits) {
+            let deposit = &obligation.deposits[slot];
             let reserve_key = keys::address(&deposit.deposit_reserve);
             let index = self.index_of(key, reserve_key)?;
             let reserve = &self.prepared[index];
@@ -310,10 +313,8 @@ impl<'a> ReserveTable<'a> {
             );
         }
 
-        for (slot, borrow) in obligation.borrows.iter().enumerate() {
-            if !keys::is_set(&borrow.borrow_reserve) {
-                continue;
-            }
+        for slot in bits(borrows) {
+            let borrow = &obligation.borrows[slot];
             let reserve_key = keys::address(&borrow.borrow_reserve);
             let index = self.index_of(key, reserve_key)?;
             let reserve = &self.prepared[index];
@@ -428,6 +429,24 @@ impl<'a> ReserveTable<'a> {
             .filter(|group| group.exists)
             .ok_or_else(|| Refusal::klend(Code::InvalidElevationGroup, &self.market_key))
     }
+}
+
+/// One bit per slot for which `is_active` holds.
+#[inline]
+fn mask<T>(slots: &[T], is_active: impl Fn(&T) -> bool) -> u32 {
+    slots.iter().enumerate().fold(0, |mask, (i, slot)| mask | u32::from(is_active(slot)) << i)
+}
+
+/// The positions of the bits that are set.
+#[inline]
+fn bits(mut mask: u32) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let bit = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            bit
+        })
+    })
 }
 
 impl Group {

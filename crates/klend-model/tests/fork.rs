@@ -93,8 +93,10 @@ impl Oracles for Fork {
     }
 }
 
-/// 1000 SOL deposited and 110,000 USDC borrowed, then SOL a fifth cheaper: what
-/// klend 1.16 paid out, with the flash fee of a later day.
+/// 1000 SOL deposited and 110,000 USDC borrowed in the snapshot's slot, then SOL
+/// a fifth cheaper and ten slots of interest: what klend 1.16 paid out, with the
+/// flash fee of a later day. (The last digit of the smaller fee tells the slots
+/// apart: nine to eleven give it, none and twenty do not.)
 #[test]
 fn the_liquidations_that_the_real_klend_answered() {
     let Some(mut fork) = Fork::load("main-market-2024-10-29") else { return };
@@ -130,6 +132,7 @@ fn the_liquidations_that_the_real_klend_answered() {
     for entry in SOL_ENTRIES {
         fork.set_price(entry, 80);
     }
+    let clock = Clock { slot: clock.slot + 10, ..clock };
     let reserves = [(SOL, &sol_account), (USDC, &usdc_account)];
     let table = ReserveTable::refresh(&MAIN_MARKET, &market, &reserves, clock, Some(&fork));
     let state = table.obligation(&obligation_key(), &position).unwrap();
