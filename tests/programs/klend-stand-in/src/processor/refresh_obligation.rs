@@ -99,9 +99,7 @@ fn refresh(
     let global_limit = Fraction::from_int(market.global_allowed_borrow_value);
     obligation.deposited_value_sf.set_fraction(totals.value);
     obligation.allowed_borrow_value_sf.set_fraction(totals.allowed_borrow_value.min(global_limit));
-    obligation
-        .unhealthy_borrow_value_sf
-        .set_fraction(totals.unhealthy_borrow_value.min(global_limit));
+    obligation.unhealthy_borrow_value_sf.set_fraction(totals.unhealthy_borrow_value);
     obligation.lowest_reserve_deposit_liquidation_ltv = totals.lowest_liquidation_ltv_pct.into();
     obligation.lowest_reserve_deposit_max_ltv_pct = totals.lowest_max_ltv_pct;
     obligation.num_of_obsolete_deposit_reserves = totals.obsolete_reserves;
