@@ -68,7 +68,7 @@ pub fn compile_v0(
             limit: MAX_TRANSACTION_BYTES,
             static_keys,
             keys: static_keys + looked_up,
-            key_bytes: static_keys * size_of::<Address>(),
+            key_bytes: size_of_val(message.static_account_keys()),
             data_bytes: message.instructions().iter().map(|ix| ix.data.len()).sum(),
         });
     }
@@ -82,6 +82,21 @@ pub fn transaction_bytes(message: &VersionedMessage) -> usize {
     let signatures = usize::from(message.header().num_required_signatures);
     let count_bytes = if signatures < 0x80 { 1 } else { 2 };
     count_bytes + signatures * SIGNATURE_BYTES + message.serialize().len()
+}
+
+/// The bytes that go over the wire: signatures, then the message, as legacy and
+/// v0 transactions have them.
+#[must_use]
+pub fn wire_bytes(signatures: &[[u8; SIGNATURE_BYTES]], message: &VersionedMessage) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(transaction_bytes(message));
+    // A compact-u16; a message cannot name more signers than a byte counts.
+    match u8::try_from(signatures.len()) {
+        Ok(count) if count < 0x80 => bytes.push(count),
+        _ => bytes.extend([signatures.len() as u8 | 0x80, (signatures.len() >> 7) as u8]),
+    }
+    signatures.iter().for_each(|signature| bytes.extend(signature));
+    bytes.extend(message.serialize());
+    bytes
 }
 
 #[cfg(test)]
@@ -125,5 +140,9 @@ mod tests {
         let expected =
             1 + 64 + (1 + 3 + 1 + 2 * 32 + 32) + 1 + (1 + 1 + 40 + 1 + 20) + 1 + (32 + 1 + 40 + 1);
         assert_eq!(transaction_bytes(&message), expected);
+        let wire = wire_bytes(&[[9; 64]], &message);
+        assert_eq!(wire.len(), expected);
+        // One signature, then the message with its version byte.
+        assert_eq!((wire[0], wire[1], wire[64], wire[65]), (1, 9, 9, 0x80));
     }
 }

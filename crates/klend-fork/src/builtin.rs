@@ -244,8 +244,8 @@ const JLP_MARKET_USDC_FIGURES: Figures = Figures {
 
 /// Entries of the price table.
 const PRICES: [(usize, Price); 7] = [
-    (0, Price::new(180_00_000_000, 8)),          // SOL/USD
-    (52, Price::new(179_80_000_000, 8)),         // its average
+    (0, Price::new(18_000_000_000, 8)),          // SOL/USD
+    (52, Price::new(17_980_000_000, 8)),         // its average
     (51, Price::new(1_250_000_000_000_000, 15)), // JitoSOL/SOL
     (20, Price::new(99_990_000, 8)),             // USDC/USD
     (62, Price::new(99_995_000, 8)),             // its average

@@ -1,9 +1,10 @@
 //! Constant-product pools of `tests/programs/swap-stand-in`.
 
-use flash_liquidator_client::receiver::{self, SwapLeg};
+use flash_liquidator_client::{
+    receiver::{self, SwapLeg},
+    swap::{Side, Trade, stand_in},
+};
 use solana_address::Address;
-use solana_instruction::AccountMeta;
-use swap_stand_in::{AMOUNT_IN_OFFSET, Variant};
 
 use crate::{
     error::ForkError,
@@ -27,37 +28,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Accounts of a swap that sells `input_mint` from `user_in` into `user_out`,
-    /// without the swap program itself. `authority` signs and owns `user_in`.
-    ///
-    /// # Errors
-    /// [`ForkError::Unexpected`] when the pool does not trade `input_mint`.
-    pub fn swap_accounts(
-        &self,
-        authority: &Address,
-        input_mint: &Address,
-        user_in: &Address,
-        user_out: &Address,
-    ) -> Result<Vec<AccountMeta>, ForkError> {
-        let side = self.side(input_mint)?;
-        let other = 1 - side;
-        Ok(vec![
-            AccountMeta::new_readonly(*authority, true),
-            AccountMeta::new(self.pool, false),
-            AccountMeta::new(*user_in, false),
-            AccountMeta::new(*user_out, false),
-            AccountMeta::new(self.vaults[side], false),
-            AccountMeta::new(self.vaults[other], false),
-            AccountMeta::new_readonly(self.mints[side], false),
-            AccountMeta::new_readonly(self.mints[other], false),
-            AccountMeta::new_readonly(self.token_programs[side], false),
-            AccountMeta::new_readonly(self.token_programs[other], false),
-            AccountMeta::new_readonly(self.authority, false),
-        ])
-    }
-
     /// A leg of the receiver's route through this pool: all of the `input`
-    /// ([`SwapLeg::input`]) that is there, for at least `min_out` units.
+    /// ([`SwapLeg::input`]) that is there, for at least `min_out` units. `user_in`
+    /// belongs to the keeper's swap authority.
     ///
     /// # Errors
     /// [`ForkError::Unexpected`] when the pool does not trade `input_mint`.
@@ -70,22 +43,34 @@ impl Pool {
         user_out: &Address,
         min_out: u64,
     ) -> Result<SwapLeg, ForkError> {
+        let sold = self.mints.iter().position(|mint| mint == input_mint).ok_or_else(|| {
+            ForkError::Unexpected {
+                what: "pool",
+                key: self.pool,
+                reason: format!("trades {} and {}, not {input_mint}", self.mints[0], self.mints[1]),
+            }
+        })?;
+        let bought = 1 - sold;
+        let side = |account: &Address, side: usize| Side {
+            account: *account,
+            mint: self.mints[side],
+            token_program: self.token_programs[side],
+        };
         let (authority, _) = receiver::swap_authority(keeper);
-        Ok(SwapLeg {
-            program: swap_stand_in::ID,
-            accounts: self.swap_accounts(&authority, input_mint, user_in, user_out)?,
-            input,
-            amount_in_offset: Some(AMOUNT_IN_OFFSET),
-            data: swap_stand_in::swap_data(Variant::Honest, 0, min_out, 0),
-        })
-    }
-
-    fn side(&self, mint: &Address) -> Result<usize, ForkError> {
-        self.mints.iter().position(|side| side == mint).ok_or_else(|| ForkError::Unexpected {
-            what: "pool",
-            key: self.pool,
-            reason: format!("trades {} and {}, not {mint}", self.mints[0], self.mints[1]),
-        })
+        Ok(stand_in::leg(
+            &stand_in::Pool {
+                pool: self.pool,
+                vault_in: self.vaults[sold],
+                vault_out: self.vaults[bought],
+            },
+            &Trade {
+                authority,
+                input: side(user_in, sold),
+                output: side(user_out, bought),
+                min_out,
+                token: input,
+            },
+        ))
     }
 }
 

@@ -208,13 +208,7 @@ impl World {
         for reserve in addresses.distinct_reserves() {
             self.refresh_reserve(&reserve)?;
         }
-        let market = self.lending_market(&addresses.lending_market)?;
-        let borrow_reserves = addresses
-            .borrow_reserves
-            .iter()
-            .map(|key| self.reserve(key))
-            .collect::<Result<Vec<_>, _>>()?;
-        let referrer_token_states = addresses.referrer_token_states(&market, &borrow_reserves);
+        let referrer_token_states = self.referrer_token_states(obligation)?;
         let instruction = klend::refresh_obligation(
             &addresses.lending_market,
             obligation,
@@ -224,6 +218,22 @@ impl World {
         );
         let payer = self.actor("crank");
         self.send_generously(&[instruction], &payer)
+    }
+
+    /// The referrer states that a refresh of the obligation wants
+    /// ([`ObligationAddresses::referrer_token_states`](klend::ObligationAddresses::referrer_token_states)).
+    ///
+    /// # Errors
+    /// [`ForkError`] when the obligation, its market or a reserve is not there.
+    pub fn referrer_token_states(&self, obligation: &Address) -> Result<Vec<Address>, ForkError> {
+        let addresses = self.obligation_addresses(obligation)?;
+        let market = self.lending_market(&addresses.lending_market)?;
+        let borrow_reserves = addresses
+            .borrow_reserves
+            .iter()
+            .map(|key| self.reserve(key))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(addresses.referrer_token_states(&market, &borrow_reserves))
     }
 
     /// Sends with as many compute units as a transaction may have: what sets a

@@ -156,7 +156,7 @@ impl Rehearsal {
             keeper_accounts: self.keeper_accounts,
             obligation: &obligation,
             reserves: &reserves,
-            referrer_token_states: &[],
+            referrer_token_states: &world.referrer_token_states(&self.obligation)?,
             repay_reserve: self.repay_reserve,
             withdraw_reserve: self.withdraw_reserve,
             flash_reserve: &flash_reserve,

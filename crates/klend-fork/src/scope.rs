@@ -44,8 +44,9 @@ impl Price {
         let exp = if price < 0.01 { 15 } else { 8 };
         let value = (price * 10f64.powi(exp)).round();
         // 2^63: well inside u64 and exactly representable.
-        (value >= 1.0 && value < 9_223_372_036_854_775_808.0)
-            .then(|| Self { value: value as u64, exp: exp as u32 })
+        (1.0..9_223_372_036_854_775_808.0)
+            .contains(&value)
+            .then_some(Self { value: value as u64, exp: exp as u32 })
     }
 
     /// This price times `numerator / denominator`, rounded down, with the same
@@ -257,8 +258,8 @@ mod tests {
     fn table() -> Account {
         let mut account = empty_table(Address::new_from_array([1; 32]));
         let mut table = Table(&mut account);
-        table.set(0, Price::new(200_00000000, 8), 5, 50);
-        table.set(52, Price::new(199_00000000, 8), 5, 50);
+        table.set(0, Price::new(20_000_000_000, 8), 5, 50);
+        table.set(52, Price::new(19_900_000_000, 8), 5, 50);
         table.set(51, Price::new(1_150_000_000_000, 12), 4, 40);
         account
     }
@@ -282,7 +283,7 @@ mod tests {
         let chains = Chains { price: vec![51, 0], twap: vec![51, 52] };
         table.set_price(&chains, Price::from_f64(210.0).unwrap(), 9, 90).unwrap();
         assert_eq!(table.entry(51).value, 1_050_000_000_000);
-        assert_eq!(table.entry(0).value, 200_00000000);
+        assert_eq!(table.entry(0).value, 20_000_000_000);
         assert_eq!(table.entry(0).unix_timestamp, 90, "dated all the same");
         assert_eq!(table.price(&chains.price).unwrap().to_f64(), 210.0);
     }

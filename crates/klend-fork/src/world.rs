@@ -8,7 +8,7 @@ use flash_liquidator_client::{
 use klend_interface::state::{LendingMarket, Obligation, Reserve};
 use klend_model::{
     accounts,
-    constants::{KLEND_PROGRAM_ID, KLEND_STAGING_PROGRAM_ID},
+    constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID, KLEND_STAGING_PROGRAM_ID, SCOPE_PROGRAM_ID},
     keys::to_address,
 };
 use litesvm::LiteSVM;
@@ -172,6 +172,30 @@ impl World {
     #[must_use]
     pub fn missing(&self) -> &[Absent] {
         &self.missing
+    }
+
+    /// Every account of klend, farms, Scope and the token programs as it is now,
+    /// without programs: what [`from_snapshot`](Self::from_snapshot) makes the
+    /// same market from.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let owners = [
+            KLEND_PROGRAM_ID,
+            KLEND_STAGING_PROGRAM_ID,
+            FARMS_PROGRAM_ID,
+            SCOPE_PROGRAM_ID,
+            tokens::TOKEN_PROGRAM_ID,
+            tokens::TOKEN_2022_PROGRAM_ID,
+        ];
+        Snapshot {
+            slot: self.slot(),
+            unix_timestamp: self.unix_timestamp(),
+            accounts: owners
+                .iter()
+                .flat_map(|owner| self.svm.get_program_accounts(owner))
+                .collect(),
+            programs: BTreeMap::new(),
+        }
     }
 
     /// The virtual machine, for what this type does not offer.
@@ -623,9 +647,7 @@ impl World {
     /// [`ForkError::Refused`] when a table cannot be written back.
     pub fn restamp_prices(&mut self) -> Result<(), ForkError> {
         let (slot, now) = self.stamp();
-        for (key, mut account) in
-            self.svm.get_program_accounts(&klend_model::constants::SCOPE_PROGRAM_ID)
-        {
+        for (key, mut account) in self.svm.get_program_accounts(&SCOPE_PROGRAM_ID) {
             if scope::is_price_table(&account) {
                 Table(&mut account).stamp_all(slot, now);
                 self.set_account(&key, account)?;
