@@ -8,15 +8,18 @@
 //! | [`klend`] | addresses of a reserve and of an obligation, klend's instructions |
 //! | [`receiver`] | this project's `liquidate`, its accounts and swap legs |
 //! | [`flash_liquidation`] | the whole sequence from flash borrow to flash repay, in order |
+//! | [`bracket`] | `open` and `settle` around instructions that stay at top level |
 //! | [`token`] | associated token accounts |
 //! | [`compute_budget`] | compute-unit limit and price |
 //! | [`lookup_table`] | which addresses belong in a lookup table, and managing one |
 //! | [`transaction`] | v0 messages, and how many bytes they take |
 //! | [`swap`] | swap venues as legs |
+//! | [`tip`] | tips to block builders |
 //! | [`decode`] | what became of a transaction: events, costs, why it failed |
 
 #![forbid(unsafe_code)]
 
+pub mod bracket;
 pub mod compute_budget;
 pub mod decode;
 pub mod flash_liquidation;
@@ -24,5 +27,6 @@ pub mod klend;
 pub mod lookup_table;
 pub mod receiver;
 pub mod swap;
+pub mod tip;
 pub mod token;
 pub mod transaction;
