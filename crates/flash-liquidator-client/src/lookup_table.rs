@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use solana_address::Address;
-use solana_address_lookup_table_interface::instruction as table;
+use solana_address_lookup_table_interface::{instruction as table, state::AddressLookupTable};
 use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
+use solana_sdk_ids::address_lookup_table;
 
 /// Most addresses a table can hold.
 pub const MAX_ADDRESSES: usize = 256;
@@ -44,6 +45,15 @@ pub fn missing(addresses: &[Address], tables: &[AddressLookupTableAccount]) -> V
         .filter(|address| !tables.iter().any(|table| table.addresses.contains(address)))
         .copied()
         .collect()
+}
+
+/// Reads a table's account; `None` if it is not a table, or is being retired:
+/// its addresses cannot be relied on any more.
+#[must_use]
+pub fn read(key: &Address, owner: &Address, data: &[u8]) -> Option<AddressLookupTableAccount> {
+    let table = AddressLookupTable::deserialize(data).ok()?;
+    let usable = *owner == address_lookup_table::ID && table.meta.deactivation_slot == u64::MAX;
+    usable.then(|| AddressLookupTableAccount { key: *key, addresses: table.addresses.to_vec() })
 }
 
 /// Creates an empty table; returns the instruction and the table's address.
@@ -85,6 +95,22 @@ mod tests {
 
     fn key(byte: u8) -> Address {
         Address::new_from_array([byte; 32])
+    }
+
+    #[test]
+    fn a_table_in_use_is_read_and_a_retired_one_is_not() {
+        use solana_address_lookup_table_interface::state::LookupTableMeta;
+        let data = |deactivation_slot| {
+            let meta = LookupTableMeta { deactivation_slot, ..LookupTableMeta::default() };
+            let addresses = vec![key(4), key(5)].into();
+            AddressLookupTable { meta, addresses }.serialize_for_tests().unwrap()
+        };
+        let owner = address_lookup_table::ID;
+        let table = read(&key(1), &owner, &data(u64::MAX)).unwrap();
+        assert_eq!((table.key, table.addresses), (key(1), vec![key(4), key(5)]));
+        assert_eq!(read(&key(1), &owner, &data(77)), None);
+        assert_eq!(read(&key(1), &key(2), &data(u64::MAX)), None);
+        assert_eq!(read(&key(1), &owner, &[0; 56]), None);
     }
 
     #[test]

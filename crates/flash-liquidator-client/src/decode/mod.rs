@@ -85,6 +85,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How a failure counts. `witness` decides between a lost race and a
+    /// recovery, as in [`decode`].
+    #[must_use]
+    pub fn of(failure: Failure, witness: Option<Witness<'_>>) -> Self {
+        classify(failure, witness)
+    }
+
     /// The failure, whatever its kind.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
@@ -121,7 +128,7 @@ pub fn decode(executed: &Executed<'_>, witness: Option<Witness<'_>>) -> Decoded 
         None => (Outcome::Succeeded, events(&logs)),
         Some(error) => {
             let failure = failure(error, &logs, executed.programs);
-            (classify(failure, witness), Vec::new())
+            (Outcome::of(failure, witness), Vec::new())
         }
     };
     Decoded { outcome, events, logs }

@@ -19,6 +19,24 @@ const HONEST: u8 = 0;
 /// Where the data holds the input.
 const AMOUNT_IN_OFFSET: u16 = 1;
 
+/// Bytes of a pool account: fee in bps, then the authority's bump.
+pub const POOL_LEN: usize = 3;
+
+/// A pool's fee on the input, from its account's data.
+#[must_use]
+pub fn fee_bps(data: &[u8]) -> Option<u16> {
+    data.first_chunk().copied().map(u16::from_le_bytes)
+}
+
+/// What a pool with these balances pays for `amount_in`, raw units.
+#[must_use]
+pub fn amount_out(amount_in: u64, reserve_in: u64, reserve_out: u64, fee_bps: u16) -> Option<u64> {
+    let kept = u128::from(10_000u16.checked_sub(fee_bps)?);
+    let amount_in = u128::from(amount_in) * kept / 10_000;
+    let out = amount_in * u128::from(reserve_out) / (u128::from(reserve_in) + amount_in).max(1);
+    u64::try_from(out).ok()
+}
+
 /// A pool, seen from the side that sells into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
@@ -68,6 +86,23 @@ pub fn leg(pool: &Pool, trade: &Trade) -> SwapLeg {
 mod tests {
     use super::*;
     use crate::{swap::Side, token::TOKEN_PROGRAM_ID};
+
+    #[test]
+    fn quotes_are_the_pools() {
+        for (amount_in, reserve_in, reserve_out, fee) in [
+            (1_000, 1_000_000, 5_000_000, 30),
+            (u64::MAX, u64::MAX, u64::MAX, 0),
+            (0, 0, 0, 10_000),
+            (1, 3, 7, 10_001),
+        ] {
+            assert_eq!(
+                amount_out(amount_in, reserve_in, reserve_out, fee),
+                swap_stand_in::amount_out(amount_in, reserve_in, reserve_out, fee),
+            );
+        }
+        assert_eq!(fee_bps(&swap_stand_in::pool_data(25, 254)), Some(25));
+        assert_eq!(POOL_LEN, swap_stand_in::POOL_LEN);
+    }
 
     #[test]
     fn the_pool_understands_the_leg() {

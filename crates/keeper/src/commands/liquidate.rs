@@ -1,0 +1,328 @@
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use flash_liquidator_client::{
+    compute_budget::MAX_COMPUTE_UNITS,
+    decode::{Decoded, Event, Executed, Outcome, Witness, decode},
+    lookup_table,
+    receiver::Liquidated,
+    transaction::{compile_v0, transaction_bytes, wire_bytes},
+};
+use klend_fork::World;
+use klend_model::accounts;
+use serde_json::{Value, json};
+use solana_account::Account;
+use solana_address::Address;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_message::AddressLookupTableAccount;
+use solana_signer::Signer;
+use solana_transaction::versioned::VersionedTransaction;
+
+use super::{
+    Context,
+    explain::{Report, decoded_json, print_decoded},
+    print_json, quote,
+};
+use crate::{
+    cli::LiquidateArgs,
+    format::{Section, bad, good, table, tokens},
+    keys,
+    plan::{Plan, Position},
+    source::{Rpc, Source},
+};
+
+/// Genesis hash of mainnet.
+const MAINNET_GENESIS: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
+
+/// Lamports of the keeper that stands in where none is given: 100 SOL.
+const SIMULATED_LAMPORTS: u64 = 100_000_000_000;
+
+/// Pause between two looks at a transaction that was sent.
+const POLL: Duration = Duration::from_millis(500);
+/// Pause between two times the same bytes are sent.
+const RESEND: Duration = Duration::from_secs(2);
+
+/// How a command ended that found nothing wrong with itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It did what it was asked.
+    Done,
+    /// Somebody was faster, or the position recovered.
+    NothingToDo,
+}
+
+/// `keeper liquidate`.
+pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
+    let source = &*context.source;
+    let sends = source.rpc().filter(|_| !args.dry_run);
+    let keypair = match (&args.keypair, sends) {
+        (None, None) => keys::simulated(),
+        (path, _) => keys::load(path.as_deref())?,
+    };
+    if let Some(rpc) = sends
+        && !args.yes
+        && rpc.genesis_hash()? == MAINNET_GENESIS
+    {
+        bail!("this is mainnet: --yes sends, --dry-run only simulates");
+    }
+
+    let position = Position::load(source, &args.obligation, &args.terms)?;
+    let mut plan = Plan::new(source, &position, &keypair.pubkey(), args)?;
+    let simulation = simulate(source, &plan, &keypair, &args.tables)?;
+    if !context.json {
+        quote::print(&position, &plan.best, &args.terms)?;
+        simulation.print(&plan)?;
+    }
+
+    let Some(rpc) = sends else {
+        if context.json {
+            print_json(&json!({
+                "quote": quote::as_json(&position, &plan.best),
+                "simulation": simulation.as_json(),
+            }))?;
+        }
+        return ending(&simulation.decoded);
+    };
+    if simulation.decoded.outcome != Outcome::Succeeded {
+        if context.json {
+            print_json(&json!({ "simulation": simulation.as_json() }))?;
+        }
+        return ending(&simulation.decoded);
+    }
+    // A tenth more than simulated: the price may move a tick, interest accrues.
+    let units = simulation.units + simulation.units / 10;
+    plan.compute_budget.unit_limit =
+        u32::try_from(units).ok().map(|units| units.min(MAX_COMPUTE_UNITS));
+    let decoded = send(rpc, &plan, &keypair, &args.tables)?;
+    if context.json {
+        print_json(&json!({
+            "quote": quote::as_json(&position, &plan.best),
+            "simulation": simulation.as_json(),
+            "transaction": decoded.as_json(),
+        }))?;
+    } else {
+        decoded.print()?;
+    }
+    let outcome = &decoded.decoded;
+    ending(&with_witness(rpc, &position, outcome)?)
+}
+
+/// Turns an outcome into the command's end.
+fn ending(decoded: &Decoded) -> Result<Ending> {
+    match &decoded.outcome {
+        Outcome::Succeeded => Ok(Ending::Done),
+        Outcome::LostRace(_) | Outcome::HealthyAgain(_) => Ok(Ending::NothingToDo),
+        Outcome::Failed(failure) => bail!("{}", failure.cause.explain()),
+    }
+}
+
+/// Looks at the obligation again after a failure, to tell a lost race from a
+/// recovery.
+fn with_witness(rpc: &Rpc, position: &Position, decoded: &Decoded) -> Result<Decoded> {
+    let Some(failure) = decoded.outcome.failure() else { return Ok(decoded.clone()) };
+    let account = rpc.accounts(&[position.key])?.pop().flatten();
+    let after = match &account {
+        Some(account) => Some(accounts::obligation(&position.key, &account.owner, &account.data)?),
+        None => None,
+    };
+    let witness = Witness { before: position.obligation()?, after };
+    Ok(Decoded { outcome: Outcome::of(failure.clone(), Some(witness)), ..decoded.clone() })
+}
+
+/// A liquidation in a local virtual machine.
+struct Simulation {
+    decoded: Decoded,
+    units: u64,
+    bytes: usize,
+    made_table: bool,
+}
+
+fn simulate(
+    source: &dyn Source,
+    plan: &Plan<'_>,
+    keypair: &Keypair,
+    tables: &[Address],
+) -> Result<Simulation> {
+    let instructions = plan.instructions()?;
+    let mut keys = mentioned(&instructions);
+    keys.push(keypair.pubkey());
+    let mut world: World = source.world(&keys)?;
+    if world.account(&keypair.pubkey()).is_none() {
+        let wallet = Account {
+            lamports: SIMULATED_LAMPORTS,
+            owner: solana_sdk_ids::system_program::ID,
+            ..Account::default()
+        };
+        world.set_account(&keypair.pubkey(), wallet)?;
+    }
+    let mut loaded = lookup_tables(source, &[tables, &plan.route_tables].concat())?;
+    for table in &loaded {
+        let account = source.account("lookup table", &table.key)?;
+        world.set_account(&table.key, account)?;
+    }
+    let made_table = loaded.is_empty();
+    if made_table {
+        loaded.push(world.table_for(&instructions, &keypair.pubkey())?);
+    }
+    let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
+    let (error, outcome) = match world.send_v0(&instructions, &[keypair], &loaded) {
+        Ok(outcome) => (None, outcome),
+        Err(error) => match error.failure() {
+            Some(failure) => (Some(failure.error.clone()), failure.outcome.clone()),
+            None => return Err(error.into()),
+        },
+    };
+    let executed = Executed { error: error.as_ref(), logs: &outcome.logs, programs: &programs };
+    Ok(Simulation {
+        decoded: decode(&executed, None),
+        units: outcome.units,
+        bytes: outcome.bytes,
+        made_table,
+    })
+}
+
+impl Simulation {
+    fn event(&self) -> Option<&Liquidated> {
+        self.decoded.events.iter().find_map(|event| match event {
+            Event::Liquidated(event) => Some(&**event),
+            Event::Settled(_) => None,
+        })
+    }
+
+    /// Quote and simulation side by side.
+    fn print(&self, plan: &Plan<'_>) -> Result<()> {
+        let Some(event) = self.event() else {
+            print_decoded(&self.decoded);
+            return Ok(());
+        };
+        let best = &plan.best;
+        let rows = [
+            ("debt repaid", i128::from(best.quote.repay), i128::from(event.debt_repaid)),
+            (
+                "collateral received",
+                i128::from(best.quote.received),
+                i128::from(event.collateral_received),
+            ),
+            ("klend's fee", i128::from(best.quote.protocol_fee), i128::from(event.protocol_fee)),
+            ("flash fee", i128::from(plan.flash_fee), i128::from(event.flash_fee)),
+            ("swap proceeds", i128::from(best.swapped), i128::from(event.swap_proceeds)),
+            ("profit", plan.profit(), i128::from(event.profit)),
+        ];
+        let rows = rows.iter().map(|(what, quoted, simulated)| {
+            let difference = simulated - quoted;
+            vec![
+                (*what).to_owned(),
+                quoted.to_string(),
+                simulated.to_string(),
+                if difference == 0 { good("0") } else { bad(&format!("{difference:+}")) },
+            ]
+        });
+        println!(
+            "{}",
+            table(&["raw units", "quote", "simulation", "difference"], 1, rows.collect())
+        );
+        let mut section = Section::new("\nTransaction");
+        section
+            .row(
+                "flash loan",
+                format!("{} raw units, the margin included", tokens(plan.flash_amount, 0)),
+            )
+            .row("compute units", tokens(self.units, 0))
+            .row("bytes", format!("{} of 1,232", tokens(self.bytes as u64, 0)))
+            .row(
+                "lookup table",
+                if self.made_table {
+                    "made for the simulation; to send, give one with --table"
+                } else {
+                    "given"
+                },
+            );
+        section.print();
+        Ok(())
+    }
+
+    fn as_json(&self) -> Value {
+        let mut value = decoded_json(&self.decoded);
+        value["computeUnits"] = json!(self.units);
+        value["bytes"] = json!(self.bytes);
+        value["lookupTableMade"] = json!(self.made_table);
+        value
+    }
+}
+
+/// Every account the instructions name, programs included, each once.
+fn mentioned(instructions: &[Instruction]) -> Vec<Address> {
+    let mut keys: Vec<Address> = instructions
+        .iter()
+        .flat_map(|ix| ix.accounts.iter().map(|meta| meta.pubkey).chain([ix.program_id]))
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn lookup_tables(source: &dyn Source, keys: &[Address]) -> Result<Vec<AddressLookupTableAccount>> {
+    keys.iter()
+        .map(|key| {
+            let account = source.account("lookup table", key)?;
+            lookup_table::read(key, &account.owner, &account.data)
+                .with_context(|| format!("account {key} is not a lookup table"))
+        })
+        .collect()
+}
+
+/// Signs, simulates on the node, sends until it is confirmed or cannot be any
+/// more, and reads what happened.
+fn send(rpc: &Rpc, plan: &Plan<'_>, keypair: &Keypair, tables: &[Address]) -> Result<Report> {
+    let instructions = plan.instructions()?;
+    let tables = lookup_tables(rpc, &[tables, &plan.route_tables].concat())?;
+    let (blockhash, last_valid_height) = rpc.latest_blockhash()?;
+    let message = compile_v0(&keypair.pubkey(), &instructions, &tables, blockhash)?;
+    let size = transaction_bytes(&message);
+    let transaction = VersionedTransaction::try_new(message, &[keypair])
+        .context("the transaction cannot be signed")?;
+    let signature =
+        transaction.signatures.first().context("the transaction has no signature")?.to_string();
+    let signatures: Vec<[u8; 64]> =
+        transaction.signatures.iter().map(|signature| (*signature).into()).collect();
+    let bytes = wire_bytes(&signatures, &transaction.message);
+    debug_assert_eq!(bytes.len(), size);
+
+    let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
+    let (error, logs, _) = rpc.simulate(&bytes)?;
+    if error.is_some() {
+        let executed = Executed { error: error.as_ref(), logs: &logs, programs: &programs };
+        let decoded = decode(&executed, None);
+        print_decoded(&decoded);
+        bail!("the node's simulation failed; nothing was sent");
+    }
+
+    rpc.send(&bytes)?;
+    eprintln!("sent {signature}");
+    let mut sent = Instant::now();
+    loop {
+        thread::sleep(POLL);
+        if rpc.is_confirmed(&signature)? {
+            break;
+        }
+        if rpc.block_height()? > last_valid_height {
+            // It may have landed in the last block it was valid in.
+            if rpc.is_confirmed(&signature)? {
+                break;
+            }
+            bail!("{signature} expired without landing: quote again");
+        }
+        if sent.elapsed() >= RESEND {
+            rpc.send(&bytes)?;
+            sent = Instant::now();
+        }
+    }
+    let answer = rpc
+        .transaction(&signature)?
+        .with_context(|| format!("{signature} is confirmed, but the node does not show it yet"))?;
+    Report::read(answer)
+}

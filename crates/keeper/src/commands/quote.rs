@@ -1,0 +1,133 @@
+use anyhow::Result;
+use klend_model::{liquidation::Reason, search::Best};
+use serde_json::{Value, json};
+use solana_address::Address;
+
+use super::{Context, print_json, scan::value_f64};
+use crate::{
+    cli::TermsArgs,
+    format::{Section, bad, duration, good, percent, signed_tokens, tokens, usd_f64},
+    plan::Position,
+};
+
+/// `keeper quote`.
+pub fn run(context: &Context, key: &Address, terms: &TermsArgs) -> Result<()> {
+    let position = Position::load(&*context.source, key, terms)?;
+    let best = position.best(terms)?;
+    if context.json {
+        return print_json(&as_json(&position, &best));
+    }
+    print(&position, &best, terms)
+}
+
+/// klend's reason in words.
+pub fn reason(reason: Reason) -> String {
+    match reason {
+        Reason::LtvExceeded => "its LTV is above the limit".to_owned(),
+        Reason::IndividualDeleveraging => "the market deleverages this obligation".to_owned(),
+        Reason::MarketWideDeleveraging => "a reserve is above its limit for too long".to_owned(),
+        Reason::ReserveDebtMaturityReached => "the debt reserve has matured".to_owned(),
+        Reason::DebtTermReached { seconds } => {
+            format!("the debt's fixed term ended {} ago", duration(seconds))
+        }
+        Reason::Order { index } => format!("its owner's order {index} applies"),
+    }
+}
+
+/// The quote as sections.
+pub fn print(position: &Position, best: &Best, terms: &TermsArgs) -> Result<()> {
+    let market = &position.market;
+    let quote = &best.quote;
+    let (repay, withdraw) = (&best.request.repay_reserve, &best.request.withdraw_reserve);
+    let (debt, collateral) = (market.symbol(repay), market.symbol(withdraw));
+    let (debt_decimals, collateral_decimals) =
+        (market.decimals(repay)?, market.decimals(withdraw)?);
+    let in_debt = |raw: u64| format!("{} {debt}", tokens(raw, debt_decimals));
+    let in_collateral = |raw: u64| format!("{} {collateral}", tokens(raw, collateral_decimals));
+
+    let mut section = Section::new(format!("Liquidation of {}", position.key));
+    section
+        .row("source", format!("slot {}", market.clock.slot))
+        .row("why", reason(quote.reason))
+        .row("repay", in_debt(quote.repay))
+        .row("klend allows up to", in_debt(quote.max_repay.ceil_u64().unwrap_or(u64::MAX)));
+    if quote.must_repay_all {
+        section.row("all or nothing", "the debt is small: klend insists on all of it");
+    }
+    section
+        .row("bonus", percent(quote.bonus.to_f64()))
+        .row("seize", format!("{} cTokens", tokens(quote.seized_ctokens, 6)))
+        .row("redeemed for", in_collateral(quote.gross_received))
+        .row("klend's fee", in_collateral(quote.protocol_fee))
+        .row("receive", in_collateral(quote.received))
+        .row("least accepted", format!("{} bps less", terms.slippage_bps));
+    if !quote.caveats.is_none() {
+        section.row("not counted", quote.caveats.to_string());
+    }
+    section.print();
+
+    let mut section = Section::new("Money");
+    if let Some(loan) = &best.loan {
+        section
+            .row("flash loan", format!("{} from {}", in_debt(loan.amount), loan.reserve))
+            .row("flash fee", in_debt(loan.fee))
+            .row(
+                "why there",
+                format!(
+                    "the lowest fee among reserves of {debt} that hold enough ({} in its vault)",
+                    tokens(loan.available, debt_decimals)
+                ),
+            );
+    }
+    let profit = format!(
+        "{} {debt} ({})",
+        signed_tokens(best.profit, debt_decimals),
+        usd_f64(value_f64(best.profit_value))
+    );
+    section
+        .row("swap", position.venue.describe())
+        .row("swap brings", in_debt(best.swapped))
+        .row("profit", if best.profit > 0 { good(&profit) } else { bad(&profit) });
+    if terms.tip > 0 {
+        section.row("tip", format!("{} SOL", tokens(terms.tip, 9)));
+    }
+    section.print();
+
+    let after = &quote.after;
+    let mut section = Section::new("Afterwards");
+    section
+        .row("debt left", in_debt(after.debt.ceil_u64().unwrap_or(u64::MAX)))
+        .row("cTokens left", tokens(after.deposit, 6));
+    section.print();
+    Ok(())
+}
+
+/// The quote as JSON, amounts in raw units.
+pub fn as_json(position: &Position, best: &Best) -> Value {
+    let quote = &best.quote;
+    json!({
+        "obligation": position.key.to_string(),
+        "market": position.market.key.to_string(),
+        "slot": position.market.clock.slot,
+        "reason": reason(quote.reason),
+        "repayReserve": best.request.repay_reserve.to_string(),
+        "withdrawReserve": best.request.withdraw_reserve.to_string(),
+        "repay": quote.repay.to_string(),
+        "maxRepay": quote.max_repay.ceil().to_string(),
+        "mustRepayAll": quote.must_repay_all,
+        "bonus": quote.bonus.to_f64(),
+        "seizedCtokens": quote.seized_ctokens.to_string(),
+        "received": quote.received.to_string(),
+        "protocolFee": quote.protocol_fee.to_string(),
+        "flashReserve": best.loan.map(|loan| loan.reserve.to_string()),
+        "flashAmount": best.loan.map(|loan| loan.amount.to_string()),
+        "flashFee": best.loan.map(|loan| loan.fee.to_string()),
+        "venue": position.venue.describe(),
+        "swapped": best.swapped.to_string(),
+        "profit": best.profit.to_string(),
+        "profitValue": value_f64(best.profit_value),
+        "debtLeft": quote.after.debt.to_f64(),
+        "ctokensLeft": quote.after.deposit.to_string(),
+        "notCounted": quote.caveats.sentences().collect::<Vec<_>>(),
+    })
+}

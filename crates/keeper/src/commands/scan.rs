@@ -1,0 +1,212 @@
+use std::{
+    cmp::Ordering,
+    io::IsTerminal,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use anyhow::{Result, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+use klend_model::{
+    accounts,
+    flash::Lenders,
+    fraction::Fraction,
+    obligation::Health,
+    search::{Funding, Leftovers, best_liquidation},
+    table::ReserveTable,
+};
+use serde_json::json;
+use solana_account::Account;
+use solana_address::Address;
+
+use super::{Context, print_json};
+use crate::{
+    cli::{ScanArgs, Sort},
+    format::{bad, heading, percent, table, usd_f64},
+    market::Market,
+    venue,
+};
+
+/// What is kept of an obligation.
+struct Row {
+    key: Address,
+    deposits: f64,
+    debt: f64,
+    ltv: f64,
+    limit: f64,
+    health: f64,
+    unhealthy: bool,
+    /// Profit of the best liquidation at oracle prices less the swap's cost, US
+    /// dollars; only for unhealthy obligations.
+    profit: Option<f64>,
+}
+
+/// `keeper scan`.
+pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
+    let started = Instant::now();
+    let market = Market::load(&*context.source, key)?;
+    let states = market.table()?;
+    let lenders = Lenders::new([&states]);
+
+    let rows = Mutex::new(Vec::new());
+    let (seen, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let visit = |key: &Address, account: &Account| {
+        seen.fetch_add(1, Relaxed);
+        match evaluate(&states, &lenders, key, account, args) {
+            Ok(Some(row)) => {
+                if let Ok(mut rows) = rows.lock() {
+                    rows.push(row);
+                }
+            }
+            Ok(None) => {}
+            Err(_) => {
+                refused.fetch_add(1, Relaxed);
+            }
+        }
+    };
+    let bar = progress_bar(context.json)?;
+    let progress = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    context.source.visit_obligations(key, &progress, &visit)?;
+    bar.finish_and_clear();
+
+    let mut rows = rows.into_inner().map_err(|_| anyhow!("a reading thread broke down"))?;
+    rows.sort_by(|a, b| order(a, b, args.sort).then_with(|| a.key.cmp(&b.key)));
+    let (matching, unhealthy) = (rows.len(), rows.iter().filter(|row| row.unhealthy).count());
+    rows.truncate(args.limit);
+    let (seen, refused) = (seen.into_inner(), refused.into_inner());
+    let millis = started.elapsed().as_millis();
+
+    if context.json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "obligation": row.key.to_string(),
+                    "depositedValue": row.deposits,
+                    "borrowedValue": row.debt,
+                    "ltv": row.ltv,
+                    "liquidationLtv": row.limit,
+                    "healthFactor": row.health,
+                    "unhealthy": row.unhealthy,
+                    "profitValue": row.profit,
+                })
+            })
+            .collect();
+        return print_json(&json!({
+            "market": key.to_string(),
+            "slot": market.clock.slot,
+            "read": seen,
+            "refused": refused,
+            "matching": matching,
+            "unhealthy": unhealthy,
+            "milliseconds": millis,
+            "obligations": rows,
+        }));
+    }
+
+    println!("{}", heading(&format!("Obligations of market {key}, slot {}", market.clock.slot)));
+    let cells = rows.iter().map(|row| {
+        let health = format!("{:.4}", row.health);
+        vec![
+            row.key.to_string(),
+            usd_f64(row.deposits),
+            usd_f64(row.debt),
+            percent(row.ltv),
+            percent(row.limit),
+            if row.unhealthy { bad(&health) } else { health },
+            row.profit.map_or_else(|| "-".to_owned(), usd_f64),
+        ]
+    });
+    let header =
+        ["obligation", "deposits", "debt", "LTV", "liquidated from", "health", "best profit"];
+    println!("{}", table(&header, 1, cells.collect()));
+    println!(
+        "\n  {} of {matching} shown, {unhealthy} can be liquidated; {seen} read in {:.2} s",
+        rows.len(),
+        millis as f64 / 1e3
+    );
+    if refused > 0 {
+        println!(
+            "  {refused} could not be valued: their reserves have no usable price or are unknown"
+        );
+    }
+    for (key, refusal) in states.refused() {
+        println!("  {} {}", market.symbol(key), bad(&refusal.to_string()));
+    }
+    Ok(())
+}
+
+/// Values one obligation; `None` if the filters leave it out.
+fn evaluate(
+    states: &ReserveTable<'_>,
+    lenders: &Lenders,
+    key: &Address,
+    account: &Account,
+    args: &ScanArgs,
+) -> Result<Option<Row>> {
+    let obligation = accounts::obligation(key, &account.owner, &account.data)?;
+    let health: Health = states.health(key, obligation)?;
+    let Some(factor) = health.health_factor().map(Fraction::to_f64) else { return Ok(None) };
+    let debt = health.borrowed_value.to_f64();
+    if debt < args.min_debt || args.below.is_some_and(|below| factor >= below) {
+        return Ok(None);
+    }
+    let unhealthy = health.is_unhealthy();
+    let profit = if unhealthy {
+        let state = states.obligation(key, obligation)?;
+        let funding =
+            Funding::Flash { lenders, margin_bps: 0, max_fee_bps: u64::from(args.max_fee_bps) };
+        // klend may still refuse what looks unhealthy; the table then shows no profit.
+        best_liquidation(states, &state, funding, Leftovers::Reject, |from, to, amount| {
+            venue::at_oracle_price(from, to, amount, args.swap_cost_bps)
+        })
+        .ok()
+        .flatten()
+        .map(|best| value_f64(best.profit_value))
+    } else {
+        None
+    };
+    let ratio = |value: Result<Fraction, _>| value.map_or(f64::INFINITY, Fraction::to_f64);
+    Ok(Some(Row {
+        key: *key,
+        deposits: health.deposited_value.to_f64(),
+        debt,
+        ltv: ratio(health.ltv()),
+        limit: ratio(health.liquidation_ltv()),
+        health: factor,
+        unhealthy,
+        profit,
+    }))
+}
+
+/// A signed value in units of 2⁻⁶⁰.
+pub fn value_f64(bits: i128) -> f64 {
+    let magnitude = Fraction::from_bits(bits.unsigned_abs()).to_f64();
+    if bits < 0 { -magnitude } else { magnitude }
+}
+
+fn order(a: &Row, b: &Row, sort: Sort) -> Ordering {
+    match sort {
+        Sort::Distance => a.health.total_cmp(&b.health),
+        Sort::Debt => b.debt.total_cmp(&a.debt),
+        Sort::Profit => {
+            let profit = |row: &Row| row.profit.unwrap_or(f64::NEG_INFINITY);
+            profit(b).total_cmp(&profit(a)).then_with(|| a.health.total_cmp(&b.health))
+        }
+    }
+}
+
+fn progress_bar(json: bool) -> Result<ProgressBar> {
+    if json || !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let style =
+        ProgressStyle::with_template("  {bar:40} {human_pos} of {human_len} obligations, {eta}")?;
+    Ok(ProgressBar::new(0).with_style(style))
+}

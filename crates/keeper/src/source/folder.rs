@@ -1,0 +1,235 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use klend_fork::{Snapshot, World};
+use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock};
+use serde::Deserialize;
+use solana_account::Account;
+use solana_address::Address;
+
+use super::{Filter, Progress, Source, Visitor, world_of};
+
+/// Accounts between two reports of progress.
+const PROGRESS_STEP: usize = 1_000;
+
+/// A fork folder (see `klend_fork::Snapshot`). Accounts are read when they are
+/// asked for: a scan of a hundred thousand obligations never holds more than one
+/// of them per thread.
+pub struct Folder {
+    path: PathBuf,
+    clock: Clock,
+    index: Vec<Entry>,
+}
+
+/// What the manifest says about an account.
+struct Entry {
+    key: Address,
+    owner: Address,
+    len: usize,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    slot: u64,
+    unix_timestamp: u64,
+    #[serde(default)]
+    accounts: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    pubkey: String,
+    space: Option<usize>,
+    owner: Option<String>,
+}
+
+/// An account's file, borrowed from its text.
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(borrow)]
+    account: FileAccount<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileAccount<'a> {
+    lamports: u64,
+    #[serde(borrow)]
+    data: (&'a str, &'a str),
+    owner: &'a str,
+    executable: bool,
+    rent_epoch: u64,
+}
+
+impl Folder {
+    pub fn open(path: &Path) -> Result<Self> {
+        let manifest = path.join("manifest.json");
+        let text = fs::read(&manifest).with_context(|| format!("{}", manifest.display()))?;
+        let parsed: Manifest =
+            serde_json::from_slice(&text).with_context(|| format!("{}", manifest.display()))?;
+        let mut folder = Self {
+            path: path.to_owned(),
+            clock: Clock { slot: parsed.slot, unix_timestamp: parsed.unix_timestamp },
+            index: Vec::with_capacity(parsed.accounts.len()),
+        };
+        for listed in &parsed.accounts {
+            let entry = folder.entry(listed).with_context(|| format!("{}", manifest.display()))?;
+            folder.index.push(entry);
+        }
+        if folder.index.is_empty() {
+            folder.index = folder.list()?;
+        }
+        folder.index.sort_by_key(|entry| entry.key);
+        Ok(folder)
+    }
+
+    fn entry(&self, listed: &Listed) -> Result<Entry> {
+        let key = parse_address(&listed.pubkey)?;
+        match (&listed.owner, listed.space) {
+            (Some(owner), Some(len)) => Ok(Entry { key, owner: parse_address(owner)?, len }),
+            _ => self.entry_of_file(key),
+        }
+    }
+
+    fn entry_of_file(&self, key: Address) -> Result<Entry> {
+        let account =
+            self.read(&key)?.with_context(|| format!("account {key} is listed but not there"))?;
+        Ok(Entry { key, owner: account.owner, len: account.data.len() })
+    }
+
+    /// Reads the folder itself where the manifest lists nothing.
+    fn list(&self) -> Result<Vec<Entry>> {
+        let folder = self.path.join("accounts");
+        let files = fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))?;
+        let mut entries = Vec::new();
+        for file in files {
+            let path = file?.path();
+            if path.extension().is_some_and(|extension| extension == "json")
+                && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+            {
+                entries.push(self.entry_of_file(parse_address(stem)?)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn read(&self, key: &Address) -> Result<Option<Account>> {
+        let path = self.path.join("accounts").join(format!("{key}.json"));
+        match fs::read(&path) {
+            Ok(text) => {
+                parse_account(&text).map(Some).with_context(|| format!("{}", path.display()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{}", path.display())),
+        }
+    }
+
+    fn candidates(&self, program: &Address, len: usize) -> Vec<Address> {
+        self.index
+            .iter()
+            .filter(|entry| entry.owner == *program && entry.len == len)
+            .map(|entry| entry.key)
+            .collect()
+    }
+
+    fn wanted(&self, key: &Address) -> Result<Account> {
+        self.read(key)?.with_context(|| format!("account {key} is listed but its file is missing"))
+    }
+}
+
+fn parse_address(text: &str) -> Result<Address> {
+    text.parse().map_err(|_| anyhow!("{text:?} is not an address"))
+}
+
+fn parse_account(text: &[u8]) -> Result<Account> {
+    let File { account } = serde_json::from_slice(text)?;
+    let (data, encoding) = account.data;
+    if encoding != "base64" {
+        bail!("data is encoded as {encoding}, only base64 is understood");
+    }
+    Ok(Account {
+        lamports: account.lamports,
+        data: STANDARD.decode(data)?,
+        owner: parse_address(account.owner)?,
+        executable: account.executable,
+        rent_epoch: account.rent_epoch,
+    })
+}
+
+impl Source for Folder {
+    fn name(&self) -> String {
+        format!("fork folder {}", self.path.display())
+    }
+
+    fn clock(&self) -> Result<Clock> {
+        Ok(self.clock)
+    }
+
+    fn accounts(&self, keys: &[Address]) -> Result<Vec<Option<Account>>> {
+        keys.iter().map(|key| self.read(key)).collect()
+    }
+
+    fn program_accounts(
+        &self,
+        program: &Address,
+        filter: Filter,
+    ) -> Result<Vec<(Address, Account)>> {
+        let mut accounts = Vec::new();
+        for key in self.candidates(program, filter.len) {
+            let account = self.wanted(&key)?;
+            if filter.accepts(&account.data) {
+                accounts.push((key, account));
+            }
+        }
+        Ok(accounts)
+    }
+
+    fn visit_obligations(
+        &self,
+        market: &Address,
+        progress: Progress,
+        visit: Visitor,
+    ) -> Result<()> {
+        let filter = Filter::obligations(market);
+        let keys = self.candidates(&KLEND_PROGRAM_ID, filter.len);
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = |report: bool| -> Result<()> {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(key) = keys.get(at).filter(|_| !failed.load(Ordering::Relaxed)) else {
+                    return Ok(());
+                };
+                let account = self.wanted(key).inspect_err(|_| {
+                    failed.store(true, Ordering::Relaxed);
+                })?;
+                if filter.accepts(&account.data) {
+                    visit(key, &account);
+                }
+                if report && at.is_multiple_of(PROGRESS_STEP) {
+                    progress(at, keys.len());
+                }
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(false))).collect();
+            let mut result = work(true);
+            for other in others {
+                let other = other.join().map_err(|_| anyhow!("a reading thread broke down"));
+                result = result.and(other.and_then(|result| result));
+            }
+            result
+        })?;
+        progress(keys.len(), keys.len());
+        Ok(())
+    }
+
+    fn world(&self, _keys: &[Address]) -> Result<World> {
+        world_of(Snapshot::read(&self.path)?)
+    }
+}

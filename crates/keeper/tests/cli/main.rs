@@ -1,0 +1,376 @@
+//! The keeper as a user runs it: on the built-in fork, on a folder written from
+//! it, and on an RPC node (a loopback server that answers from that folder, with
+//! faults where a test wants them).
+
+mod node;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+use node::{Fault, Node};
+use serde_json::{Value, json};
+
+const MARKET: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";
+const SOL_RESERVE: &str = "d4A2prbA2whesmvHaL88BH6Ewn5N4bTSU2Ze8P6Bc4Q";
+
+fn keeper(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_keeper"))
+        .args(args)
+        .env_remove("KEEPER_RPC_URL")
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the keeper starts")
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn json_of(args: &[&str]) -> Value {
+    let output = keeper(&[args, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+}
+
+/// Runs the keeper and expects it to fail; returns what it said.
+fn refused(args: &[&str], code: i32) -> String {
+    let output = keeper(args);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output));
+    assert!(output.status.code() != Some(0) && !output.stderr.is_empty(), "{args:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder of the built-in fork's main market, written once.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = FOLDER.get_or_init(|| {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("fork");
+        let written = json_of(&[
+            "--fork",
+            "builtin",
+            "fork",
+            "--market",
+            MARKET,
+            "--out",
+            path.to_str().unwrap(),
+        ]);
+        assert_eq!(written["obligations"], 2);
+        (parent, path)
+    });
+    path
+}
+
+fn folder_arg() -> &'static str {
+    folder().to_str().unwrap()
+}
+
+/// The obligation that can be liquidated, and the one that cannot.
+fn obligations() -> (String, String) {
+    let scan = json_of(&["--fork", folder_arg(), "scan"]);
+    let key = |index: usize| scan["obligations"][index]["obligation"].as_str().unwrap().to_owned();
+    (key(0), key(1))
+}
+
+#[test]
+fn a_scan_sorts_by_health_and_finds_the_one_to_liquidate() {
+    let scan = json_of(&["--fork", "builtin", "scan"]);
+    let rows = scan["obligations"].as_array().unwrap();
+    assert_eq!((&scan["read"], &scan["unhealthy"]), (&json!(2), &json!(1)));
+    let health = |row: &Value| row["healthFactor"].as_f64().unwrap();
+    assert!(health(&rows[0]) < 1.0 && health(&rows[1]) > 1.0);
+    assert_eq!((&rows[0]["unhealthy"], &rows[1]["unhealthy"]), (&json!(true), &json!(false)));
+    assert!(rows[0]["profitValue"].as_f64().unwrap() > 0.0);
+
+    let below = json_of(&["--fork", "builtin", "scan", "--below", "1"]);
+    assert_eq!(below["obligations"].as_array().unwrap().len(), 1);
+    let large = json_of(&["--fork", "builtin", "scan", "--min-debt", "1e9"]);
+    assert_eq!(large["matching"], 0);
+    let by_debt = json_of(&["--fork", "builtin", "scan", "--sort", "debt", "--limit", "1"]);
+    assert_eq!(by_debt["obligations"][0], rows[0]);
+}
+
+#[test]
+fn a_written_fork_answers_as_its_source_did() {
+    let (at_risk, _) = obligations();
+    for command in [
+        &["market"][..],
+        &["reserve", SOL_RESERVE],
+        &["obligation", &at_risk],
+        &["quote", &at_risk],
+    ] {
+        let of = |source: &str| json_of(&[&["--fork", source], command].concat());
+        assert_eq!(of("builtin"), of(folder_arg()), "{command:?}");
+    }
+}
+
+#[test]
+fn a_fork_appears_whole_or_not_at_all() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("one");
+    let out = out.to_str().unwrap();
+    let (at_risk, _) = obligations();
+    let from = folder_arg();
+    let written = json_of(&["--fork", from, "fork", "--obligation", &at_risk, "--out", out]);
+    assert_eq!(written["obligations"], 1);
+    let again = refused(&["--fork", from, "fork", "--obligation", &at_risk, "--out", out], 1);
+    assert!(again.contains("is there already"), "{again}");
+
+    let never = parent.path().join("never");
+    let missing = ["--fork", from, "fork", "--market", SOL_RESERVE, "--out"];
+    refused(&[&missing[..], &[never.to_str().unwrap()]].concat(), 1);
+    assert!(!never.exists());
+    assert_eq!(parent.path().read_dir().unwrap().count(), 1, "nothing half-written is left");
+}
+
+#[test]
+fn a_liquidation_does_what_was_quoted_to_the_last_unit() {
+    let (at_risk, _) = obligations();
+    for source in ["builtin", folder_arg()] {
+        let result = json_of(&["--fork", source, "liquidate", &at_risk]);
+        let (quote, simulation) = (&result["quote"], &result["simulation"]);
+        assert_eq!(simulation["outcome"], "succeeded", "{result}");
+        let event = &simulation["events"][0];
+        assert_eq!(event["event"], "Liquidated");
+        assert_eq!(event["obligation"], json!(at_risk));
+        for (quoted, happened) in [
+            ("repay", "debtRepaid"),
+            ("received", "collateralReceived"),
+            ("protocolFee", "protocolFee"),
+            ("swapped", "swapProceeds"),
+        ] {
+            assert_eq!(quote[quoted], event[happened], "{quoted}: {result}");
+        }
+        let number = |value: &Value| value.as_str().unwrap().parse::<i128>().unwrap();
+        let profit = number(&event["swapProceeds"])
+            - number(&event["debtRepaid"])
+            - number(&event["flashFee"]);
+        assert_eq!(number(&event["profit"]), profit);
+        assert!(profit > 0);
+    }
+    let shown = text(&keeper(&["--fork", folder_arg(), "liquidate", &at_risk, "--dry-run"]));
+    for expected in ["debt repaid", "flash fee", "compute units"] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    assert!(!shown.contains('\u{1b}'), "NO_COLOR is honoured");
+}
+
+#[test]
+fn a_profit_that_is_not_there_is_refused_with_number_and_hint() {
+    let (at_risk, careful) = obligations();
+    let said = refused(
+        &["--fork", folder_arg(), "liquidate", &at_risk, "--min-profit", "999999999999"],
+        1,
+    );
+    assert!(said.contains("7037 ProfitBelowMinimum") && said.contains("Quote again"), "{said}");
+    // Nothing to do is an ending of its own.
+    let said = refused(&["--fork", folder_arg(), "liquidate", &careful], 3);
+    assert!(said.contains("6016 ObligationHealthy"), "{said}");
+}
+
+#[test]
+fn a_tip_and_a_priority_fee_are_paid() {
+    let (at_risk, _) = obligations();
+    let tip = ["--tip", "5000", "--tip-account", "Cdah2U5ak3JjX9UjTPhRZEuMtkDdWbwympS5HqZ7uXkV"];
+    let source = ["--fork", "builtin", "liquidate", &at_risk, "--priority-fee", "1000"];
+    let result = json_of(&[&source[..], &tip].concat());
+    let programs: Vec<&str> = result["simulation"]["instructions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|instruction| instruction["program"].as_str().unwrap())
+        .collect();
+    assert_eq!(programs.last(), Some(&"11111111111111111111111111111111"));
+    assert_eq!(programs.iter().filter(|program| program.starts_with("ComputeBudget")).count(), 2);
+    let said = refused(&[&source[..], &["--tip", "5000"]].concat(), 1);
+    assert!(said.contains("--tip-account"), "{said}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (args, code, expected) in [
+        (&["market"][..], 1, "no source"),
+        (&["--fork", "builtin", "--rpc", "http://127.0.0.1:1", "market"], 1, "exclude each other"),
+        (&["--fork", "builtin", "obligation", MARKET], 1, "discriminator"),
+        (
+            &["--fork", "builtin", "reserve", "11111111111111111111111111111112"],
+            1,
+            "no such account",
+        ),
+        (&["--fork", "/nowhere", "market"], 1, "/nowhere/manifest.json"),
+        (&["--fork", "builtin", "reserve", "not-an-address"], 2, "not-an-address"),
+        (&["explain", "/nowhere"], 1, "give --rpc"),
+    ] {
+        let said = refused(args, code);
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_damaged_folder_is_named_with_its_file() {
+    let parent = tempfile::tempdir().unwrap();
+    let copy = parent.path().join("fork");
+    std::fs::create_dir_all(copy.join("accounts")).unwrap();
+    std::fs::copy(folder().join("manifest.json"), copy.join("manifest.json")).unwrap();
+    let market = format!("accounts/{MARKET}.json");
+    std::fs::write(copy.join(&market), "{").unwrap();
+    let said = refused(&["--fork", copy.to_str().unwrap(), "market"], 1);
+    assert!(said.contains(&market), "{said}");
+}
+
+/// What `getTransaction` answers about a transaction with these logs.
+fn answer(error: Value, logs: &[String]) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "result": {
+        "slot": 5,
+        "transaction": {
+            "signatures": ["5sig"],
+            "message": {
+                "accountKeys": ["11111111111111111111111111111111"],
+                "instructions": [{ "programIdIndex": 1, "accounts": [], "data": "" }],
+            },
+        },
+        "meta": {
+            "err": error,
+            "fee": 5000,
+            "logMessages": logs,
+            "computeUnitsConsumed": 1234,
+            "loadedAddresses": {
+                "writable": ["FLi74WSjHMbPZNCKyWcesWKNYajvD2vRZKbBX1tB9Vjx"], "readonly": []
+            },
+        },
+    }})
+}
+
+#[test]
+fn a_transaction_is_explained_from_a_file() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("transaction.json");
+    let program = "FLi74WSjHMbPZNCKyWcesWKNYajvD2vRZKbBX1tB9Vjx";
+    let custom = |code: u32| json!({ "InstructionError": [0, { "Custom": code }] });
+    let explain = |answer: &Value| {
+        std::fs::write(&path, answer.to_string()).unwrap();
+        json_of(&["explain", path.to_str().unwrap()])
+    };
+
+    let explained = explain(&answer(custom(6016), &[]));
+    assert_eq!(
+        (&explained["outcome"], &explained["failure"]["code"]),
+        (&json!("healthyAgain"), &json!(6016))
+    );
+    let explained = explain(&answer(custom(6025), &[]));
+    assert_eq!(explained["outcome"], "lostRace");
+    let explained = explain(&answer(custom(7010), &[]));
+    assert_eq!(explained["outcome"], "failed");
+    assert_eq!(explained["failure"]["hint"], "Quote again and send a fresh transaction.");
+    let explained = explain(&answer(json!("BlockhashNotFound"), &[]));
+    assert_eq!(explained["failure"]["instruction"], Value::Null);
+
+    let logs = [format!("Program {program} invoke [1]"), format!("Program {program} success")];
+    let explained = explain(&answer(Value::Null, &logs));
+    assert_eq!(
+        (&explained["outcome"], &explained["computeUnits"]),
+        (&json!("succeeded"), &json!(1234))
+    );
+
+    std::fs::write(&path, r#"{"result":null}"#).unwrap();
+    refused(&["explain", path.to_str().unwrap()], 1);
+}
+
+#[test]
+fn an_rpc_node_answers_as_the_folder_it_serves() {
+    let (at_risk, _) = obligations();
+    let node = Node::serve(folder(), &[]);
+    for command in [
+        &["market"][..],
+        &["reserve", SOL_RESERVE],
+        &["obligation", &at_risk],
+        &["quote", &at_risk],
+    ] {
+        let from_folder = json_of(&[&["--fork", folder_arg()], command].concat());
+        let from_node = json_of(&[&["--rpc", node.url()], command].concat());
+        assert_eq!(from_folder, from_node, "{command:?}");
+    }
+    let scan = |source: &[&str]| {
+        let mut scan = json_of(&[source, &["scan"]].concat());
+        scan["milliseconds"] = Value::Null;
+        scan
+    };
+    assert_eq!(scan(&["--fork", folder_arg()]), scan(&["--rpc", node.url()]));
+
+    // Simulated locally, on accounts and programs fetched from the node.
+    let dry = ["--rpc", node.url(), "liquidate", &at_risk, "--dry-run"];
+    let result = json_of(&dry);
+    assert_eq!(result["simulation"]["outcome"], "succeeded", "{result}");
+    assert_eq!(result["quote"]["repay"], result["simulation"]["events"][0]["debtRepaid"]);
+}
+
+#[test]
+fn a_fork_of_a_node_is_the_folder_it_serves() {
+    let node = Node::serve(folder(), &[]);
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("fetched");
+    let out = out.to_str().unwrap();
+    json_of(&["--rpc", node.url(), "fork", "--market", MARKET, "--out", out]);
+    let (at_risk, _) = obligations();
+    let quote = |source: &str| json_of(&["--fork", source, "quote", &at_risk]);
+    assert_eq!(quote(out), quote(folder_arg()));
+}
+
+#[test]
+fn a_faulty_node_costs_time_and_nothing_else() {
+    let (at_risk, _) = obligations();
+    let expected = json_of(&["--fork", folder_arg(), "quote", &at_risk]);
+    for fault in [
+        Fault::TooManyRequests,
+        Fault::TruncatedJson,
+        Fault::PartialAnswer,
+        Fault::DroppedConnection,
+        Fault::NodeIsBehind,
+    ] {
+        let node = Node::serve(folder(), &[fault, fault]);
+        let quote = json_of(&["--rpc", node.url(), "quote", &at_risk]);
+        assert_eq!(quote, expected, "{fault:?}");
+        assert_eq!(node.faults_left(), 0, "{fault:?} did not happen");
+    }
+}
+
+#[test]
+fn a_node_that_stays_broken_is_given_up_on() {
+    let node = Node::serve(folder(), &[Fault::TruncatedJson; 64]);
+    let said = refused(&["--rpc", node.url(), "market"], 1);
+    assert!(said.contains("failed 5 times"), "{said}");
+}
+
+#[test]
+fn an_rpc_url_is_never_shown_whole() {
+    let node = Node::serve(folder(), &[]);
+    let url = format!("{}/?api-key=SECRET", node.url());
+    let shown = text(&keeper(&["--rpc", &url, "market"]));
+    assert!(shown.contains("RPC node 127.0.0.1"), "{shown}");
+    let said = refused(&["--rpc", &url, "obligation", "11111111111111111111111111111112"], 1);
+    assert!(!shown.contains("SECRET") && !said.contains("SECRET"), "{said}");
+}
+
+#[test]
+fn nothing_is_sent_on_mainnet_unasked() {
+    let (at_risk, _) = obligations();
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("id.json");
+    // The secret key of the seed [1; 32]: nobody's.
+    let key = solana_keypair::Keypair::new_from_array([1; 32]).to_bytes().to_vec();
+    std::fs::write(&path, serde_json::to_string(&key).unwrap()).unwrap();
+    let node = Node::serve(folder(), &[]);
+    let said = refused(
+        &["--rpc", node.url(), "liquidate", &at_risk, "--keypair", path.to_str().unwrap()],
+        1,
+    );
+    assert!(said.contains("--yes"), "{said}");
+    assert_eq!(node.sent(), 0);
+}
