@@ -102,7 +102,8 @@ const SCOPE_ENTRY: usize = 56;
 const SCOPE_ENTRY_COUNT: usize = 512;
 /// klend multiplies Scope entries exactly while their decimals stay within this,
 const SCOPE_MAX_DECIMALS: u64 = 36;
-/// and cuts the product down to this many before it would go beyond.
+/// and cuts the product and the next factor down to this many before it would go
+/// beyond.
 const SCOPE_CUT_DECIMALS: u64 = 18;
 /// Marks the end of a chain of Scope entries.
 const SCOPE_CHAIN_END: u16 = u16::MAX;
@@ -262,10 +263,19 @@ pub fn scope_price(data: &[u8], chain: &[u16; 4]) -> Option<(Fraction, u64)> {
     for &entry in chain.iter().take_while(|entry| **entry != SCOPE_CHAIN_END) {
         let at = SCOPE_ENTRIES + SCOPE_ENTRY * usize::from(entry);
         let entry = data.get(at..at + SCOPE_ENTRY)?;
-        let (value, exponent) = (u64_at(entry, 0)?, u64_at(entry, 8)?);
-        if decimals.checked_add(exponent)? > SCOPE_MAX_DECIMALS && decimals > SCOPE_CUT_DECIMALS {
-            product.divide_decimals(decimals - SCOPE_CUT_DECIMALS);
-            decimals = SCOPE_CUT_DECIMALS;
+        let (mut value, mut exponent) = (u64_at(entry, 0)?, u64_at(entry, 8)?);
+        if decimals.checked_add(exponent)? > SCOPE_MAX_DECIMALS {
+            if let Some(surplus) = decimals.checked_sub(SCOPE_CUT_DECIMALS) {
+                product.divide_decimals(surplus);
+                decimals = SCOPE_CUT_DECIMALS;
+            }
+            if let Some(surplus) = exponent.checked_sub(SCOPE_CUT_DECIMALS) {
+                value = u32::try_from(surplus)
+                    .ok()
+                    .and_then(|surplus| 10u64.checked_pow(surplus))
+                    .map_or(0, |divisor| value / divisor);
+                exponent = SCOPE_CUT_DECIMALS;
+            }
         }
         product.multiply(value);
         decimals += exponent;

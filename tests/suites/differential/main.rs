@@ -1,0 +1,119 @@
+//! The model against the program, to the last unit.
+//!
+//! Thousands of seeded random positions are written as account bytes, refreshed
+//! and liquidated by klend in the virtual machine, and computed by
+//! `klend-model`. Every reserve number after its refresh, every obligation
+//! number after its refresh, every error and every token moved must be equal.
+//! The positions are made so that each reason to liquidate, each bonus rule,
+//! each rounding and each kind of redemption occurs; a table of how often is
+//! printed, and a branch that never occurs fails the test.
+//!
+//! `KLEND_ELF` chooses the program, the stand-in otherwise. The stand-in does
+//! not answer everything as klend does (`compare::beyond_the_stand_in`).
+//! `DIFFERENTIAL_CASES` sets the number of cases (default 3000),
+//! `DIFFERENTIAL_SEED` the first seed.
+
+mod compare;
+mod generate;
+mod machine;
+mod rng;
+mod world;
+
+use compare::Run;
+use klend_fork::Programs;
+use machine::Machine;
+use rng::Rng;
+
+/// Branches of a liquidation that a run of the default length must see.
+const BRANCHES: [&str; 47] = [
+    "reason: LTV exceeded",
+    "reason: individual deleveraging",
+    "reason: market-wide deleveraging",
+    "reason: reserve debt maturity",
+    "reason: debt term",
+    "reason: order, condition 1",
+    "reason: order, condition 2",
+    "reason: order, condition 3",
+    "reason: order, condition 4",
+    "reason: order, condition 5",
+    "reason: order, condition 6",
+    "LTV bonus: minimum",
+    "LTV bonus: maximum",
+    "LTV bonus: excess LTV",
+    "LTV bonus: capped by headroom",
+    "LTV bonus: bad debt, configured",
+    "LTV bonus: bad debt, headroom",
+    "LTV bonus: bad debt, insolvent",
+    "other bonus: by rule",
+    "other bonus: capped by headroom",
+    "repay: whole units",
+    "repay: rounded up",
+    "amount: limited by the request",
+    "seizure: debt, part of the collateral for part of the debt",
+    "seizure: debt, part of the collateral for all debt",
+    "seizure: debt, all collateral for part of the debt",
+    "seizure: small debt, part of the collateral for all debt",
+    "seizure: small debt, all collateral for all debt",
+    "redemption: full",
+    "redemption: partial",
+    "redemption: none",
+    "fee: a share of the bonus",
+    "fee: the minimum of one unit",
+    "pair: one reserve",
+    "flash loan: from the repay reserve",
+    "flash loan: from the withdraw reserve",
+    "obligation: in an elevation group",
+    "obligation: every slot in use",
+    "redemption: to the vault's last unit",
+    "seizure: small debt, repaid for collateral worth less",
+    "refused: 6015 LiquidationTooSmall",
+    "refused: 6016 ObligationHealthy",
+    "refused: 6064 WithdrawalCapReached",
+    "refused: 6066 LiquidationRewardTooSmall",
+    "refused: 6099 LiquidationBorrowFactorPriority",
+    "refused: 6100 LiquidationLowestLiquidationLtvPriority",
+    "refused: 6121 RepayTooSmallForFullLiquidation",
+];
+
+/// Status bits of a price that a run of the default length must see.
+const PRICES: [&str; 5] = [
+    "price status 100001",
+    "price status 101111",
+    "price status 110011",
+    "price status 111101",
+    "price status 111111",
+];
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| {
+        text.parse().unwrap_or_else(|error| panic!("{variable}={text}: {error}"))
+    })
+}
+
+#[test]
+fn the_model_reads_prices_as_the_program_does() {
+    let mut machine = Machine::new();
+    let (first, cases) = (number("DIFFERENTIAL_SEED", 1), number("DIFFERENTIAL_CASES", 3000));
+    let mut run = Run::new(&mut machine);
+    // The stand-in reads Scope only.
+    let kinds = if Programs::klend_is_stand_in() { 1..=1 } else { 0..=7 };
+    for seed in first..first + cases {
+        let world = generate::oracles(&mut Rng(seed), kinds.clone());
+        run.begin(seed, format!("{:?}", world.oracle_kinds()));
+        run.price(&world);
+    }
+    run.report(first, cases, &PRICES);
+}
+
+#[test]
+fn the_model_agrees_with_the_program_to_the_unit() {
+    let mut machine = Machine::new();
+    let (first, cases) = (number("DIFFERENTIAL_SEED", 1), number("DIFFERENTIAL_CASES", 3000));
+    let mut run = Run::new(&mut machine);
+    for seed in first..first + cases {
+        let (aim, world, ask) = generate::case(&mut Rng(seed));
+        run.begin(seed, format!("{aim:?}"));
+        run.case(&world, &ask);
+    }
+    run.report(first, cases, &BRANCHES);
+}
