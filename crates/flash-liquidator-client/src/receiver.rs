@@ -246,3 +246,213 @@ pub(crate) fn byte(what: &'static str, count: usize) -> Result<u8, BuildError> {
     let limit = usize::from(u8::MAX);
     u8::try_from(count).map_err(|_| BuildError::TooMany { what, count, limit })
 }
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::{AnchorDeserialize, Discriminator, ToAccountMetas};
+    use klend_interface::state::Reserve;
+
+    use super::*;
+    use crate::klend::ObligationFarms;
+
+    fn key(byte: u8) -> Address {
+        Address::new_from_array([byte; 32])
+    }
+
+    /// A reserve whose addresses all differ.
+    fn reserve(first: u8) -> ReserveAddresses {
+        let zeroed = <Reserve as bytemuck::Zeroable>::zeroed();
+        ReserveAddresses {
+            lending_market: key(1),
+            lending_market_authority: key(2),
+            liquidity_mint: key(first + 1),
+            liquidity_token_program: key(first + 2),
+            liquidity_supply_vault: key(first + 3),
+            fee_vault: key(first + 4),
+            ctoken_mint: key(first + 5),
+            collateral_supply_vault: key(first + 6),
+            collateral_farm: Some(key(first + 7)),
+            debt_farm: None,
+            ..ReserveAddresses::read(&key(first), &zeroed)
+        }
+    }
+
+    fn accounts<'a>(
+        repay: &'a ReserveAddresses,
+        withdraw: &'a ReserveAddresses,
+        deposit_reserves: &'a [Address],
+    ) -> LiquidateAccounts<'a> {
+        LiquidateAccounts {
+            liquidator: key(10),
+            obligation: key(11),
+            repay_reserve: repay,
+            withdraw_reserve: withdraw,
+            user_debt: key(12),
+            user_ctoken: key(13),
+            user_collateral: key(14),
+            farms: ObligationFarms::read(&key(11), repay, withdraw),
+            deposit_reserves,
+        }
+    }
+
+    #[test]
+    fn accounts_come_in_the_programs_order() {
+        let (repay, withdraw) = (reserve(20), reserve(40));
+        let deposits = [key(60), key(61)];
+        let accounts = accounts(&repay, &withdraw, &deposits);
+        let mut route = Route::new(&key(10), &withdraw, &repay);
+        route.intermediates.push(Intermediate::new(&key(10), &key(70), &key(71)));
+        route.legs.push(SwapLeg {
+            program: key(80),
+            accounts: vec![
+                AccountMeta::new(key(81), true),
+                AccountMeta::new_readonly(key(82), false),
+            ],
+            input: 0,
+            amount_in_offset: Some(3),
+            data: vec![1; 11],
+        });
+        let terms = Terms { repay_amount: 5, min_profit: -7, ..Terms::default() };
+        let built = liquidate(
+            &accounts,
+            &key(90),
+            FlashIndexes { borrow: 1, repay: 6 },
+            &terms,
+            Some(&route),
+        )
+        .unwrap();
+
+        let (authority, bump) = swap_authority(&key(10));
+        let (stake, farm) = accounts.farms.collateral.unwrap();
+        let named = flash_liquidator::accounts::Liquidate {
+            keeper: key(10),
+            obligation: key(11),
+            lending_market: key(1),
+            lending_market_authority: key(2),
+            repay_reserve: repay.reserve,
+            debt_mint: repay.liquidity_mint,
+            repay_reserve_liquidity_supply: repay.liquidity_supply_vault,
+            withdraw_reserve: withdraw.reserve,
+            collateral_mint: withdraw.liquidity_mint,
+            ctoken_mint: withdraw.ctoken_mint,
+            withdraw_reserve_collateral_supply: withdraw.collateral_supply_vault,
+            withdraw_reserve_liquidity_supply: withdraw.liquidity_supply_vault,
+            withdraw_reserve_fee_vault: withdraw.fee_vault,
+            keeper_debt: key(12),
+            keeper_ctoken: key(13),
+            keeper_collateral: key(14),
+            ctoken_token_program: crate::token::TOKEN_PROGRAM_ID,
+            debt_token_program: repay.liquidity_token_program,
+            collateral_token_program: withdraw.liquidity_token_program,
+            instructions_sysvar: solana_sdk_ids::sysvar::instructions::ID,
+            collateral_farm_user_state: stake,
+            collateral_farm_state: farm,
+            debt_farm_user_state: klend::PROGRAM_ID,
+            debt_farm_state: klend::PROGRAM_ID,
+            farms_program: klend::FARMS_PROGRAM_ID,
+            klend_program: klend::PROGRAM_ID,
+            flash_reserve: key(90),
+            swap_authority: authority,
+            swap_collateral: Some(route.swap_collateral),
+            swap_debt: route.swap_debt,
+        }
+        .to_account_metas(None);
+        let (ours, remaining) = built.accounts.split_at(named.len());
+        for (position, (ours, named)) in ours.iter().zip(&named).enumerate() {
+            assert_eq!(ours.pubkey, named.pubkey, "account {position}");
+            assert_eq!(ours.is_signer, named.is_signer, "account {position}");
+            // The program declares accounts it only passes on as read; klend wants
+            // the farm accounts writable.
+            assert!(ours.is_writable >= named.is_writable, "account {position}");
+            let is_farm = [stake, farm].contains(&ours.pubkey);
+            assert!(is_farm || ours.is_writable == named.is_writable, "account {position}");
+        }
+        assert_eq!(ours.iter().filter(|meta| meta.is_signer).count(), 1);
+
+        let intermediate = route.intermediates[0];
+        let expected = [
+            AccountMeta::new(key(60), false),
+            AccountMeta::new(key(61), false),
+            AccountMeta::new(intermediate.swap_account, false),
+            AccountMeta::new(intermediate.keeper_account, false),
+            AccountMeta::new_readonly(key(70), false),
+            AccountMeta::new_readonly(key(71), false),
+            AccountMeta::new_readonly(key(80), false),
+            // Nobody but the keeper signs the transaction.
+            AccountMeta::new(key(81), false),
+            AccountMeta::new_readonly(key(82), false),
+        ];
+        assert_eq!(remaining, expected);
+
+        let data = built
+            .data
+            .strip_prefix(flash_liquidator::instruction::Liquidate::DISCRIMINATOR)
+            .unwrap();
+        let args = LiquidateArgs::try_from_slice(data).unwrap();
+        assert_eq!(
+            args,
+            LiquidateArgs {
+                repay_amount: 5,
+                min_collateral_received: 0,
+                min_profit: -7,
+                deadline_slot: 0,
+                flash_borrow_index: 1,
+                flash_repay_index: 6,
+                redemption: Redemption::RequireFull,
+                deposit_reserve_count: 2,
+                intermediate_count: 1,
+                swap_authority_bump: bump,
+                legs: vec![flash_liquidator::SwapLeg {
+                    account_count: 3,
+                    input: 0,
+                    amount_in_offset: Some(3),
+                    data: vec![1; 11],
+                }],
+            }
+        );
+    }
+
+    #[test]
+    fn klends_own_instruction_is_the_beginning_of_ours() {
+        let (repay, withdraw) = (reserve(20), reserve(40));
+        let accounts = accounts(&repay, &withdraw, &[]);
+        let theirs = klend::liquidate_v2(&accounts, 1, 2).accounts;
+        let ours = liquidate(
+            &accounts,
+            &key(90),
+            FlashIndexes { borrow: 0, repay: 3 },
+            &Terms::default(),
+            None,
+        )
+        .unwrap()
+        .accounts;
+        assert_eq!(theirs.len(), 25);
+        assert_eq!(ours[..25], theirs);
+        assert_eq!(ours.len(), 30);
+        let absent = AccountMeta::new_readonly(PROGRAM_ID, false);
+        assert_eq!(ours[28..], [absent.clone(), absent]);
+    }
+
+    #[test]
+    fn what_does_not_fit_a_byte_is_refused() {
+        let (repay, withdraw) = (reserve(20), reserve(40));
+        let accounts = accounts(&repay, &withdraw, &[]);
+        let mut route = Route::new(&key(10), &withdraw, &repay);
+        route.legs.push(SwapLeg {
+            program: key(80),
+            accounts: vec![AccountMeta::new(key(81), false); 255],
+            input: 0,
+            amount_in_offset: None,
+            data: Vec::new(),
+        });
+        let flash = FlashIndexes { borrow: 0, repay: 3 };
+        let build =
+            |route: &Route| liquidate(&accounts, &key(90), flash, &Terms::default(), Some(route));
+        assert_eq!(
+            build(&route).unwrap_err(),
+            BuildError::TooMany { what: "accounts of a swap leg", count: 256, limit: 255 }
+        );
+        route.legs[0].accounts.pop();
+        assert_eq!(build(&route).unwrap().accounts.len(), 30 + 255);
+    }
+}

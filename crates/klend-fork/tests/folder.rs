@@ -9,6 +9,7 @@ use flash_liquidator_client::{
     lookup_table,
 };
 use klend_fork::{ForkError, Part, Position, Programs, Snapshot, World};
+use solana_address::Address;
 use solana_signer::Signer;
 use tempfile::TempDir;
 
@@ -197,6 +198,40 @@ fn vaults_and_mints_are_rebuilt_and_farms_are_missed() {
         world.balance(&addresses.collateral_supply_vault).unwrap(),
         state.collateral.mint_total_supply
     );
+}
+
+#[test]
+fn programs_come_along_as_accounts_or_as_files() {
+    let world = World::builtin().unwrap();
+    let klend = klend_model::constants::KLEND_PROGRAM_ID;
+    // The account of an upgradeable program: a tag of four bytes, then where its
+    // code is; the code has 45 bytes in front of it.
+    let program = world.account(&klend).unwrap();
+    let code_key = Address::try_from(&program.data[4..36]).unwrap();
+    let code = world.account(&code_key).unwrap();
+    let elf = code.data[45..].to_vec();
+
+    let mut with_accounts = world.snapshot();
+    with_accounts.accounts.insert(klend, program);
+    with_accounts.accounts.insert(code_key, code);
+    let mut with_file = world.snapshot();
+    with_file.programs.insert(klend, elf);
+    for snapshot in [with_accounts, with_file] {
+        let mut world = World::from_snapshot(snapshot, &Programs::default()).unwrap();
+        let usdc = world.reserve_named("USDC").unwrap();
+        world.refresh_reserve(&usdc).unwrap();
+    }
+
+    let mut without = World::from_snapshot(world.snapshot(), &Programs::default()).unwrap();
+    let usdc = without.reserve_named("USDC").unwrap();
+    assert!(without.refresh_reserve(&usdc).is_err(), "there is no klend");
+
+    let mut broken = world.snapshot();
+    broken.programs.insert(klend, vec![1, 2, 3]);
+    assert!(matches!(
+        World::from_snapshot(broken, &Programs::default()),
+        Err(ForkError::Refused { key, .. }) if key == klend
+    ));
 }
 
 #[test]

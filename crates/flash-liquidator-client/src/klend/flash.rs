@@ -89,3 +89,39 @@ pub fn flash_repay(loan: &FlashLoan, amount: u64, borrow_index: u8) -> Instructi
         borrow_index,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+    use klend_interface::state::Reserve;
+    use klend_model::keys::to_v2;
+
+    use super::*;
+    use crate::klend::PROGRAM_ID;
+
+    #[test]
+    fn both_halves_name_the_same_accounts_in_the_same_order() {
+        let key = |byte| Address::new_from_array([byte; 32]);
+        let mut state = Reserve::zeroed();
+        state.lending_market = to_v2(&key(1));
+        state.liquidity.supply_vault = to_v2(&key(2));
+        state.liquidity.fee_vault = to_v2(&key(3));
+        let reserve = ReserveAddresses::read(&key(4), &state);
+        for referrer in [None, Some(Referrer::new(key(5), &key(4)))] {
+            let loan =
+                FlashLoan { reserve: &reserve, borrower: key(6), token_account: key(7), referrer };
+            let borrow = flash_borrow(&loan, 1_000);
+            let repay = flash_repay(&loan, 1_000, 9);
+            // klend compares the keys of both lists.
+            assert_eq!(borrow.accounts, repay.accounts);
+            assert_eq!(borrow.accounts.len(), 12);
+            assert_eq!((borrow.data.len(), repay.data.len()), (16, 17));
+            assert_eq!(borrow.data[8..], repay.data[8..16]);
+            assert_eq!(repay.data[16], 9);
+            assert_eq!(borrow.accounts[5].pubkey, key(2), "the vault the reserve names");
+            let expected = referrer.map_or(PROGRAM_ID, |referrer| referrer.account);
+            assert_eq!(borrow.accounts[9].pubkey, expected);
+            assert_eq!(borrow.accounts[9].is_writable, referrer.is_some());
+        }
+    }
+}

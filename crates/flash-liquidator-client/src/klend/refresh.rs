@@ -76,3 +76,43 @@ pub fn refresh_obligation(
             .collect(),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+    use klend_interface::state::Reserve;
+
+    use super::*;
+    use crate::klend::{Oracles, PROGRAM_ID};
+
+    fn key(byte: u8) -> Address {
+        Address::new_from_array([byte; 32])
+    }
+
+    #[test]
+    fn a_batch_is_the_single_refreshes_one_after_the_other() {
+        let reserves = [1u8, 2].map(|byte| ReserveAddresses {
+            oracles: Oracles { scope: Some(key(byte + 10)), ..Oracles::default() },
+            ..ReserveAddresses::read(&key(byte), &Reserve::zeroed())
+        });
+        let batch = refresh_reserves_batch(&reserves, false);
+        let each: Vec<_> = reserves.iter().flat_map(|one| refresh_reserve(one).accounts).collect();
+        assert_eq!(batch.accounts, each);
+        assert_eq!(batch.data.len(), 9);
+        assert_eq!(each[2].pubkey, PROGRAM_ID, "an oracle that is not used");
+        assert_eq!((each[5].pubkey, each[5].is_writable), (key(11), false));
+
+        let without_prices = refresh_reserves_batch(&reserves, true);
+        let kept: Vec<_> = each.chunks(6).flat_map(|one| one[..2].to_vec()).collect();
+        assert_eq!(without_prices.accounts, kept);
+    }
+
+    #[test]
+    fn an_obligation_is_refreshed_with_deposits_then_borrows_then_referrers() {
+        let built = refresh_obligation(&key(1), &key(2), &[key(3)], &[key(4), key(5)], &[key(6)]);
+        let keys: Vec<_> = built.accounts.iter().map(|meta| meta.pubkey).collect();
+        assert_eq!(keys, [1, 2, 3, 4, 5, 6].map(key));
+        let writable: Vec<_> = built.accounts.iter().map(|meta| meta.is_writable).collect();
+        assert_eq!(writable, [false, true, true, true, true, true]);
+    }
+}
