@@ -33,14 +33,14 @@ impl Toolchain {
     ///
     /// # Errors
     /// When the kit cannot be set up.
-    pub fn prepare(workspace: &Workspace, choice: Choice, programs: &[Program]) -> Result<Self> {
+    pub fn prepare(workspace: &Workspace, choice: Choice) -> Result<Self> {
         let kit_because = match choice {
             Choice::PlatformTools => {
                 eprintln!("Compiling programs with cargo build-sbf");
                 return Ok(Self::PlatformTools);
             }
             Choice::Kit => "as asked for".to_owned(),
-            Choice::Auto => match installed_platform_tools(programs) {
+            Choice::Auto => match installed_platform_tools(&workspace.programs) {
                 Ok(version) => {
                     eprintln!("Compiling programs with cargo build-sbf ({version})");
                     return Ok(Self::PlatformTools);
@@ -56,20 +56,14 @@ impl Toolchain {
         Ok(Self::Kit { home: PathBuf::from(printed.trim()) })
     }
 
-    /// Compiles programs of the workspace into the folder `out`.
+    /// Compiles the programs of `workspace` into the folder `out`.
     ///
     /// # Errors
     /// When the compilation fails, or its result cannot be copied.
-    pub fn compile(
-        &self,
-        workspace: &Workspace,
-        programs: &[Program],
-        features: &[String],
-        out: &Path,
-    ) -> Result<()> {
+    pub fn compile(&self, workspace: &Workspace, features: &[String], out: &Path) -> Result<()> {
         match self {
-            Self::PlatformTools => compile_with_platform_tools(programs, features, out),
-            Self::Kit { home } => compile_with_kit(home, workspace, programs, features, out),
+            Self::PlatformTools => compile_with_platform_tools(workspace, features, out),
+            Self::Kit { home } => compile_with_kit(home, workspace, features, out),
         }
     }
 }
@@ -100,11 +94,11 @@ fn installed_platform_tools(programs: &[Program]) -> Result<String> {
 }
 
 fn compile_with_platform_tools(
-    programs: &[Program],
+    workspace: &Workspace,
     features: &[String],
     out: &Path,
 ) -> Result<()> {
-    for program in programs {
+    for program in &workspace.programs {
         let mut build = process::cargo();
         build.args(["build-sbf", "--manifest-path"]).arg(&program.manifest);
         build.arg("--sbf-out-dir").arg(out);
@@ -119,16 +113,17 @@ fn compile_with_platform_tools(
 fn compile_with_kit(
     home: &Path,
     workspace: &Workspace,
-    programs: &[Program],
     features: &[String],
     out: &Path,
 ) -> Result<()> {
-    // Apart from the host's: another compiler, another set of features.
-    let target = workspace.target.join("sbf");
+    // Apart from the host's builds: another compiler. Apart for each set of features:
+    // cargo keeps one cdylib per package and would compile it anew at every change.
+    let variant = features.iter().fold("sbf".to_owned(), |name, feature| name + "-" + feature);
+    let target = workspace.target.join(variant);
     // Each deployed program alone: in one cargo call the features of all of them would be
     // united. The test programs do not matter that much and compile faster together.
     let (together, alone): (Vec<_>, Vec<_>) =
-        programs.iter().partition(|program| program.is_test_program);
+        workspace.programs.iter().partition(|program| program.is_test_program);
     let calls = alone.into_iter().map(|program| vec![program]);
     let calls = calls.chain((!together.is_empty()).then_some(together));
     for call in calls {

@@ -37,22 +37,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         workspace.programs.retain(|program| args.packages.contains(&program.package));
     }
-    if args.packages.is_empty() {
-        build_mutation(&workspace, args.toolchain)?;
-    }
     build(&workspace, args.toolchain, &args.features)
-}
-
-/// Compiles the deployed programs with the feature `mutation` into
-/// [`Workspace::mutation_dir`], for the tests that switch their checks off.
-///
-/// # Errors
-/// As [`build`].
-pub fn build_mutation(workspace: &Workspace, toolchain: ToolchainArgs) -> Result<()> {
-    let mut workspace = workspace.clone();
-    workspace.programs.retain(|program| !program.is_test_program);
-    let out = workspace.mutation_dir();
-    build_into(&workspace, toolchain, &["mutation".to_owned()], &out)
 }
 
 /// Compiles the programs of `workspace` into its deploy folder and lists them.
@@ -60,20 +45,34 @@ pub fn build_mutation(workspace: &Workspace, toolchain: ToolchainArgs) -> Result
 /// # Errors
 /// When no compiler can be prepared, or the compilation fails.
 pub fn build(workspace: &Workspace, toolchain: ToolchainArgs, features: &[String]) -> Result<()> {
-    build_into(workspace, toolchain, features, &workspace.deploy_dir())
+    let toolchain = Toolchain::prepare(workspace, toolchain.toolchain)?;
+    compile_and_list(workspace, &toolchain, features, &workspace.deploy_dir())
 }
 
-fn build_into(
+/// As [`build`], and compiles the deployed programs a second time with the feature
+/// `mutation` into [`Workspace::mutation_dir`], for the tests that switch their checks off.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_for_tests(workspace: &Workspace, toolchain: ToolchainArgs) -> Result<()> {
+    let toolchain = Toolchain::prepare(workspace, toolchain.toolchain)?;
+    compile_and_list(workspace, &toolchain, &[], &workspace.deploy_dir())?;
+    let mut deployed = workspace.clone();
+    deployed.programs.retain(|program| !program.is_test_program);
+    let features = ["mutation".to_owned()];
+    compile_and_list(&deployed, &toolchain, &features, &workspace.mutation_dir())
+}
+
+fn compile_and_list(
     workspace: &Workspace,
-    toolchain: ToolchainArgs,
+    toolchain: &Toolchain,
     features: &[String],
-    deploy: &Path,
+    out: &Path,
 ) -> Result<()> {
-    fs::create_dir_all(deploy).with_context(|| format!("cannot create {}", deploy.display()))?;
-    let toolchain = Toolchain::prepare(workspace, toolchain.toolchain, &workspace.programs)?;
-    toolchain.compile(workspace, &workspace.programs, features, deploy)?;
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    toolchain.compile(workspace, features, out)?;
     for program in &workspace.programs {
-        let path = deploy.join(&program.file_name);
+        let path = out.join(&program.file_name);
         let size =
             fs::metadata(&path).with_context(|| format!("{} was not built", path.display()))?.len();
         let shown = path.strip_prefix(&workspace.root).unwrap_or(&path);

@@ -30,8 +30,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    build::build_mutation(&workspace, args.toolchain)?;
-    build::build(&workspace, args.toolchain, &[])?;
+    build::build_for_tests(&workspace, args.toolchain)?;
     if !args.long {
         return process::run("cargo test", cargo_test(&workspace, &args)?.args(&args.cargo_args));
     }
