@@ -75,14 +75,21 @@ impl Bracket {
         require(!account.is_signer, FlashLiquidatorError::BracketMismatch)?;
         let seeds: &[&[u8]] = &[BRACKET_SEED, keeper.key.as_ref(), &[bump]];
         let space = self.space();
-        let (space_bytes, owner) = ((space as u64).to_le_bytes(), crate::ID.to_bytes());
+        let rent = Rent::get()?.minimum_balance(space);
+        let (space, owner) = ((space as u64).to_le_bytes(), crate::ID.to_bytes());
 
-        // Not `create_account`: it refuses an address that somebody sent lamports
-        // to, which would let anybody lock a keeper out. Transfer, allocate, assign.
-        let missing = Rent::get()?.minimum_balance(space).saturating_sub(account.lamports());
-        system_call(SYSTEM_TRANSFER, &[&missing.to_le_bytes()], &[keeper, account], &[])?;
-        system_call(SYSTEM_ALLOCATE, &[&space_bytes], &[account], &[seeds])?;
-        system_call(SYSTEM_ASSIGN, &[&owner], &[account], &[seeds])?;
+        let missing = rent.saturating_sub(account.lamports());
+        if missing == rent {
+            let args: [&[u8]; 3] = [&rent.to_le_bytes(), &space, &owner];
+            system_call(SYSTEM_CREATE_ACCOUNT, &args, &[keeper, account], 2, &[seeds])?;
+        } else {
+            // `create_account` refuses an address that somebody sent lamports to,
+            // which would let anybody lock a keeper out.
+            let transfer = missing.to_le_bytes();
+            system_call(SYSTEM_TRANSFER, &[&transfer], &[keeper, account], 1, &[])?;
+            system_call(SYSTEM_ALLOCATE, &[&space], &[account], 1, &[seeds])?;
+            system_call(SYSTEM_ASSIGN, &[&owner], &[account], 1, &[seeds])?;
+        }
 
         self.try_serialize(&mut &mut account.try_borrow_mut_data()?[..])
     }
@@ -114,16 +121,18 @@ impl Bracket {
 }
 
 // Instruction numbers of the system program, u32 in little-endian.
+const SYSTEM_CREATE_ACCOUNT: u32 = 0;
 const SYSTEM_ASSIGN: u32 = 1;
 const SYSTEM_TRANSFER: u32 = 2;
 const SYSTEM_ALLOCATE: u32 = 8;
 
-/// Calls the system program with all `accounts` writable signers, except that a
-/// second one only receives.
+/// Calls the system program with writable `accounts`, of which the first
+/// `signers` sign.
 fn system_call<'info>(
     instruction: u32,
     args: &[&[u8]],
     accounts: &[&AccountInfo<'info>],
+    signers: usize,
     signer_seeds: &[&[&[u8]]],
 ) -> Result<()> {
     let mut data = instruction.to_le_bytes().to_vec();
@@ -133,7 +142,7 @@ fn system_call<'info>(
     let metas = accounts
         .iter()
         .enumerate()
-        .map(|(position, account)| AccountMeta::new(*account.key, position == 0))
+        .map(|(position, account)| AccountMeta::new(*account.key, position < signers))
         .collect();
     let infos: Vec<_> = accounts.iter().map(|account| (*account).clone()).collect();
     let instruction = Instruction { program_id: system_program::ID, accounts: metas, data };

@@ -4,12 +4,14 @@
 //! that is read here. Deserialising the whole account would cost more than the
 //! rest of the checks together.
 
-use anchor_lang::prelude::*;
-use anchor_spl::{
-    token::spl_token,
-    token_2022::spl_token_2022,
-    token_interface::{TransferChecked, transfer_checked},
+use anchor_lang::{
+    prelude::*,
+    solana_program::{
+        instruction::{AccountMeta, Instruction},
+        program::invoke_signed_unchecked,
+    },
 };
+use anchor_spl::{token::spl_token, token_2022::spl_token_2022};
 
 use crate::{
     checks::{fail, require},
@@ -32,6 +34,8 @@ const AMOUNT: usize = 64;
 const DELEGATE_TAG: core::ops::Range<usize> = 72..76;
 const STATE: usize = 108;
 const CLOSE_AUTHORITY_TAG: core::ops::Range<usize> = 129..133;
+/// Instruction number of `transfer_checked` in both programs.
+const TRANSFER_CHECKED: u8 = 12;
 /// `Mint.decimals`.
 const MINT_DECIMALS: usize = 44;
 
@@ -147,20 +151,23 @@ pub fn transfer<'info>(
         .try_borrow_data()?
         .get(MINT_DECIMALS)
         .ok_or_else(|| fail(FlashLiquidatorError::TokenAccountInvalid))?;
-    transfer_checked(
-        CpiContext::new_with_signer(
-            *token_program.key,
-            TransferChecked {
-                from: from.clone(),
-                mint: mint.clone(),
-                to: to.clone(),
-                authority: authority.clone(),
-            },
-            signer_seeds,
-        ),
-        amount,
-        decimals,
-    )
+    let mut data = Vec::with_capacity(10);
+    data.push(TRANSFER_CHECKED);
+    data.extend_from_slice(&amount.to_le_bytes());
+    data.push(decimals);
+    let accounts = vec![
+        AccountMeta::new(*from.key, false),
+        AccountMeta::new_readonly(*mint.key, false),
+        AccountMeta::new(*to.key, false),
+        AccountMeta::new_readonly(*authority.key, true),
+    ];
+    // Unchecked: no account data is borrowed here.
+    invoke_signed_unchecked(
+        &Instruction { program_id: *token_program.key, accounts, data },
+        &[from.clone(), mint.clone(), to.clone(), authority.clone()],
+        signer_seeds,
+    )?;
+    Ok(())
 }
 
 #[cfg(test)]
