@@ -1,0 +1,13 @@
+//! What the integration tests share: a stage to act on, plans to bend, and the
+//! invariants that hold after every transaction that succeeds.
+
+#![forbid(unsafe_code)]
+
+pub mod bracket;
+pub mod invariants;
+pub mod plan;
+pub mod stage;
+
+pub use invariants::Invariants;
+pub use plan::Plan;
+pub use stage::Stage;
