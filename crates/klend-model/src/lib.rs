@@ -1,6 +1,87 @@
-//! A bit-exact model of Kamino Lend.
+//! What klend will do, computed before anything is sent.
+//!
+//! This crate reads Kamino Lend's accounts in place, through the structs that
+//! `klend-interface` publishes, and computes what klend's program computes in
+//! the same integer arithmetic: a reserve's interest and prices at a given slot,
+//! an obligation's health, and a liquidation to the last unit, for each of
+//! klend's six reasons. Where klend would refuse, the answer is klend's own
+//! error number with the numbers behind it ([`refusal::Refusal`]). Where the
+//! answer depends on something that accounts do not tell, it says so
+//! ([`refusal::Unknowable`], [`refusal::Caveats`]) and guesses nothing.
+//!
+//! It knows no RPC and no transactions.
+//!
+//! # From bytes to a quote
+//!
+//! ```
+//! # use klend_model::{accounts, constants::KLEND_PROGRAM_ID, reserve::Clock, table::ReserveTable};
+//! # use klend_model::liquidation::{Request, quote};
+//! # use klend_model::refusal::Refusal;
+//! # use solana_address::Address;
+//! # fn evaluate(market_key: Address, market: &[u8], reserves: &[(Address, Vec<u8>)],
+//! #     obligations: &[(Address, Vec<u8>)], clock: Clock,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! // Views into the bytes, checked; nothing is copied.
+//! let owner = KLEND_PROGRAM_ID;
+//! let market = accounts::lending_market(&market_key, &owner, market)?;
+//! let reserves = reserves
+//!     .iter()
+//!     .map(|(key, data)| Ok((*key, accounts::reserve(key, &owner, data)?)))
+//!     .collect::<Result<Vec<_>, accounts::AccountError>>()?;
+//!
+//! // Once per slot: interest, prices, limits. Oracles would come fourth.
+//! let table = ReserveTable::refresh(&market_key, market, &reserves, clock, None);
+//!
+//! for (key, data) in obligations {
+//!     let account = accounts::obligation(key, &owner, data)?;
+//!     // Cheap, for all of them.
+//!     if !table.health(key, account)?.is_unhealthy() {
+//!         continue;
+//!     }
+//!     // In full, for the few.
+//!     let state = table.obligation(key, account)?;
+//!     let (repay, withdraw) = (&reserves[0].0, &reserves[1].0);
+//!     let request = Request {
+//!         repay_reserve: *repay,
+//!         withdraw_reserve: *withdraw,
+//!         amount: u64::MAX,
+//!         min_received: 0,
+//!         flash_loan: None,
+//!     };
+//!     match quote(&table, &state, &request) {
+//!         Ok(quote) => println!("pay {}, receive {}", quote.repay, quote.received),
+//!         Err(refusal) => println!("{refusal}"),
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Map
+//!
+//! | module | question |
+//! |---|---|
+//! | [`accounts`] | Are these bytes that account? |
+//! | [`reserve`] | What are a reserve's supply, utilisation, exchange rate, rates, limits, queue and fees? |
+//! | [`price`] | What do the oracles say, and does klend trust it? |
+//! | [`refresh`] | What will a reserve be at this slot and time? |
+//! | [`table`] | …and all reserves of a market, prepared for valuing obligations? |
+//! | [`obligation`] | How close is an obligation to liquidation, at which prices? |
+//! | [`liquidation`] | What does klend do with this repayment? |
+//! | [`search`] | Which repayment gains most? |
+//! | [`flash`] | Who lends the tokens for it? |
+//! | [`errors`], [`refusal`] | Why not? |
+//! | [`fraction`], [`keys`], [`constants`] | How does klend count, and what does it fix in code? |
+//!
+//! # How it is known to be right
+//!
+//! The differential suite of this repository liquidates thousands of random
+//! positions in klend's program and in this crate and compares every number.
+//! Amounts are raw token units (`u64`), values and ratios are
+//! [`fraction::Fraction`]s; floating point appears only in figures made for
+//! people (`…_apy`, `to_f64`) and in deciding when a search may stop.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod accounts;
 pub mod constants;
