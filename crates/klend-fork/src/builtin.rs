@@ -47,6 +47,9 @@ const PYUSD: Address = address!("2b1kV6DkPAnxd5ixfnxCpjxmKwqjjaYmCZfHsFu24GXo");
 const SCOPE_PRICES: Address = address!("3t4JZcueEzTbVP6kLxXrL3VpWx45jDer4eqysweBchNH");
 const SOL_COLLATERAL_FARM: Address = address!("955xWFhSDcDiUgUr4sBRtCpTLiMd4H5uZLAmgtP3R3sX");
 
+/// Mainnet has none; here there is one so that debts are staked somewhere.
+const PYUSD_DEBT_FARM: Address = address!("PyusdDebtFarm111111111111111111111111111111");
+
 /// Group of JitoSOL against SOL.
 const GROUP_STAKED_SOL: u8 = 2;
 /// Group of SOL and JitoSOL against PYUSD.
@@ -73,6 +76,7 @@ struct Figures {
     /// 1.12.6, or from the reserve.
     old_vaults: bool,
     collateral_farm: Option<Address>,
+    debt_farm: Option<Address>,
     /// Whole tokens.
     available: u64,
     /// Whole tokens.
@@ -112,6 +116,7 @@ const USDC_FIGURES: Figures = Figures {
     decimals: 6,
     old_vaults: true,
     collateral_farm: None,
+    debt_farm: None,
     available: 40_000_000,
     borrowed: 120_000_000,
     ctoken_rate_millionths: 1_130_000,
@@ -212,6 +217,7 @@ const PYUSD_FIGURES: Figures = Figures {
     symbol: "PYUSD",
     mint: PYUSD,
     token_program: TOKEN_2022_PROGRAM_ID,
+    debt_farm: Some(PYUSD_DEBT_FARM),
     available: 30_000_000,
     borrowed: 60_000_000,
     ctoken_rate_millionths: 1_060_000,
@@ -271,10 +277,14 @@ pub(crate) fn snapshot() -> Result<Snapshot, ForkError> {
     let all = [USDC_FIGURES, SOL_FIGURES, JITOSOL_FIGURES, PYUSD_FIGURES, JLP_MARKET_USDC_FIGURES];
     for figures in all {
         let reserve = figures.reserve();
-        if let Some(farm) = figures.collateral_farm {
-            let (authority, _) = market_authority(&figures.market);
-            let staked = reserve.collateral.mint_total_supply;
-            snapshot.accounts.insert(farm, farm::delegated(&authority, staked, 1));
+        let (authority, _) = market_authority(&figures.market);
+        for (farm, staked) in [
+            (figures.collateral_farm, reserve.collateral.mint_total_supply),
+            (figures.debt_farm, figures.units(figures.borrowed)),
+        ] {
+            if let Some(farm) = farm {
+                snapshot.accounts.insert(farm, farm::delegated(&authority, staked, 1));
+            }
         }
         let data = account_data(&reserve);
         snapshot.accounts.insert(figures.key, tokens::account(KLEND_PROGRAM_ID, data));
@@ -305,6 +315,7 @@ impl Figures {
             last_update: LastUpdate { slot: SLOT, stale: 1, ..LastUpdate::zeroed() },
             lending_market: to_v2(&self.market),
             farm_collateral: to_v2(&self.collateral_farm.unwrap_or_default()),
+            farm_debt: to_v2(&self.debt_farm.unwrap_or_default()),
             liquidity: ReserveLiquidity {
                 mint_pubkey: to_v2(&self.mint),
                 supply_vault: to_v2(&self.vault("reserve_liq_supply")),

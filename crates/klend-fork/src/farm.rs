@@ -36,7 +36,7 @@ pub(crate) fn delegated(delegate_authority: &Address, staked: u64, users: u64) -
     put(TOTAL_STAKED_AMOUNT, &staked.to_le_bytes());
     put(DELEGATE_AUTHORITY, delegate_authority.as_ref());
     put(IS_FARM_DELEGATED, &[1]);
-    // Delegated farms keep their stakes unscaled.
+    // Despite its name: a delegated farm on mainnet keeps whole units here.
     put(TOTAL_ACTIVE_STAKE, &u128::from(staked).to_le_bytes());
     // No oracle.
     put(SCOPE_ORACLE_PRICE_ID, &u64::MAX.to_le_bytes());

@@ -60,7 +60,8 @@ impl World {
     ///
     /// The market, mints and reserves have their mainnet addresses; the figures
     /// are those of 2024 to 2026, rounded. There are USDC, SOL (with a collateral
-    /// farm), JitoSOL and PYUSD (a Token-2022 stablecoin), two elevation groups
+    /// farm), JitoSOL and PYUSD (a Token-2022 stablecoin, with a debt farm), two
+    /// elevation groups
     /// (2: JitoSOL against SOL; 4: SOL and JitoSOL against PYUSD), and a second
     /// market with another USDC reserve.
     ///

@@ -177,6 +177,33 @@ fn a_deposit_is_staked_in_the_reserves_farm() {
 }
 
 #[test]
+fn farms_on_both_sides_follow_a_liquidation() {
+    let mut world = world();
+    let (sol, pyusd) = (reserve(&world, "SOL"), reserve(&world, "PYUSD"));
+    let farms = [
+        world.reserve_addresses(&sol).unwrap().collateral_farm.expect("SOL has a collateral farm"),
+        world.reserve_addresses(&pyusd).unwrap().debt_farm.expect("PYUSD has a debt farm"),
+    ];
+    let owner = world.actor("borrower");
+    let obligation = world
+        .open_position(&owner, &Position::new(&[(sol, 1_000 * SOL)], &[(pyusd, 110_000 * USD)]))
+        .unwrap();
+    // Offset of `active_stake_scaled` in the farms program's `UserState`, in a
+    // scale of its own.
+    let stakes = |world: &World| {
+        farms.map(|farm| {
+            let stake = world.account(&klend::farm_user_state(&farm, &obligation)).unwrap();
+            u128::from_le_bytes(stake.data[408..424].try_into().unwrap())
+        })
+    };
+    let before = stakes(&world);
+    liquidate(&mut world, &obligation, &pyusd, &sol, 20, 10_000 * USD);
+    let after = stakes(&world);
+    assert!(after[0] < before[0] && after[1] < before[1], "{before:?}, {after:?}");
+    assert!(after[0] > 0 && after[1] > 0, "{after:?}");
+}
+
+#[test]
 fn a_staked_tokens_price_is_its_rate_times_the_price_of_sol() {
     let mut world = world();
     let (sol, jitosol) = (reserve(&world, "SOL"), reserve(&world, "JITOSOL"));
