@@ -1,0 +1,469 @@
+//! What the receiver is for: liquidations that work, in every shape a keeper meets.
+//!
+//! Runs on the stand-in klend, and on the real one with `KLEND_ELF` and
+//! `FARMS_ELF` set. Every successful transaction is held against the shared
+//! invariants.
+
+use std::path::Path;
+
+use anchor_lang::{AnchorDeserialize, Discriminator};
+use flash_liquidator_client::{
+    flash_liquidation::Refresh,
+    receiver::{self, Liquidated, Redemption},
+    transaction::MAX_TRANSACTION_BYTES,
+};
+use flash_liquidator_tests::{Invariants, Plan};
+use klend_fork::{ForkError, Outcome, Pool, Position, Rehearsal, World};
+use solana_address::Address;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+/// Depth of the pools that collateral is sold in, USD.
+const DEEP: u64 = 100_000_000;
+
+/// A world, a keeper without tokens, and an obligation.
+struct Scene {
+    world: World,
+    keeper: Keypair,
+    obligation: Address,
+}
+
+impl Clone for Scene {
+    fn clone(&self) -> Self {
+        Self {
+            world: self.world.clone(),
+            keeper: self.keeper.insecure_clone(),
+            obligation: self.obligation,
+        }
+    }
+}
+
+impl Scene {
+    /// An obligation with these deposits and borrows, whole tokens by symbol.
+    fn open(deposits: &[(&str, u64)], borrows: &[(&str, u64)], group: u8) -> Self {
+        Self::open_in(World::builtin().unwrap(), deposits, borrows, group)
+    }
+
+    fn open_in(
+        mut world: World,
+        deposits: &[(&str, u64)],
+        borrows: &[(&str, u64)],
+        group: u8,
+    ) -> Self {
+        let units = |world: &World, list: &[(&str, u64)]| -> Vec<(Address, u64)> {
+            list.iter()
+                .map(|(symbol, tokens)| {
+                    let reserve = world.reserve_named(symbol).unwrap();
+                    let mint = world.reserve_addresses(&reserve).unwrap().liquidity_mint;
+                    let decimals = u32::from(world.decimals(&mint).unwrap());
+                    (reserve, tokens * 10u64.pow(decimals))
+                })
+                .collect()
+        };
+        world.restamp_prices().unwrap();
+        let (deposits, borrows) = (units(&world, deposits), units(&world, borrows));
+        let keeper = world.actor("keeper");
+        let borrower = world.actor("borrower");
+        let position = Position::new(&deposits, &borrows).in_group(group);
+        let obligation = world.open_position(&borrower, &position).unwrap();
+        Self { world, keeper, obligation }
+    }
+
+    fn reserve(&self, symbol: &str) -> Address {
+        self.world.reserve_named(symbol).unwrap()
+    }
+
+    /// Multiplies a price by `percent`.
+    fn reprice(&mut self, symbol: &str, percent: u64) {
+        let reserve = self.reserve(symbol);
+        let price = self.world.price(&reserve).unwrap().scaled(percent, 100).unwrap();
+        self.world.set_price(&reserve, price).unwrap();
+    }
+
+    fn pool(&mut self, a: &str, b: &str) -> Pool {
+        let (a, b) = (self.reserve(a), self.reserve(b));
+        self.world.create_pool_at_oracle_price(&a, &b, DEEP, 5).unwrap()
+    }
+
+    /// A liquidation of `debt` against `collateral` with a loan of all the debt.
+    fn rehearse(&mut self, debt: &str, collateral: &str) -> Rehearsal {
+        let (debt, collateral) = (self.reserve(debt), self.reserve(collateral));
+        let account = self.world.obligation(&self.obligation).unwrap();
+        let owed = account
+            .borrows
+            .iter()
+            .find(|borrow| *klend_model::keys::address(&borrow.borrow_reserve) == debt)
+            .map(|borrow| u128::from(borrow.borrowed_amount_sf) >> 60)
+            .expect("the obligation owes this debt");
+        let (keeper, obligation) = (self.keeper.pubkey(), self.obligation);
+        let loan = u64::try_from(owed).unwrap() + 2;
+        Rehearsal::new(&mut self.world, &keeper, &obligation, &debt, &collateral, loan).unwrap()
+    }
+
+    /// [`Self::rehearse`] with a direct pool.
+    fn rehearse_sale(&mut self, debt: &str, collateral: &str) -> Rehearsal {
+        let pool = self.pool(collateral, debt);
+        self.rehearse(debt, collateral).sell_through(&mut self.world, &[pool]).unwrap()
+    }
+
+    fn try_send(&mut self, instructions: &[Instruction]) -> Result<Outcome, ForkError> {
+        let table = self.world.table_for(instructions, &self.keeper.pubkey())?;
+        let before = Invariants::note(&self.world, &self.keeper.pubkey());
+        let outcome = self.world.send_v0(instructions, &[&self.keeper], &[table])?;
+        before.assert_hold(&self.world, &outcome);
+        assert!(outcome.bytes <= MAX_TRANSACTION_BYTES);
+        Ok(outcome)
+    }
+
+    fn send(&mut self, rehearsal: &Rehearsal) -> Result<Vec<Liquidated>, ForkError> {
+        let instructions = rehearsal.instructions(&self.world)?;
+        self.try_send(&instructions).map(|outcome| events(&outcome))
+    }
+
+    /// Sends, and expects one event whose figures add up.
+    fn liquidate(&mut self, rehearsal: &Rehearsal) -> Liquidated {
+        let account = rehearsal.keeper_accounts.debt;
+        let before = self.world.balance(&account).unwrap();
+        let events = self.send(rehearsal).unwrap();
+        let [event] = &events[..] else { panic!("{} events", events.len()) };
+        let kept = i128::from(self.world.balance(&account).unwrap()) - i128::from(before);
+        assert_eq!(kept, i128::from(event.profit), "the event's profit is what was kept");
+        assert_eq!(event.flash_loan, rehearsal.flash_amount);
+        assert!(event.debt_repaid > 0 && event.debt_repaid <= rehearsal.flash_amount);
+        event.clone()
+    }
+
+    fn expect_error(&mut self, rehearsal: &Rehearsal) -> u32 {
+        match self.send(rehearsal) {
+            Err(ForkError::Failed(failure)) => failure.custom_code().expect("a program's error"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn events(outcome: &Outcome) -> Vec<Liquidated> {
+    outcome
+        .data_of(&receiver::PROGRAM_ID)
+        .filter_map(|data| data.strip_prefix(Liquidated::DISCRIMINATOR))
+        .map(|data| Liquidated::try_from_slice(data).unwrap())
+        .collect()
+}
+
+fn code(error: flash_liquidator::FlashLiquidatorError) -> u32 {
+    error.into()
+}
+
+#[test]
+fn every_pair_of_debt_and_collateral() {
+    for (deposit, borrow, percent) in [
+        (("SOL", 1_000), ("USDC", 110_000), 80),
+        (("SOL", 1_000), ("PYUSD", 110_000), 80),
+        (("JITOSOL", 1_000), ("USDC", 95_000), 75),
+        (("JITOSOL", 1_000), ("PYUSD", 95_000), 75),
+        (("USDC", 300_000), ("SOL", 900), 70),
+        (("PYUSD", 300_000), ("SOL", 700), 55),
+    ] {
+        let mut scene = Scene::open(&[deposit], &[borrow], 0);
+        scene.reprice(deposit.0, percent);
+        let rehearsal = scene.rehearse_sale(borrow.0, deposit.0);
+        let event = scene.liquidate(&rehearsal);
+        assert!(event.profit > 0, "{} for {}: {}", deposit.0, borrow.0, event.profit);
+        assert_eq!(event.collateral_sold, event.collateral_received);
+        assert_eq!(event.ctokens_received, 0);
+    }
+}
+
+#[test]
+fn the_program_sells_what_arrived_even_when_the_pool_pays_the_swap_authority() {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 80);
+    let direct = scene.rehearse_sale("USDC", "SOL");
+    let indirect = direct.clone().pay_swap_authority(&mut scene.world).unwrap();
+    let mut copy = scene.clone();
+    assert_eq!(scene.liquidate(&direct).profit, copy.liquidate(&indirect).profit);
+}
+
+#[test]
+fn without_a_leg_the_collateral_stays_with_the_keeper() {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 80);
+    let mut rehearsal = scene.rehearse("USDC", "SOL");
+    let mint = scene.world.reserve_addresses(&scene.reserve("USDC")).unwrap().liquidity_mint;
+    // The loan is repaid out of the keeper's own tokens, with its consent.
+    let own = 200_000_000_000;
+    scene.world.give(&scene.keeper.pubkey(), &mint, own).unwrap();
+    assert_eq!(
+        scene.expect_error(&rehearsal),
+        code(flash_liquidator::FlashLiquidatorError::ProfitBelowMinimum)
+    );
+    rehearsal.terms.min_profit = -i64::try_from(own).unwrap();
+    let event = scene.liquidate(&rehearsal);
+    assert_eq!(
+        i128::from(event.profit),
+        -i128::from(event.debt_repaid) - i128::from(event.flash_fee)
+    );
+    let kept = scene.world.balance(&rehearsal.keeper_accounts.collateral).unwrap();
+    assert_eq!(kept, event.collateral_received);
+}
+
+#[test]
+fn two_collaterals_and_two_debts() {
+    let mut scene =
+        Scene::open(&[("SOL", 1_000), ("JITOSOL", 300)], &[("USDC", 80_000), ("PYUSD", 40_000)], 0);
+    scene.reprice("SOL", 68);
+    // klend wants the collateral with the lowest liquidation threshold first.
+    let other = scene.rehearse_sale("USDC", "SOL");
+    assert_eq!(scene.expect_error(&other), 6100);
+    for debt in ["USDC", "PYUSD"] {
+        let rehearsal = scene.rehearse_sale(debt, "JITOSOL");
+        let mut copy = scene.clone();
+        assert!(copy.liquidate(&rehearsal).profit > 0);
+    }
+}
+
+#[test]
+fn two_liquidations_share_one_loan() {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 75);
+    let mut rehearsal = scene.rehearse_sale("USDC", "SOL");
+    rehearsal.terms.repay_amount = 3_000_000_000;
+    rehearsal.flash_amount = 6_000_000_000;
+    let plan = Plan::new(rehearsal.instructions(&scene.world).unwrap());
+    let (borrow, liquidate) = (plan.borrow_index(), plan.liquidate_index());
+    // Refresh and liquidate once more behind the first.
+    let again: Vec<_> = plan.instructions[borrow + 1..=liquidate].to_vec();
+    let mut plan = plan;
+    for instruction in again.into_iter().rev() {
+        plan = plan.after_liquidate(instruction);
+    }
+    let events = events(&scene.try_send(&plan.instructions).unwrap());
+    let [first, second] = &events[..] else { panic!("{} events", events.len()) };
+    assert_eq!((first.debt_repaid, second.debt_repaid), (3_000_000_000, 3_000_000_000));
+    // Each covers the whole fee; the keeper keeps one of them.
+    let kept = scene.world.balance(&rehearsal.keeper_accounts.debt).unwrap();
+    assert_eq!(
+        i128::from(kept),
+        i128::from(first.profit) + i128::from(second.profit) + i128::from(first.flash_fee)
+    );
+}
+
+#[test]
+fn the_loan_may_come_from_another_market() {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 80);
+    let mut rehearsal = scene.rehearse_sale("USDC", "SOL");
+    let main = scene.world.market().unwrap();
+    let reserves = scene.world.reserves().unwrap();
+    let usdc = scene.reserve("USDC");
+    let mint = reserves[&usdc].liquidity.mint_pubkey;
+    let (other, _) = reserves
+        .iter()
+        .find(|(_, reserve)| {
+            reserve.liquidity.mint_pubkey == mint
+                && *klend_model::keys::address(&reserve.lending_market) != main
+        })
+        .expect("a second market lends USDC");
+    rehearsal.flash_reserve = *other;
+    let event = scene.liquidate(&rehearsal);
+    assert_eq!((event.flash_reserve, event.repay_reserve), (*other, usdc));
+    assert!(event.profit > 0);
+}
+
+/// A world whose SOL vault can pay out only a little.
+fn short_of_liquidity() -> Scene {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 80);
+    let sol = scene.reserve("SOL");
+    let vault = scene.world.reserve_addresses(&sol).unwrap().liquidity_supply_vault;
+    let (left, mut moved) = (1_000_000_000, 0);
+    scene
+        .world
+        .edit_reserve(&sol, |reserve| {
+            let liquidity = &mut reserve.liquidity;
+            moved = liquidity.total_available_amount - left;
+            liquidity.total_available_amount = left;
+            let borrowed = u128::from(liquidity.borrowed_amount_sf) + (u128::from(moved) << 60);
+            liquidity.borrowed_amount_sf = borrowed.into();
+        })
+        .unwrap();
+    let mut account = scene.world.account(&vault).unwrap();
+    let amount = u64::from_le_bytes(account.data[64..72].try_into().unwrap()) - moved;
+    account.data[64..72].copy_from_slice(&amount.to_le_bytes());
+    scene.world.set_account(&vault, account).unwrap();
+    scene
+}
+
+#[test]
+fn a_partial_redemption_is_refused_unless_allowed() {
+    let mut scene = short_of_liquidity();
+    let mut rehearsal = scene.rehearse_sale("USDC", "SOL");
+    assert_eq!(
+        scene.expect_error(&rehearsal),
+        code(flash_liquidator::FlashLiquidatorError::RedemptionIncomplete)
+    );
+
+    let mint = scene.world.reserve_addresses(&scene.reserve("USDC")).unwrap().liquidity_mint;
+    scene.world.give(&scene.keeper.pubkey(), &mint, 200_000_000_000).unwrap();
+    rehearsal.terms.redemption = Redemption::AllowPartial;
+    rehearsal.terms.min_profit = i64::MIN;
+    let event = scene.liquidate(&rehearsal);
+    assert!(event.ctokens_received > 0, "cTokens are left over");
+    assert!(event.collateral_received > 0 && event.collateral_received <= 1_000_000_000);
+    let left = scene.world.balance(&rehearsal.keeper_accounts.ctoken).unwrap();
+    assert_eq!(left, event.ctokens_received);
+}
+
+#[test]
+fn debt_and_collateral_of_the_same_mint() {
+    // klend's own instructions do not let an obligation borrow what it deposits,
+    // but migrated positions do exist: move the deposit into the debt's reserve.
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    let usdc = scene.reserve("USDC");
+    scene
+        .world
+        .edit_obligation(&scene.obligation.clone(), |obligation| {
+            obligation.deposits[0].deposit_reserve = klend_model::keys::to_v2(&usdc);
+            // Worth some 119,800 USDC: an LTV just above the limit of 90 %.
+            obligation.deposits[0].deposited_amount = 106_000_000_000;
+        })
+        .unwrap();
+    let rehearsal = scene.rehearse("USDC", "USDC");
+    let event = scene.liquidate(&rehearsal);
+    assert_eq!(event.debt_mint, event.collateral_mint);
+    assert!(event.profit > 0, "{}", event.profit);
+    assert_eq!(
+        i128::from(event.profit),
+        i128::from(event.collateral_received)
+            - i128::from(event.debt_repaid)
+            - i128::from(event.flash_fee)
+    );
+}
+
+#[test]
+fn bad_debt_costs_no_more_than_the_keeper_signed_for() {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 60);
+    let usdc = scene.reserve("USDC");
+    let mint = scene.world.reserve_addresses(&usdc).unwrap().liquidity_mint;
+    scene.world.give(&scene.keeper.pubkey(), &mint, 200_000_000_000).unwrap();
+    // A poor price: the pool takes two per cent, more than the bad-debt bonus.
+    let sol = scene.reserve("SOL");
+    let pool = scene.world.create_pool_at_oracle_price(&sol, &usdc, DEEP, 200).unwrap();
+    let mut rehearsal =
+        scene.rehearse("USDC", "SOL").sell_through(&mut scene.world, &[pool]).unwrap();
+    let refused = code(flash_liquidator::FlashLiquidatorError::ProfitBelowMinimum);
+    assert_eq!(scene.expect_error(&rehearsal), refused);
+    rehearsal.terms.min_profit = i64::MIN;
+    let event = scene.clone().liquidate(&rehearsal);
+    assert!(event.profit < 0, "{}", event.profit);
+    rehearsal.terms.min_profit = event.profit + 1;
+    assert_eq!(scene.expect_error(&rehearsal), refused);
+    rehearsal.terms.min_profit = event.profit;
+    assert_eq!(scene.liquidate(&rehearsal).profit, event.profit);
+}
+
+#[test]
+fn a_small_debt_is_repaid_whole() {
+    let mut scene = Scene::open(&[("SOL", 1)], &[("USDC", 100)], 0);
+    scene.reprice("SOL", 70);
+    let market = scene.world.market().unwrap();
+    scene
+        .world
+        .edit_lending_market(&market, |market| market.min_full_liquidation_value_threshold = 500)
+        .unwrap();
+    let mut rehearsal = scene.rehearse_sale("USDC", "SOL");
+    rehearsal.terms.repay_amount = 50_000_000;
+    assert_eq!(scene.expect_error(&rehearsal), 6121);
+    rehearsal.terms.repay_amount = u64::MAX;
+    let event = scene.liquidate(&rehearsal);
+    assert!(event.debt_repaid >= 100_000_000, "{}", event.debt_repaid);
+    assert_eq!(scene.world.obligation(&scene.obligation).unwrap().has_debt, 0);
+}
+
+#[test]
+fn a_route_through_an_intermediate_token() {
+    let mut scene = Scene::open(&[("JITOSOL", 1_000)], &[("USDC", 95_000)], 0);
+    scene.reprice("JITOSOL", 75);
+    let pools = [scene.pool("JITOSOL", "SOL"), scene.pool("SOL", "USDC")];
+    let rehearsal =
+        scene.rehearse("USDC", "JITOSOL").sell_through(&mut scene.world, &pools).unwrap();
+    let event = scene.liquidate(&rehearsal);
+    assert!(event.profit > 0, "{}", event.profit);
+    let [token] = &rehearsal.route.as_ref().unwrap().intermediates[..] else { panic!("one") };
+    assert_eq!(scene.world.balance(&token.swap_account).unwrap(), 0);
+}
+
+#[test]
+fn an_obligation_in_an_elevation_group() {
+    // Group 4: SOL and JitoSOL against PYUSD.
+    let mut scene = Scene::open(&[("SOL", 500), ("JITOSOL", 300)], &[("PYUSD", 110_000)], 4);
+    for percent in [85, 80, 75, 70] {
+        scene.reprice("SOL", percent);
+        scene.world.refresh(&scene.obligation.clone()).unwrap();
+        if scene.world.obligation(&scene.obligation).unwrap().is_liquidatable() {
+            break;
+        }
+    }
+    for collateral in ["SOL", "JITOSOL"] {
+        let rehearsal = scene.rehearse_sale("PYUSD", collateral);
+        let event = scene.clone().liquidate(&rehearsal);
+        assert!(event.profit > 0, "{collateral}: {}", event.profit);
+    }
+}
+
+#[test]
+fn reserves_refreshed_one_by_one() {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 80);
+    scene.world.warp_slots(500);
+    scene.world.restamp_prices().unwrap();
+    let batch = scene.rehearse_sale("USDC", "SOL");
+    let each = Rehearsal { refresh: Refresh::Each, ..batch.clone() };
+    let mut copy = scene.clone();
+    assert_eq!(scene.liquidate(&batch), copy.liquidate(&each));
+}
+
+#[test]
+fn a_stake_in_the_farm_shrinks_with_the_collateral() {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    let farm = scene.world.reserve_addresses(&scene.reserve("SOL")).unwrap().collateral_farm;
+    assert!(farm.is_some(), "the built-in SOL reserve has a collateral farm");
+    scene.reprice("SOL", 80);
+    let rehearsal = scene.rehearse_sale("USDC", "SOL");
+    let before = scene.world.obligation(&scene.obligation).unwrap().deposits[0].deposited_amount;
+    scene.liquidate(&rehearsal);
+    let after = scene.world.obligation(&scene.obligation).unwrap().deposits[0].deposited_amount;
+    assert!(after < before);
+}
+
+/// The numbers that mainnet's klend returned on this snapshot; see its README.
+#[test]
+fn the_forked_main_market() {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fork/main-market-2024-10-29");
+    if !folder.is_dir() {
+        eprintln!("no fork folder beside the checkout: the forked main market is not tested");
+        return;
+    }
+    let world = World::from_folder(&folder).unwrap();
+    let mut scene = Scene::open_in(world, &[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 80);
+    let usdc = scene.reserve("USDC");
+    scene
+        .world
+        .edit_reserve(&usdc, |reserve| reserve.config.fees.flash_loan_fee_sf = 11_529_215_046_068)
+        .unwrap();
+    let mut rehearsal = scene.rehearse_sale("USDC", "SOL");
+    rehearsal.flash_amount = 20_000_000_000;
+    let event = scene.clone().liquidate(&rehearsal);
+    assert_eq!(event.flash_fee, 200_000);
+    assert_eq!(event.debt_repaid, 20_000_000_000);
+    assert_eq!(event.collateral_received, 143_480_100_243);
+    assert_eq!(event.protocol_fee, 3_499_514_641);
+
+    rehearsal.terms.repay_amount = 5_000_000_000;
+    let event = scene.liquidate(&rehearsal);
+    assert_eq!(event.debt_repaid, 5_000_000_000);
+    assert_eq!(event.collateral_received, 35_870_025_060);
+}
