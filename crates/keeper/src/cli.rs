@@ -64,6 +64,17 @@ pub enum Command {
     /// Liquidates an obligation with a flash loan: build, simulate, send, report.
     /// On a fork everything happens in a virtual machine.
     Liquidate(LiquidateArgs),
+    /// Looks at prices again and again and liquidates what becomes unhealthy,
+    /// the most profitable first. Only simulates unless the configuration says
+    /// send = true.
+    Watch {
+        /// Configuration file (TOML); without one, defaults and no sending.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Stop after so many looks.
+        #[arg(long)]
+        passes: Option<u64>,
+    },
     /// What happened in a transaction, in words.
     Explain {
         /// A signature (needs --rpc), or a file with an answer of getTransaction.

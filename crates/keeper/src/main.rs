@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
@@ -10,12 +10,15 @@ use klend_model::{errors::Code, refusal::Refusal};
 
 mod cli;
 mod commands;
+mod config;
 mod format;
 mod keys;
 mod market;
+mod metrics;
 mod plan;
 mod plot;
 mod source;
+mod tracker;
 mod venue;
 
 use cli::{Cli, Command};
@@ -58,9 +61,26 @@ fn run(cli: Cli) -> Result<Ending> {
             commands::quote::run(&open()?, obligation, terms)?;
         }
         Command::Liquidate(args) => return commands::liquidate::run(&open()?, args),
+        Command::Watch { config, passes } => {
+            start_logging(cli.json);
+            commands::watch::run(&open()?, config.as_deref(), *passes)?;
+        }
         Command::Fork { obligation, market, out } => {
             commands::fork::run(&open()?, obligation.as_ref(), market.as_ref(), out)?;
         }
     }
     Ok(Ending::Done)
+}
+
+/// Logs of `watch` go to standard error; `RUST_LOG` chooses, JSON with `--json`.
+fn start_logging(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("keeper=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        let color = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
+        builder.with_ansi(color).init();
+    }
 }

@@ -203,6 +203,15 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Asks for a tenth more compute units than a simulation used: a price may
+    /// move across a tick until it lands.
+    pub fn limit_units(&mut self, simulated: u64) {
+        let units = simulated.saturating_add(simulated / 10);
+        self.compute_budget.unit_limit = Some(
+            u32::try_from(units).map_or(MAX_COMPUTE_UNITS, |units| units.min(MAX_COMPUTE_UNITS)),
+        );
+    }
+
     /// What the quote expects with the loan as it is taken.
     pub fn profit(&self) -> i128 {
         let quoted_fee = self.best.loan.map_or(0, |loan| loan.fee);

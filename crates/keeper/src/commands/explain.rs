@@ -18,7 +18,7 @@ use crate::format::{Section, bad, good, heading, table, tokens};
 pub fn run(context: Option<&Context>, transaction: &str, json: bool) -> Result<()> {
     let path = Path::new(transaction);
     let value = if path.exists() {
-        let text = fs::read(path).with_context(|| format!("{transaction}"))?;
+        let text = fs::read(path).with_context(|| transaction.to_owned())?;
         serde_json::from_slice(&text).with_context(|| format!("{transaction} is not JSON"))?
     } else {
         let rpc = context.and_then(|context| context.source.rpc()).with_context(|| {
@@ -34,7 +34,7 @@ pub fn run(context: Option<&Context>, transaction: &str, json: bool) -> Result<(
 /// A transaction as `getTransaction` reports it.
 pub struct Report {
     slot: u64,
-    signature: Option<String>,
+    pub signature: Option<String>,
     fee: u64,
     units: Option<u64>,
     pub decoded: Decoded,

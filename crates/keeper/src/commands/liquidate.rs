@@ -1,11 +1,11 @@
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::{
-    compute_budget::MAX_COMPUTE_UNITS,
     decode::{Decoded, Event, Executed, Outcome, Witness, decode},
     lookup_table,
     receiver::Liquidated,
@@ -59,78 +59,100 @@ pub enum Ending {
 pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
     let source = &*context.source;
     let sends = source.rpc().filter(|_| !args.dry_run);
-    let keypair = match (&args.keypair, sends) {
-        (None, None) => keys::simulated(),
-        (path, _) => keys::load(path.as_deref())?,
-    };
-    if let Some(rpc) = sends
-        && !args.yes
-        && rpc.genesis_hash()? == MAINNET_GENESIS
-    {
-        bail!("this is mainnet: --yes sends, --dry-run only simulates");
+    let keypair = load_keypair(args.keypair.as_deref(), sends.is_some())?;
+    if let Some(rpc) = sends {
+        require_consent(rpc, args.yes, "--yes")?;
     }
-
     let position = Position::load(source, &args.obligation, &args.terms)?;
     let mut plan = Plan::new(source, &position, &keypair.pubkey(), args)?;
     let simulation = simulate(source, &plan, &keypair, &args.tables)?;
+    let mut report = json!({
+        "quote": quote::as_json(&position, &plan.best),
+        "simulation": simulation.as_json(),
+    });
     if !context.json {
         quote::print(&position, &plan.best, &args.terms)?;
         simulation.print(&plan)?;
     }
-
-    let Some(rpc) = sends else {
-        if context.json {
-            print_json(&json!({
-                "quote": quote::as_json(&position, &plan.best),
-                "simulation": simulation.as_json(),
-            }))?;
+    let mut outcome = simulation.decoded.outcome.clone();
+    if let (Some(rpc), Outcome::Succeeded) = (sends, &outcome) {
+        plan.limit_units(simulation.units);
+        let sent = send(rpc, &plan, &keypair, &args.tables)?;
+        outcome = outcome_of(rpc, &position, &sent.decoded)?;
+        report["transaction"] = sent.as_json();
+        if !context.json {
+            sent.print()?;
         }
-        return ending(&simulation.decoded);
-    };
-    if simulation.decoded.outcome != Outcome::Succeeded {
-        if context.json {
-            print_json(&json!({ "simulation": simulation.as_json() }))?;
-        }
-        return ending(&simulation.decoded);
     }
-    // A tenth more than simulated: the price may move a tick, interest accrues.
-    let units = simulation.units + simulation.units / 10;
-    plan.compute_budget.unit_limit =
-        u32::try_from(units).ok().map(|units| units.min(MAX_COMPUTE_UNITS));
-    let decoded = send(rpc, &plan, &keypair, &args.tables)?;
     if context.json {
-        print_json(&json!({
-            "quote": quote::as_json(&position, &plan.best),
-            "simulation": simulation.as_json(),
-            "transaction": decoded.as_json(),
-        }))?;
-    } else {
-        decoded.print()?;
+        print_json(&report)?;
     }
-    let outcome = &decoded.decoded;
-    ending(&with_witness(rpc, &position, outcome)?)
-}
-
-/// Turns an outcome into the command's end.
-fn ending(decoded: &Decoded) -> Result<Ending> {
-    match &decoded.outcome {
+    match outcome {
         Outcome::Succeeded => Ok(Ending::Done),
         Outcome::LostRace(_) | Outcome::HealthyAgain(_) => Ok(Ending::NothingToDo),
         Outcome::Failed(failure) => bail!("{}", failure.cause.explain()),
     }
 }
 
-/// Looks at the obligation again after a failure, to tell a lost race from a
-/// recovery.
-fn with_witness(rpc: &Rpc, position: &Position, decoded: &Decoded) -> Result<Decoded> {
-    let Some(failure) = decoded.outcome.failure() else { return Ok(decoded.clone()) };
+/// What came of one liquidation.
+pub struct Attempt {
+    /// What was executed, or simulated where nothing was sent.
+    pub decoded: Decoded,
+    /// Signature of the transaction that was sent.
+    pub signature: Option<String>,
+}
+
+/// Plans, simulates and, unless `args` say otherwise, sends one liquidation
+/// without printing anything.
+pub fn attempt(
+    source: &dyn Source,
+    position: &Position,
+    keypair: &Keypair,
+    args: &LiquidateArgs,
+) -> Result<Attempt> {
+    let mut plan = Plan::new(source, position, &keypair.pubkey(), args)?;
+    let simulation = simulate(source, &plan, keypair, &args.tables)?;
+    let mut decoded = simulation.decoded;
+    let Some(rpc) = source.rpc().filter(|_| !args.dry_run) else {
+        return Ok(Attempt { decoded, signature: None });
+    };
+    if decoded.outcome != Outcome::Succeeded {
+        return Ok(Attempt { decoded, signature: None });
+    }
+    plan.limit_units(simulation.units);
+    let sent = send(rpc, &plan, keypair, &args.tables)?;
+    decoded.outcome = outcome_of(rpc, position, &sent.decoded)?;
+    decoded.events.clone_from(&sent.decoded.events);
+    Ok(Attempt { decoded, signature: sent.signature })
+}
+
+/// The key that signs: a real one where something is sent or a file is named,
+/// otherwise one that only signs simulations.
+pub fn load_keypair(path: Option<&Path>, sends: bool) -> Result<Keypair> {
+    if path.is_none() && !sends { Ok(keys::simulated()) } else { keys::load(path) }
+}
+
+/// Fails on mainnet unless sending there was asked for.
+pub fn require_consent(rpc: &Rpc, consent: bool, how: &str) -> Result<()> {
+    if !consent && rpc.genesis_hash()? == MAINNET_GENESIS {
+        bail!(
+            "this is mainnet: to send, say so with {how}; without sending, everything is simulated"
+        );
+    }
+    Ok(())
+}
+
+/// How a transaction ended, with a second look at the obligation after a
+/// failure, to tell a lost race from a recovery.
+fn outcome_of(rpc: &Rpc, position: &Position, decoded: &Decoded) -> Result<Outcome> {
+    let Some(failure) = decoded.outcome.failure() else { return Ok(Outcome::Succeeded) };
     let account = rpc.accounts(&[position.key])?.pop().flatten();
     let after = match &account {
         Some(account) => Some(accounts::obligation(&position.key, &account.owner, &account.data)?),
         None => None,
     };
     let witness = Witness { before: position.obligation()?, after };
-    Ok(Decoded { outcome: Outcome::of(failure.clone(), Some(witness)), ..decoded.clone() })
+    Ok(Outcome::of(failure.clone(), Some(witness)))
 }
 
 /// A liquidation in a local virtual machine.

@@ -374,3 +374,90 @@ fn nothing_is_sent_on_mainnet_unasked() {
     assert!(said.contains("--yes"), "{said}");
     assert_eq!(node.sent(), 0);
 }
+
+/// Looks at prices `passes` times; returns exit code and log lines.
+fn watch(config: &str, source: &[&str], passes: u64) -> (i32, Vec<Value>) {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("keeper.toml");
+    std::fs::write(&path, config).unwrap();
+    let passes = passes.to_string();
+    let config = ["--json", "watch", "--config", path.to_str().unwrap(), "--passes", &passes];
+    let output = keeper(&[source, &config].concat());
+    let lines = String::from_utf8_lossy(&output.stderr)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    (output.status.code().unwrap(), lines)
+}
+
+fn messages(lines: &[Value], message: &str) -> usize {
+    lines.iter().filter(|line| line["fields"]["message"] == message).count()
+}
+
+#[test]
+fn a_watch_tries_each_obligation_once_per_cooldown() {
+    let (at_risk, _) = obligations();
+    let node = Node::serve(folder(), &[]);
+    let config = "poll_ms = 50\ncooldown_seconds = 600";
+    for source in [["--fork", folder_arg()], ["--rpc", node.url()]] {
+        let (code, lines) = watch(config, &source, 3);
+        assert_eq!(code, 0, "{lines:?}");
+        assert_eq!(messages(&lines, "evaluated"), 3, "{lines:?}");
+        assert_eq!(messages(&lines, "liquidated"), 1, "{lines:?}");
+        let line = lines.iter().find(|line| line["fields"]["message"] == "liquidated").unwrap();
+        assert_eq!(line["fields"]["obligation"], json!(at_risk));
+        assert_eq!(line["fields"]["signature"], "simulated");
+        assert!(line["fields"]["profit"].as_i64().unwrap() > 0);
+    }
+    assert_eq!(node.sent(), 0);
+
+    // Without a cooldown it is tried again with every look.
+    let (_, lines) = watch("poll_ms = 50\ncooldown_seconds = 0", &["--fork", folder_arg()], 2);
+    assert_eq!(messages(&lines, "liquidated"), 2, "{lines:?}");
+    // What gains too little is left alone.
+    let (_, lines) = watch("poll_ms = 50\nmin_profit_usd = 1e6", &["--fork", folder_arg()], 2);
+    assert_eq!((messages(&lines, "liquidated"), messages(&lines, "too little profit")), (0, 1));
+}
+
+#[test]
+fn a_watch_outlives_a_faulty_node() {
+    let faults = [Fault::TruncatedJson; 7];
+    let node = Node::serve(folder(), &faults);
+    let (code, lines) = watch("poll_ms = 50", &["--rpc", node.url()], 3);
+    assert_eq!(code, 0, "{lines:?}");
+    assert_eq!(messages(&lines, "the source failed"), 1, "{lines:?}");
+    assert_eq!(messages(&lines, "liquidated"), 1, "{lines:?}");
+}
+
+#[test]
+fn a_watch_reports_all_mistakes_and_never_sends_on_a_fork() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("keeper.toml");
+    std::fs::write(&path, "poll_ms = 0\nslippage = 3\nmarket = 5\n").unwrap();
+    let args = ["--fork", folder_arg(), "watch", "--config", path.to_str().unwrap()];
+    let said = refused(&args, 1);
+    for key in ["poll_ms", "slippage", "market", "3 mistakes"] {
+        assert!(said.contains(key), "{key}: {said}");
+    }
+    std::fs::write(&path, "send = true\n").unwrap();
+    assert!(refused(&args, 1).contains("needs an RPC node"));
+}
+
+#[test]
+fn a_watch_stops_when_asked_to() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_keeper"))
+        .args(["--fork", folder_arg(), "watch"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut seen = String::new();
+    while !seen.contains("liquidated") {
+        assert_ne!(std::io::BufRead::read_line(&mut log, &mut seen).unwrap(), 0, "{seen}");
+    }
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    std::io::Read::read_to_string(&mut log, &mut seen).unwrap();
+    assert!(child.wait().unwrap().success(), "{seen}");
+    assert!(seen.contains("stopped"), "{seen}");
+}
