@@ -33,7 +33,7 @@ pub fn at_oracle_price(
     if to.market_price == Fraction::ZERO {
         return None;
     }
-    let units = mul_div(value.to_bits(), unit, to.market_price.to_bits()).ok()?;
+    let units = mul_div(value.to_bits(), u128::from(unit), to.market_price.to_bits()).ok()?;
     let kept = u128::from(FULL_BPS.checked_sub(u64::from(cost_bps))?);
     u64::try_from(mul_div(units, kept, u128::from(FULL_BPS)).ok()?).ok()
 }
