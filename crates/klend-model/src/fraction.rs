@@ -224,13 +224,13 @@ impl fmt::Debug for Fraction {
     }
 }
 
-/// Ten to the `exponent`, while it fits.
+/// Ten to the `exponent`; klend aborts above its table's last entry, 10¹⁹.
 #[inline]
-pub const fn ten_pow(exponent: u64) -> Result<u128, Overflow> {
-    if exponent > 38 {
+pub const fn ten_pow(exponent: u64) -> Result<u64, Overflow> {
+    if exponent > 19 {
         return Err(Overflow);
     }
-    Ok(10u128.pow(exponent as u32))
+    Ok(10u64.pow(exponent as u32))
 }
 
 /// `a · b / c`, exact in 256 bits, rounded down.

@@ -217,7 +217,7 @@ impl ObligationState<'_> {
         let amount = || -> Result<u64, Overflow> {
             let value = self.health.borrowing_capacity().try_div(factor)?;
             let unit = ten_pow(state.account.liquidity.mint_decimals)?;
-            let units = mul_div(value.to_bits(), unit, state.market_price.to_bits())?;
+            let units = mul_div(value.to_bits(), u128::from(unit), state.market_price.to_bits())?;
             Ok(u64::try_from(units).unwrap_or(u64::MAX))
         };
         amount().at(reserve)

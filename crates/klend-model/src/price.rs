@@ -241,8 +241,13 @@ fn within_divergence(price: Fraction, twap: Fraction, bps: u64) -> Result<bool, 
 }
 
 fn within_heuristic(price: Fraction, band: &PriceHeuristic) -> Result<bool, Overflow> {
-    let unit = ten_pow(band.exp)?;
-    let bound = |limit: u64| Fraction::from_int(limit).try_div_int(unit);
+    let bound = |limit: u64| {
+        let mut bound = Limbs::ONE;
+        bound.multiply(limit);
+        bound.multiply(1 << Fraction::FRACTIONAL_BITS);
+        bound.divide_decimals(band.exp);
+        bound.fraction()
+    };
     Ok((band.lower == 0 || price >= bound(band.lower)?)
         && (band.upper == 0 || price <= bound(band.upper)?))
 }
@@ -328,12 +333,14 @@ impl Limbs {
 /// negative.
 ///
 /// # Errors
-/// [`Overflow`] for a negative price or average, on which klend aborts.
+/// [`Overflow`] for a negative price or average, on which klend aborts, and for
+/// an exponent beyond its powers of ten, on which it aborts if it takes this
+/// oracle's price.
 pub fn pyth_feed(data: &[u8]) -> Result<Option<Feed>, Overflow> {
     let Some(message) = pyth_message(data) else { return Ok(None) };
     let positive = |value: i64| u64::try_from(value).map_err(|_| Overflow);
     let exponent = u64::from(message.exponent.unsigned_abs());
-    let mut values = [Fraction::ZERO; 2];
+    let mut values = [0u128; 2];
     let pair = [(message.price, message.confidence), (message.ema, message.ema_confidence)];
     for (value, (price, confidence)) in values.iter_mut().zip(pair) {
         let price = positive(price)?;
@@ -343,11 +350,13 @@ pub fn pyth_feed(data: &[u8]) -> Result<Option<Feed>, Overflow> {
         if u128::from(confidence) * PYTH_CONFIDENCE_FACTOR > u128::from(price) {
             return Ok(None);
         }
-        *value = decimal(u128::from(price), exponent)?;
+        *value = u128::from(price);
     }
     let timestamp = positive(message.publish_time)?;
-    let [price, ema] = values.map(|value| Reading { price: Some(value), timestamp });
-    Ok(Some(Feed { price, twap: Some(ema) }))
+    let [price, ema] = values.map(|value| {
+        decimal(value, exponent).map(|price| Reading { price: Some(price), timestamp })
+    });
+    Ok(Some(Feed { price: price?, twap: Some(ema?) }))
 }
 
 struct PythMessage {
@@ -404,7 +413,7 @@ pub fn switchboard_reading(account: &OracleAccount<'_>, clock: Clock) -> Option<
 
 /// `value / 10^decimals`, rounded down once.
 fn decimal(value: u128, decimals: u64) -> Result<Fraction, Overflow> {
-    Fraction::from_bits(value).mul_ratio(Fraction::ONE.to_bits(), ten_pow(decimals)?)
+    Fraction::from_bits(value).mul_ratio(Fraction::ONE.to_bits(), u128::from(ten_pow(decimals)?))
 }
 
 fn enabled(key: &Address) -> Option<&Address> {

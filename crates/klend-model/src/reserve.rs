@@ -260,10 +260,7 @@ impl<'a> ReserveState<'a> {
         let unit = ten_pow(self.account.liquidity.mint_decimals)?;
         // Dividing by 2⁶⁰ and then by 10^decimals rounds down to the same
         // integer as dividing by their product.
-        if let Some(scaled) = unit.checked_mul(Fraction::ONE.to_bits()) {
-            return amount.mul_ratio(self.market_price.to_bits(), scaled);
-        }
-        amount.try_mul(self.market_price)?.try_div_int(unit)
+        amount.mul_ratio(self.market_price.to_bits(), u128::from(unit) << 60)
     }
 
     /// Borrow rate of the curve at the present utilisation, per year, without

@@ -46,7 +46,8 @@ struct Prepared {
     liquidity: u128,
     ctoken_supply: Reciprocal,
     price: u128,
-    unit: Unit,
+    /// Ten to the token's decimals.
+    unit: Reciprocal,
     borrow_factor: Fraction,
     cumulative_borrow_rate: Fraction,
     liquidation_threshold: Fraction,
@@ -60,13 +61,6 @@ struct Prepared {
     liquidation_threshold_pct: u8,
     price_status: u8,
     caveats: Caveats,
-}
-
-/// Ten to the decimals of a token: a 64-bit divisor for every real token.
-#[derive(Debug, Clone, Copy)]
-enum Unit {
-    Small(Reciprocal),
-    Large(u128),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -483,10 +477,7 @@ impl Prepared {
             liquidity,
             ctoken_supply,
             price: state.market_price.to_bits(),
-            unit: match u64::try_from(unit).ok().and_then(Reciprocal::new) {
-                Some(reciprocal) => Unit::Small(reciprocal),
-                None => Unit::Large(unit),
-            },
+            unit: Reciprocal::new(unit).ok_or(Overflow)?,
             borrow_factor: state.borrow_factor(),
             cumulative_borrow_rate: state.cumulative_borrow_rate,
             liquidation_threshold: Fraction::from_percent(u64::from(
@@ -518,11 +509,7 @@ impl Prepared {
         let (lo, hi) = amount.to_bits().carrying_mul(self.price, 0);
         let bits = Fraction::FRACTIONAL_BITS;
         let (lo, hi) = (lo >> bits | hi << (128 - bits), hi >> bits);
-        match self.unit {
-            Unit::Small(unit) => unit.divide(hi, lo).map(Fraction::from_bits),
-            Unit::Large(unit) if hi == 0 => Ok(Fraction::from_bits(lo / unit)),
-            Unit::Large(_) => Err(Overflow),
-        }
+        self.unit.divide(hi, lo).map(Fraction::from_bits)
     }
 
     /// Unix time at which a fixed-term borrow is due; `None` for open terms.

@@ -352,7 +352,7 @@ fn limit_redemption(rng: &mut Rng, reserve: &mut Reserve, seizable: f64) {
 fn disturb(rng: &mut Rng, world: &mut World, ask: &mut Ask) {
     let World { market, reserves, obligation, scope, .. } = world;
     let index = rng.pick(&[ask.repay, ask.withdraw]);
-    match rng.range(0, 13) {
+    match rng.range(0, 17) {
         0 => market.emergency_mode = 1,
         1 => reserves[index].version = 2,
         2 => reserves[index].config.token_info.block_price_usage = 1,
@@ -390,7 +390,21 @@ fn disturb(rng: &mut Rng, world: &mut World, ask: &mut Ask) {
             let borrows = &mut obligation.borrows;
             borrows.iter_mut().for_each(|borrow| borrow.borrowed_amount_sf = 0.into());
         }
-        _ => reserves[index].config.borrow_rate_curve = Zeroable::zeroed(),
+        13 => reserves[index].config.borrow_rate_curve = Zeroable::zeroed(),
+        14 => reserves[index].liquidity.mint_decimals = rng.pick(&[0, 1, 18, 19, 20, 30]),
+        15 => {
+            for entry in scope.iter_mut().filter(|entry| entry.entry == index) {
+                (entry.value, entry.exponent) = (u64::MAX, 0);
+            }
+        }
+        16 => {
+            let liquidity = &mut reserves[index].liquidity;
+            liquidity.borrowed_amount_sf = (u128::MAX >> rng.range(0, 12)).into();
+        }
+        _ => {
+            let liquidity = &mut reserves[index].liquidity;
+            liquidity.accumulated_protocol_fees_sf = (u128::MAX >> rng.range(0, 60)).into();
+        }
     }
 }
 
@@ -529,7 +543,7 @@ pub fn oracles(rng: &mut Rng, kinds: RangeInclusive<u64>) -> World {
     if rng.chance(50) {
         let exponent = rng.pick(&[0, 2, 6, 8]);
         let around = (price * 10f64.powi(exponent)) as u64;
-        info.heuristic.exp = exponent as u64;
+        info.heuristic.exp = if rng.chance(5) { 20 } else { exponent as u64 };
         info.heuristic.lower = rng.pick(&[0, around / 2, around, around + 1]);
         info.heuristic.upper = rng.pick(&[0, around * 2, around, around.saturating_sub(1)]);
     }
@@ -577,6 +591,7 @@ pub fn oracles(rng: &mut Rng, kinds: RangeInclusive<u64>) -> World {
     if kinds & 2 != 0 {
         info.pyth_configuration.price = keys::to_v2(&of(0, Of::Pyth));
         let exponent = rng.pick(&[-10, -8, -8, -5, 0, 2]);
+        let claimed = if rng.chance(6) { rng.pick(&[-18, -19]) } else { exponent };
         let raw = (price * 10f64.powi(-exponent)) as i64;
         let raw = if rng.chance(8) { rng.pick(&[0, -5]) } else { raw };
         let limit = raw.unsigned_abs() / 50;
@@ -587,7 +602,7 @@ pub fn oracles(rng: &mut Rng, kinds: RangeInclusive<u64>) -> World {
         let verification = u8::from(!rng.chance(5));
         let ema_confidence =
             rng.pick(&[0, 0, 0, ema.unsigned_abs() / 50, ema.unsigned_abs() / 50 + 1]);
-        let data = pyth_data(verification, raw, confidence, exponent, time, ema, ema_confidence);
+        let data = pyth_data(verification, raw, confidence, claimed, time, ema, ema_confidence);
         let owner = if rng.chance(3) { SCOPE_PROGRAM_ID } else { PYTH_RECEIVER_PROGRAM_ID };
         oracles.push((of(0, Of::Pyth), owner, data));
     }
