@@ -28,7 +28,11 @@ enum Command {
     /// Build the programs, then run every test of the workspace
     Test(cmd::test::Args),
     /// Flash-liquidate a position on a forked klend and show what happened
-    Demo(cmd::demo::Args),
+    Demo(cmd::tool::Args),
+    /// Measure compute units, transaction bytes and program size
+    Bench(cmd::tool::Args),
+    /// Bend transactions and the bytes the program parses, at random, for long
+    Fuzz(cmd::fuzz::Args),
     /// Check formatting and clippy's lints
     Lint(cmd::lint::Args),
 }
@@ -37,7 +41,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Build(args) => cmd::build::run(args),
         Command::Test(args) => cmd::test::run(args),
-        Command::Demo(args) => cmd::demo::run(args),
+        Command::Demo(args) => cmd::tool::run("demo", args),
+        Command::Bench(args) => cmd::tool::run("bench", args),
+        Command::Fuzz(args) => cmd::fuzz::run(args),
         Command::Lint(args) => cmd::lint::run(args),
     };
     match result {

@@ -1,6 +1,7 @@
 //! One module per command.
 
 pub mod build;
-pub mod demo;
+pub mod fuzz;
 pub mod lint;
 pub mod test;
+pub mod tool;

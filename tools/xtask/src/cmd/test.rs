@@ -32,32 +32,41 @@ pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
     build::build_for_tests(&workspace, args.toolchain)?;
     if !args.long {
-        return process::run("cargo test", cargo_test(&workspace, &args)?.args(&args.cargo_args));
+        let mut tests = cargo_test(&workspace, &args.cargo_args)?;
+        return process::run("cargo test", tests.args(&args.cargo_args));
     }
     // Two runs: an ignored documentation test is an example that is not meant to run.
     let (options, harness_options) = split_at_dashes(&args.cargo_args);
     let targets = ["--lib", "--bins", "--tests", "--examples"];
-    let mut tests = cargo_test(&workspace, &args)?;
-    tests.args(targets).args(options).args(["--", "--include-ignored"]).args(harness_options);
+    let mut tests = cargo_test(&workspace, &args.cargo_args)?;
+    tests
+        .env("LONG_TESTS", "1")
+        .args(targets)
+        .args(options)
+        .args(["--", "--include-ignored"])
+        .args(harness_options);
     process::run("cargo test", &mut tests)?;
-    let mut examples = cargo_test(&workspace, &args)?;
-    process::run("cargo test --doc", examples.arg("--doc").args(&args.cargo_args))
+    let mut examples = cargo_test(&workspace, &args.cargo_args)?;
+    examples.env("LONG_TESTS", "1").arg("--doc").args(&args.cargo_args);
+    process::run("cargo test --doc", &mut examples)
 }
 
-fn cargo_test(workspace: &Workspace, args: &Args) -> Result<Command> {
+/// `cargo test` for all packages unless `cargo_args`, which are for the caller to
+/// add, select some.
+///
+/// # Errors
+/// When a variable names a program that is not there.
+pub fn cargo_test(workspace: &Workspace, cargo_args: &[String]) -> Result<Command> {
     let mut command = process::cargo();
     command.current_dir(&workspace.root);
     command.args(["test", "--no-fail-fast"]);
     let selects_packages = |arg: &String| {
         arg.starts_with("-p") || arg.starts_with("--package") || arg.starts_with("--manifest-path")
     };
-    if !split_at_dashes(&args.cargo_args).0.iter().any(selects_packages) {
+    if !split_at_dashes(cargo_args).0.iter().any(selects_packages) {
         command.arg("--workspace");
     }
     command.env("SBF_OUT_DIR", workspace.deploy_dir());
-    if args.long {
-        command.env("LONG_TESTS", "1");
-    }
     for name in REAL_PROGRAMS {
         if let Some(path) = env::var_os(name).filter(|path| !path.is_empty()) {
             command.env(name, absolute(name, &path)?);
