@@ -172,6 +172,11 @@ pub fn quote_liquidation(
 
 /// Quotes one liquidation of a refreshed obligation.
 ///
+/// Taken for granted, because klend's three accounts do not tell: the keeper
+/// holds the tokens, the farm accounts of both reserves are passed where they
+/// have farms (6120 otherwise), and the mints have no Token-2022 extension that
+/// klend refuses (6108).
+///
 /// # Errors
 /// klend's own error, an abort of its program, or what cannot be known; see
 /// [`Refusal`].

@@ -103,7 +103,8 @@ pub enum Status {
 pub enum FeeMode {
     /// The amount is what the borrower receives; the fee is added.
     Exclusive,
-    /// The amount is what the borrower owes; the fee is taken from it.
+    /// The amount is what the borrower owes; the fee is taken from it:
+    /// `amount · rate / (1 + rate)`. No flash loan and no liquidation uses it.
     Inclusive,
 }
 

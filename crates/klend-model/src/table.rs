@@ -4,7 +4,7 @@
 //! an obligation straight from its account bytes, without allocating and
 //! without touching the reserve accounts again.
 
-use klend_interface::state::{LendingMarket, Obligation, Reserve};
+use klend_interface::state::{LendingMarket, Obligation, ObligationLiquidity, Reserve};
 use solana_address::Address;
 
 use crate::{
@@ -244,13 +244,19 @@ impl<'a> ReserveTable<'a> {
         let skip_bf = Fraction::from_int(self.market.min_value_skip_liquidation_bf_checks);
         let mut health = Health::EMPTY;
 
-        // All slots are looked at before any is worked on: what this costs is
-        // waiting for memory, and so it waits for everything at once.
+        // Everything is fetched before anything is worked on: valuing many
+        // obligations is mostly waiting for memory, and so all waits overlap.
         let deposits = mask(&obligation.deposits, |slot| keys::is_set(&slot.deposit_reserve));
         let borrows = mask(&obligation.borrows, |slot| keys::is_set(&slot.borrow_reserve));
+        let amounts: [u64; MAX_DEPOSITS] =
+            core::array::from_fn(|slot| obligation.deposits[slot].deposited_amount);
+        let debts: [Debt; MAX_BORROWS] =
+            core::array::from_fn(|slot| Debt::of(&obligation.borrows[slot]));
+        let changes_hands = obligation.ownership_transfer_state != 0;
 
         for slot in bits(deposits) {
             let deposit = &obligation.deposits[slot];
+            let ctokens = amounts[slot];
             let reserve_key = keys::address(&deposit.deposit_reserve);
             let index = self.index_of(key, reserve_key)?;
             let reserve = &self.prepared[index];
@@ -278,7 +284,7 @@ impl<'a> ReserveTable<'a> {
                 }
             };
             let market_value = reserve
-                .deposit_value(deposit.deposited_amount)
+                .deposit_value(ctokens)
                 .and_then(|value| {
                     health.deposited_value = health.deposited_value.try_add(value)?;
                     health.unhealthy_borrow_value =
@@ -298,7 +304,7 @@ impl<'a> ReserveTable<'a> {
                 slot,
                 DepositState {
                     reserve: index,
-                    ctokens: deposit.deposited_amount,
+                    ctokens,
                     market_value,
                     liquidation_threshold_pct: threshold_pct,
                     liquidation_threshold: threshold,
@@ -308,8 +314,8 @@ impl<'a> ReserveTable<'a> {
         }
 
         for slot in bits(borrows) {
-            let borrow = &obligation.borrows[slot];
-            let reserve_key = keys::address(&borrow.borrow_reserve);
+            let debt = &debts[slot];
+            let reserve_key = keys::address(&obligation.borrows[slot].borrow_reserve);
             let index = self.index_of(key, reserve_key)?;
             let reserve = &self.prepared[index];
             let (borrow_factor, borrow_factor_pct) = match group {
@@ -327,7 +333,7 @@ impl<'a> ReserveTable<'a> {
                     (Fraction::ONE, 100)
                 }
             };
-            let saved_rate = cumulative_rate(&borrow.cumulative_borrow_rate_bsf.value).at(key)?;
+            let saved_rate = cumulative_rate(&debt.rate).at(key)?;
             let rate = reserve.cumulative_borrow_rate;
             if rate < saved_rate {
                 return Err(Refusal::fractions(
@@ -337,7 +343,7 @@ impl<'a> ReserveTable<'a> {
                     saved_rate,
                 ));
             }
-            let saved = Fraction::from(borrow.borrowed_amount_sf);
+            let saved = debt.amount;
             let borrowed = if rate == saved_rate {
                 saved
             } else {
@@ -369,17 +375,17 @@ impl<'a> ReserveTable<'a> {
                     market_value,
                     adjusted_value,
                     borrow_factor,
-                    term_end: reserve.term_end(borrow.last_borrowed_at_timestamp),
+                    term_end: reserve.term_end(debt.last_borrowed_at),
                     amount_at_expiration: reserve.amount_at_expiration(
-                        borrow.last_borrowed_at_timestamp,
-                        borrow.borrowed_amount_at_expiration,
+                        debt.last_borrowed_at,
+                        debt.amount_at_expiration,
                         borrowed,
                         self.clock.unix_timestamp,
                     ),
                 },
             );
         }
-        if obligation.ownership_transfer_state != 0 {
+        if changes_hands {
             health.caveats = health.caveats.and(Caveats::OWNERSHIP_TRANSFER);
         }
         let most = Fraction::from_int(self.market.global_allowed_borrow_value);
@@ -422,6 +428,27 @@ impl<'a> ReserveTable<'a> {
             .get(usize::from(id).wrapping_sub(1))
             .filter(|group| group.exists)
             .ok_or_else(|| Refusal::klend(Code::InvalidElevationGroup, &self.market_key))
+    }
+}
+
+/// What a debt's slot says about it.
+#[derive(Clone, Copy)]
+struct Debt {
+    rate: [u64; 4],
+    amount: Fraction,
+    last_borrowed_at: u64,
+    amount_at_expiration: u64,
+}
+
+impl Debt {
+    #[inline]
+    fn of(slot: &ObligationLiquidity) -> Self {
+        Self {
+            rate: slot.cumulative_borrow_rate_bsf.value,
+            amount: slot.borrowed_amount_sf.into(),
+            last_borrowed_at: slot.last_borrowed_at_timestamp,
+            amount_at_expiration: slot.borrowed_amount_at_expiration,
+        }
     }
 }
 
