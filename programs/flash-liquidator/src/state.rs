@@ -46,8 +46,6 @@ pub struct Bracket {
 pub struct Guard {
     /// Mint of the account.
     pub mint: Pubkey,
-    /// Balance when the bracket was opened, raw units.
-    pub balance: u64,
     /// Least balance when it is settled, raw units.
     pub min_balance: u64,
 }
@@ -55,7 +53,7 @@ pub struct Guard {
 impl Bracket {
     /// Bytes of this bracket's account, discriminator included.
     fn space(&self) -> usize {
-        8 + 32 + 3 + 8 + 8 + 8 + 4 + self.guards.len() * (32 + 8 + 8)
+        8 + 32 + 3 + 8 + 8 + 8 + 4 + self.guards.len() * (32 + 8)
     }
 
     /// Creates `account` at the keeper's bracket address and writes this to it.

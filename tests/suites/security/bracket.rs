@@ -248,7 +248,7 @@ fn left_over_bracket_of_another_instruction(stage: &mut Stage) -> Sent {
 
 fn left_over_bracket_with_more_guards(stage: &mut Stage) -> Sent {
     with_bracket(stage, &receiver::PROGRAM_ID, |bracket| {
-        bracket.guards.push(Guard { mint: Address::new_unique(), balance: 1, min_balance: 1 });
+        bracket.guards.push(Guard { mint: Address::new_unique(), min_balance: 1 });
     })
 }
 

@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use anchor_lang::{
     prelude::*,
@@ -29,8 +29,11 @@ pub enum Redemption {
     AllowPartial,
 }
 
+/// Most bytes of instruction data a leg may have: those of the largest transaction.
+const MAX_LEG_DATA: u32 = 4_096;
+
 /// One call of a swap program.
-#[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(AnchorSerialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct SwapLeg {
     /// How many remaining accounts belong to this leg, the swap program first.
     pub account_count: u8,
@@ -42,6 +45,27 @@ pub struct SwapLeg {
     pub amount_in_offset: Option<u16>,
     /// Instruction data of the swap program.
     pub data: Vec<u8>,
+}
+
+impl AnchorDeserialize for SwapLeg {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
+        Ok(Self {
+            account_count: AnchorDeserialize::deserialize_reader(reader)?,
+            input: AnchorDeserialize::deserialize_reader(reader)?,
+            amount_in_offset: AnchorDeserialize::deserialize_reader(reader)?,
+            data: {
+                // Borsh would allocate whatever length is announced, up to a
+                // megabyte, and exhaust the heap instead of failing.
+                let len = u32::deserialize_reader(reader)?;
+                if len > MAX_LEG_DATA {
+                    return Err(ErrorKind::InvalidData.into());
+                }
+                let mut data = vec![0; len as usize];
+                reader.read_exact(&mut data)?;
+                data
+            },
+        })
+    }
 }
 
 /// Arguments of `liquidate`, encoded with borsh; trailing bytes are an error.

@@ -125,7 +125,7 @@ impl<'info> BracketAccounts<'info> {
                 owner: self.keeper.key,
             }
             .balance_if_isolated(account)?;
-            guards.push(Guard { mint, balance, min_balance: balance.saturating_sub(max_loss) });
+            guards.push(Guard { mint, min_balance: balance.saturating_sub(max_loss) });
         }
 
         let bracket = Bracket {
