@@ -468,6 +468,15 @@ impl<'m> Run<'m> {
         if redemption == "partial" && quote.after.withdraw_reserve.available == 0 {
             self.saw("redemption: to the vault's last unit");
         }
+        if let (Some(reserve), "partial", None) =
+            (table.reserve(&reserve_key(ask.withdraw)), redemption, ask.loan)
+            && ask.repay != ask.withdraw
+        {
+            // The last cToken is redeemed if its worth, rounded down, is there.
+            let whole = reserve.ctokens_of(reserve.available);
+            let up = whole.is_ok_and(|whole| quote.redeemed_ctokens > whole);
+            self.saw(format!("redemption: last cToken rounded {}", if up { "up" } else { "down" }));
+        }
         if quote.redeemed_ctokens > 0 {
             let minimum = quote.protocol_fee == 1;
             self.saw(if minimum {

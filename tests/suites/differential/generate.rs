@@ -521,7 +521,17 @@ fn aim_at(rng: &mut Rng, aim: Aim, world: &mut World, place: &Place) {
                 opportunity_type: rng.pick(&[0, 0, 1]),
                 ..ObligationOrder::zeroed()
             };
-            obligation.obligation_orders[rng.range(0, 1) as usize] = order;
+            let slot = rng.range(0, 1) as usize;
+            obligation.obligation_orders[slot] = order;
+            if rng.chance(30) {
+                // A second order that may come first.
+                let threshold = ltv * rng.pick(&[0.9, 1.1]);
+                obligation.obligation_orders[1 - slot] = ObligationOrder {
+                    condition_threshold_sf: rng.fraction(threshold).into(),
+                    condition_type: rng.pick(&[1, 2]),
+                    ..order
+                };
+            }
         }
         Aim::Ltv | Aim::BadDebt | Aim::Healthy => {}
     }

@@ -25,7 +25,7 @@ use machine::Machine;
 use rng::Rng;
 
 /// Branches of a liquidation that a run of the default length must see.
-const BRANCHES: [&str; 47] = [
+const BRANCHES: [&str; 49] = [
     "reason: LTV exceeded",
     "reason: individual deleveraging",
     "reason: market-wide deleveraging",
@@ -57,6 +57,8 @@ const BRANCHES: [&str; 47] = [
     "redemption: full",
     "redemption: partial",
     "redemption: none",
+    "redemption: last cToken rounded up",
+    "redemption: last cToken rounded down",
     "fee: a share of the bonus",
     "fee: the minimum of one unit",
     "pair: one reserve",
