@@ -40,13 +40,6 @@ pub fn products(seed: u64, out: &mut Transcript) {
         out.u128(a.wrapping_mul(1_000_000_007));
         out.u128(a.wrapping_mul(1 << 60));
         out.u64(((u128::from(a as u64) * u128::from(b as u64)) >> 64) as u64);
-        // The full product: a 256-bit multiplication for LLVM.
-        let (low, high) = a.carrying_mul(b, a >> 3);
-        out.u128(low);
-        out.u128(high);
-        let (low, high) = (a as u64).carrying_mul(b as u64, a as u64);
-        out.u64(low);
-        out.u64(high);
     }
 }
 
