@@ -15,16 +15,20 @@
 //! | [`transaction`] | v0 messages, and how many bytes they take |
 //! | [`swap`] | swap venues as legs |
 //! | [`tip`] | tips to block builders |
+//! | [`nonce`] | durable nonces |
+//! | [`budget`] | bytes, accounts and compute units before signing; v1 messages |
 //! | [`decode`] | what became of a transaction: events, costs, why it failed |
 
 #![forbid(unsafe_code)]
 
 pub mod bracket;
+pub mod budget;
 pub mod compute_budget;
 pub mod decode;
 pub mod flash_liquidation;
 pub mod klend;
 pub mod lookup_table;
+pub mod nonce;
 pub mod receiver;
 pub mod swap;
 pub mod tip;

@@ -8,7 +8,9 @@
 use solana_address::Address;
 
 pub mod jupiter;
+pub mod raydium_cpmm;
 pub mod stand_in;
+pub mod whirlpool;
 
 /// One side of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,4 +37,83 @@ pub struct Trade {
     pub min_out: u64,
     /// Which token the leg sells: 0 is the collateral, `n` the n-th intermediate.
     pub token: u8,
+}
+
+/// Why a leg cannot be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// The account is not a pool of that program.
+    #[error("account {pool} is not a pool of {program}")]
+    NotAPool {
+        /// The account.
+        pool: Address,
+        /// The program whose pool it was taken for.
+        program: Address,
+    },
+    /// The pool trades other tokens.
+    #[error("pool {pool} does not trade {sold} for {bought}")]
+    OtherTokens {
+        /// The pool.
+        pool: Address,
+        /// Mint to be sold.
+        sold: Address,
+        /// Mint to be bought.
+        bought: Address,
+    },
+}
+
+/// Whether `trade` sells the first of a pool's mints, or the second.
+fn sells_first(pool: &Address, mints: &[Address; 2], trade: &Trade) -> Result<bool, PoolError> {
+    let (sold, bought) = (trade.input.mint, trade.output.mint);
+    match [sold, bought] {
+        pair if pair == *mints => Ok(true),
+        [sold, bought] if [bought, sold] == *mints => Ok(false),
+        _ => Err(PoolError::OtherTokens { pool: *pool, sold, bought }),
+    }
+}
+
+/// Bytes at an offset of an account whose length has been checked.
+fn field<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
+    data.get(at..).and_then(|tail| tail.first_chunk()).copied().unwrap_or([0; N])
+}
+
+/// A key at an offset of an account whose length has been checked.
+fn key(data: &[u8], at: usize) -> Address {
+    Address::new_from_array(field(data, at))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use solana_address::address;
+
+    use super::*;
+    use crate::token::TOKEN_PROGRAM_ID;
+
+    pub(crate) const SOL: Address = address!("So11111111111111111111111111111111111111112");
+    pub(crate) const USDC: Address = address!("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v");
+
+    /// Sells `sold` for at least 77 units of `bought`.
+    pub(crate) fn trade(sold: Address, bought: Address) -> Trade {
+        let side = |byte, mint| Side {
+            account: Address::new_from_array([byte; 32]),
+            mint,
+            token_program: TOKEN_PROGRAM_ID,
+        };
+        Trade {
+            authority: Address::new_from_array([30; 32]),
+            input: side(31, sold),
+            output: side(32, bought),
+            min_out: 77,
+            token: 0,
+        }
+    }
+
+    /// An account with these bytes at these offsets.
+    pub(crate) fn pool_bytes(len: usize, fields: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut data = vec![0; len];
+        for (at, bytes) in fields {
+            data[*at..*at + bytes.len()].copy_from_slice(bytes);
+        }
+        data
+    }
 }
