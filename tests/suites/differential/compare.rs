@@ -454,7 +454,7 @@ impl<'m> Run<'m> {
         if quote.must_repay_all && worth.is_ok_and(|worth| worth > deposit.market_value) {
             self.saw("seizure: small debt, repaid for collateral worth less");
         }
-        let whole = quote.settled.to_bits() % ONE == 0;
+        let whole = quote.settled.to_bits().is_multiple_of(ONE);
         self.saw(if whole { "repay: whole units" } else { "repay: rounded up" });
         if ask.amount < u64::MAX && quote.repay == ask.amount {
             self.saw("amount: limited by the request");
