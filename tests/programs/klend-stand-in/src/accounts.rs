@@ -13,7 +13,11 @@ use spl_token_2022_interface::{
     state::{Account as TokenAccount, Mint},
 };
 
-use crate::error::{AnchorError, Result, require};
+use crate::{
+    error::{AnchorError, Result, require},
+    state::{self, Layout},
+    token,
+};
 
 /// SPL Token.
 pub const TOKEN_PROGRAM_ID: Pubkey =
@@ -59,6 +63,32 @@ pub fn require_has_one(stored: &Pubkey, account: &AccountInfo) -> Result<()> {
 /// 2012 unless this is the instructions sysvar.
 pub fn require_instructions_sysvar(account: &AccountInfo) -> Result<()> {
     require_address(account, &sysvar::instructions::ID)
+}
+
+/// 3015 unless this is the rent sysvar.
+pub fn require_rent_sysvar(account: &AccountInfo) -> Result<()> {
+    require(sysvar::rent::check_id(account.key), AnchorError::AccountSysvarMismatch)
+}
+
+/// An optional account of klend's or the farms program: 3007, 3001 or 3002
+/// when it is given and something else.
+pub fn check_optional<T: Layout>(account: &AccountInfo) -> Result<()> {
+    optional(account).map_or(Ok(()), state::check_layout::<T>)
+}
+
+/// 2000 when an optional account is given and not writable.
+pub fn require_optional_mut(account: &AccountInfo) -> Result<()> {
+    optional(account).map_or(Ok(()), require_mut)
+}
+
+/// 2014 unless a token account holds this mint.
+pub fn require_token_mint(account: &AccountInfo, mint: &Pubkey) -> Result<()> {
+    require(token::mint(account)? == *mint, AnchorError::ConstraintTokenMint)
+}
+
+/// 2015 unless a token account belongs to this owner.
+pub fn require_token_owner(account: &AccountInfo, owner: &Pubkey) -> Result<()> {
+    require(token::owner(account)? == *owner, AnchorError::ConstraintTokenOwner)
 }
 
 /// 3008 or 3009 unless this is the given program.

@@ -46,6 +46,7 @@ numbered! {
         ObligationHealthy = 6016,
         ObligationStale = 6017,
         ObligationReserveLimit = 6018,
+        InvalidObligationOwner = 6019,
         ObligationDepositsEmpty = 6020,
         ObligationBorrowsEmpty = 6021,
         ObligationDepositsZero = 6022,
@@ -90,8 +91,6 @@ numbered! {
         BorrowingDisabled = 6088,
         BorrowLimitExceeded = 6089,
         DepositLimitExceeded = 6090,
-        BorrowingDisabledOutsideElevationGroup = 6091,
-        NetValueRemainingTooSmall = 6092,
         ReserveTokenBalanceMismatch = 6095,
         ReserveVaultBalanceMismatch = 6096,
         ReserveAccountingMismatch = 6097,
@@ -109,6 +108,8 @@ numbered! {
         RepayTooSmallForFullLiquidation = 6121,
         InsufficientRepayAmount = 6122,
         CTokenUsageBlocked = 6132,
+        ReserveDebtMaturityReached = 6139,
+        DebtReachedReserveDebtTerm = 6142,
         ReserveEmergencyMode = 6175,
         MissingPermissioner = 6183,
     }
@@ -117,6 +118,7 @@ numbered! {
 numbered! {
     /// Errors of the Anchor framework with the numbers it gives them.
     AnchorError {
+        InstructionMissing = 100,
         InstructionFallbackNotFound = 101,
         InstructionDidNotDeserialize = 102,
         ConstraintMut = 2000,
@@ -137,6 +139,7 @@ numbered! {
         InvalidProgramExecutable = 3009,
         AccountNotSigner = 3010,
         AccountNotInitialized = 3012,
+        AccountSysvarMismatch = 3015,
     }
 }
 

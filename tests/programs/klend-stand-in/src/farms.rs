@@ -7,7 +7,7 @@ use solana_program::{
 };
 
 use crate::{
-    accounts::optional,
+    accounts::{check_optional, optional, require_optional_mut, require_program},
     error::{KlendError, Result, require},
     state::{self, FARM_STAKE_SCALE, FARMS_PROGRAM_ID, FarmUserState, Obligation, Reserve},
     token::Authority,
@@ -32,14 +32,6 @@ impl FarmKind {
             0 => Some(Self::Collateral),
             1 => Some(Self::Debt),
             _ => None,
-        }
-    }
-
-    /// The instructions' `mode` argument.
-    pub fn mode(self) -> u8 {
-        match self {
-            Self::Collateral => 0,
-            Self::Debt => 1,
         }
     }
 
@@ -74,6 +66,19 @@ pub struct FarmAccounts<'a, 'info> {
 }
 
 impl<'a, 'info> FarmAccounts<'a, 'info> {
+    /// The kinds of the accounts at the end of an instruction's list, whether
+    /// the reserve has a farm or not.
+    pub fn check_kinds(user_state: &AccountInfo, program: &AccountInfo) -> Result<()> {
+        check_optional::<FarmUserState>(user_state)?;
+        require_program(program, &FARMS_PROGRAM_ID)
+    }
+
+    /// Whether the accounts that are given are writable.
+    pub fn check_writable(user_state: &AccountInfo, farm: &AccountInfo) -> Result<()> {
+        require_optional_mut(user_state)?;
+        require_optional_mut(farm)
+    }
+
     /// From the accounts at the end of an instruction's list; `None` unless
     /// both optional ones are given.
     pub fn from_optional(
@@ -103,7 +108,14 @@ impl<'a, 'info> FarmAccounts<'a, 'info> {
         let accounts = accounts.ok_or(KlendError::FarmAccountsMissing)?;
         state::load::<Reserve>(reserve)?.require_not_obsolete()?;
         require(*accounts.farm.key == farm, KlendError::InvalidAccountInput)?;
-        let stake = kind.stake(&*state::load::<Obligation>(obligation)?, reserve.key);
+        // The refresh of a farm alone takes any account for an obligation: an
+        // empty one has no stake, anything else makes klend panic.
+        let stake = if obligation.data_is_empty() {
+            0
+        } else {
+            let obligation = state::load::<Obligation>(obligation).expect("an obligation");
+            kind.stake(&obligation, reserve.key)
+        };
         {
             let user_state = state::load::<FarmUserState>(accounts.user_state)?;
             require(

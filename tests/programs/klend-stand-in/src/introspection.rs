@@ -3,6 +3,7 @@
 use solana_program::{
     account_info::AccountInfo,
     instruction::{Instruction, TRANSACTION_LEVEL_STACK_HEIGHT, get_stack_height},
+    program_error::ProgramError,
     pubkey::Pubkey,
     sysvar::instructions::{load_current_index_checked, load_instruction_at_checked},
 };
@@ -31,7 +32,8 @@ pub fn is_cpi(instructions: &AccountInfo) -> Result<bool> {
 ///
 /// # Errors
 /// 6031 in a CPI, 6035 for a second borrow or repayment after this one, 6033
-/// when the repayment does not match, 6032 when there is none.
+/// when the repayment does not match, 6032 when there is none, a borsh error
+/// when its data is not exactly as long as its arguments.
 pub fn require_flash_repay(instructions: &AccountInfo, amount: u64) -> Result<()> {
     require(!is_cpi(instructions)?, KlendError::FlashBorrowCpi)?;
     let current = usize::from(load_current_index_checked(instructions)?);
@@ -50,6 +52,7 @@ pub fn require_flash_repay(instructions: &AccountInfo, amount: u64) -> Result<()
         }
         if kind == discriminator::FLASH_REPAY_RESERVE_LIQUIDITY {
             require(!repay_found, KlendError::MultipleFlashBorrows)?;
+            require(instruction.data.len() == FLASH_REPAY_DATA_LEN, ProgramError::BorshIoError)?;
             require(repays(&instruction, &borrow, current, amount), KlendError::InvalidFlashRepay)?;
             repay_found = true;
         }
@@ -57,13 +60,13 @@ pub fn require_flash_repay(instructions: &AccountInfo, amount: u64) -> Result<()
     require(repay_found, KlendError::NoFlashRepayFound)
 }
 
-/// Whether `repay` returns the loan of `amount` that `borrow` at `index` took.
+/// Whether `repay`, whose data is complete, returns the loan of `amount` that
+/// `borrow` at `index` took.
 /// Account flags do not matter, trailing accounts do.
 fn repays(repay: &Instruction, borrow: &Instruction, index: usize, amount: u64) -> bool {
     let same_accounts = repay.accounts.len() == borrow.accounts.len()
         && (repay.accounts.iter().zip(&borrow.accounts)).all(|(a, b)| a.pubkey == b.pubkey);
-    repay.data.len() == FLASH_REPAY_DATA_LEN
-        && repay.data[8..16] == amount.to_le_bytes()
+    repay.data[8..16] == amount.to_le_bytes()
         && usize::from(repay.data[16]) == index
         && same_accounts
 }
@@ -100,11 +103,10 @@ pub struct Refreshes<'a, 'info> {
 }
 
 /// One demanded neighbour: its discriminator, the keys that it must have at
-/// some positions, and its `mode` argument if it has one.
+/// some positions. klend does not look at the other arguments.
 struct Neighbour {
     kind: [u8; discriminator::LEN],
     keys: Vec<(usize, Pubkey)>,
-    mode: Option<u8>,
 }
 
 /// Requires the refreshes directly before and after this instruction.
@@ -123,11 +125,10 @@ pub fn require_refreshes(instructions: &AccountInfo, refreshes: &Refreshes) -> R
     before.push(Neighbour {
         kind: discriminator::REFRESH_OBLIGATION,
         keys: vec![(1, *refreshes.obligation.key)],
-        mode: None,
     });
     before.extend(farm_refreshes(refreshes)?);
-    let first =
-        current.checked_sub(before.len()).ok_or(KlendError::IncorrectInstructionInPosition)?;
+    // klend panics where there are fewer instructions in front.
+    let first = current.checked_sub(before.len()).expect("instructions in front");
     for (index, neighbour) in (first..).zip(&before) {
         neighbour.require_at(index, instructions)?;
     }
@@ -138,7 +139,7 @@ pub fn require_refreshes(instructions: &AccountInfo, refreshes: &Refreshes) -> R
 }
 
 fn refresh_of(reserve: &AccountInfo) -> Neighbour {
-    Neighbour { kind: discriminator::REFRESH_RESERVE, keys: vec![(0, *reserve.key)], mode: None }
+    Neighbour { kind: discriminator::REFRESH_RESERVE, keys: vec![(0, *reserve.key)] }
 }
 
 /// Refreshes of the farms that the two reserves have.
@@ -152,7 +153,6 @@ fn farm_refreshes(refreshes: &Refreshes) -> Result<Vec<Neighbour>> {
             neighbours.push(Neighbour {
                 kind: discriminator::REFRESH_OBLIGATION_FARMS_FOR_RESERVE,
                 keys: vec![(1, *refreshes.obligation.key), (3, *reserve.key)],
-                mode: Some(kind.mode()),
             });
         }
     }
@@ -163,11 +163,9 @@ impl Neighbour {
     fn require_at(&self, index: usize, instructions: &AccountInfo) -> Result<()> {
         let instruction = load_instruction_at_checked(index, instructions)
             .map_err(|_| KlendError::IncorrectInstructionInPosition)?;
-        require(instruction.program_id == crate::ID, AnchorError::RequireKeysEqViolated)?;
-        let mode = instruction.data.get(discriminator::LEN).copied();
-        let is_kind = instruction.data.get(..discriminator::LEN) == Some(&self.kind[..])
-            && (self.mode.is_none() || self.mode == mode);
+        let is_kind = instruction.data.get(..discriminator::LEN) == Some(&self.kind[..]);
         require(is_kind, KlendError::IncorrectInstructionInPosition)?;
+        require(instruction.program_id == crate::ID, AnchorError::RequireKeysEqViolated)?;
         for (position, key) in &self.keys {
             let matches =
                 (instruction.accounts.get(*position)).is_some_and(|account| account.pubkey == *key);

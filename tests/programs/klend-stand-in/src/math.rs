@@ -172,6 +172,8 @@ impl BigFraction {
 
 impl Mul for BigFraction {
     type Output = Self;
+    // The product of two scaled numbers carries the scale twice.
+    #[allow(clippy::suspicious_arithmetic_impl)]
     fn mul(self, other: Self) -> Self {
         let product = self.0.checked_mul(other.0).expect("fraction overflow");
         Self(product >> FRACTION_BITS)

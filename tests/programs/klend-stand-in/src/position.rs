@@ -313,20 +313,29 @@ pub fn add_group_debt(
     Ok(())
 }
 
-/// Adds interest inside an elevation group to what each deposit's reserve
-/// counts against itself. `reserves` are those of all active deposits, in slot
-/// order, and have been checked.
-pub fn add_group_interest(
+/// Replaces what an obligation contributes to a reserve's total.
+pub fn retrack(total: &mut u64, tracked: &mut u64, owed: u64) {
+    *total = total.saturating_sub(*tracked).saturating_add(owed);
+    *tracked = owed;
+}
+
+/// Brings the debt inside an elevation group that each deposit's reserve counts
+/// against itself up to `owed`. `reserves` are those of all active deposits, in
+/// slot order, and have been checked.
+pub fn retrack_group_debt(
     obligation: &mut Obligation,
     reserves: &[AccountInfo],
-    interest: u64,
+    owed: u64,
 ) -> Result<()> {
     let group = usize::from(obligation.elevation_group);
     let deposits = obligation.deposits.iter_mut().filter(|slot| slot.is_active());
     for (deposit, account) in deposits.zip(reserves) {
         let mut reserve = state::load_mut::<Reserve>(account)?;
-        deposit.borrowed_amount_against_this_collateral_in_elevation_group += interest;
-        reserve.borrowed_amounts_against_this_reserve_in_elevation_groups[group - 1] += interest;
+        retrack(
+            &mut reserve.borrowed_amounts_against_this_reserve_in_elevation_groups[group - 1],
+            &mut deposit.borrowed_amount_against_this_collateral_in_elevation_group,
+            owed,
+        );
     }
     Ok(())
 }

@@ -175,7 +175,8 @@ pub fn saved_price_is_young(info: &TokenInfo, saved_at: u64, now: u64) -> bool {
 pub fn require_supported_oracles(info: &TokenInfo) -> Result<()> {
     require(scope_enabled(info), KlendError::InvalidOracleConfig)?;
     let twap_is_there = info.scope.twap_chain[0] != CHAIN_END;
-    require(!twap_enabled(info) || twap_is_there, KlendError::InvalidTwapConfig)
+    let twap_is_usable = twap_is_there && info.max_age_twap_seconds != 0;
+    require(!twap_enabled(info) || twap_is_usable, KlendError::InvalidTwapConfig)
 }
 
 /// Whether Scope is one of the reserve's oracles.

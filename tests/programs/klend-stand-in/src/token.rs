@@ -62,6 +62,12 @@ pub fn balance(account: &AccountInfo) -> Result<u64> {
     Ok(StateWithExtensions::<TokenAccount>::unpack(&data)?.base.amount)
 }
 
+/// Mint of a token account.
+pub fn mint(account: &AccountInfo) -> Result<Pubkey> {
+    let data = account.try_borrow_data()?;
+    Ok(StateWithExtensions::<TokenAccount>::unpack(&data)?.base.mint)
+}
+
 /// Owner of a token account.
 pub fn owner(account: &AccountInfo) -> Result<Pubkey> {
     let data = account.try_borrow_data()?;

@@ -10,19 +10,19 @@
 
 use solana_program::{account_info::AccountInfo, clock::Clock, sysvar::Sysvar};
 
-use super::{
-    deposit_obligation_collateral::require_owner_and_market,
-    flash_borrow_reserve_liquidity::market_authority, refresh_reserve::now,
-};
+use super::{flash_borrow_reserve_liquidity::market_authority, refresh_reserve::now};
 use crate::{
     accounts::*,
-    error::{AnchorError, KlendError, Result, require},
+    error::{KlendError, Result, require},
     farms::{FarmAccounts, FarmKind},
     fees,
+    liquidation::seconds_past_term,
     math::Fraction,
     pool::Flow,
     position::{self, borrow_factor_pct},
-    state::{self, LendingMarket, Obligation, PermissionedOp, PriceStatus, Reserve},
+    state::{
+        self, LendingMarket, Obligation, PermissionedOp, PriceStatus, ReferrerTokenState, Reserve,
+    },
     token,
     vault::VaultSnapshot,
 };
@@ -40,7 +40,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
             vault,
             fee_vault,
             user_liquidity,
-            _referrer_token_state,
+            referrer_token_state,
             token_program,
             instructions,
             farm_user,
@@ -57,10 +57,15 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     require_token_account(vault)?;
     require_token_account(fee_vault)?;
     require_token_account(user_liquidity)?;
+    check_optional::<ReferrerTokenState>(referrer_token_state)?;
     require_token_program(token_program)?;
-    require_program(farms_program, &state::FARMS_PROGRAM_ID)?;
+    FarmAccounts::check_kinds(farm_user, farms_program)?;
     require_mut(obligation)?;
-    require_owner_and_market(obligation, owner, market)?;
+    {
+        let obligation = state::load::<Obligation>(obligation)?;
+        require_has_one(&obligation.lending_market, market)?;
+        require(obligation.owner == *owner.key, KlendError::InvalidObligationOwner)?;
+    }
     let bump = state::load::<LendingMarket>(market)?.bump_seed;
     require_market_authority(authority, market.key, bump)?;
     require_mut(reserve)?;
@@ -75,8 +80,10 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         require_address(fee_vault, &reserve.liquidity.fee_vault)?;
     }
     require_mut(user_liquidity)?;
-    require(token::owner(user_liquidity)? == *owner.key, AnchorError::ConstraintTokenOwner)?;
+    require_token_owner(user_liquidity, owner.key)?;
+    require_optional_mut(referrer_token_state)?;
     require_instructions_sysvar(instructions)?;
+    FarmAccounts::check_writable(farm_user, farm)?;
 
     let clock = Clock::get()?;
     {
@@ -118,6 +125,8 @@ fn check(
     reserve.require_current_version()?;
     reserve.require_no_emergency()?;
     reserve.require_not_obsolete()?;
+    let maturity = reserve.config.debt_maturity_timestamp;
+    require(maturity == 0 || now(clock) < maturity, KlendError::ReserveDebtMaturityReached)?;
     let permissioned = market.permissioned_ops | reserve.config.permissioned_ops;
     require(permissioned & PermissionedOp::BORROW == 0, KlendError::MissingPermissioner)?;
     require(reserve.last_update.is_fresh(clock.slot, PriceStatus::ALL), KlendError::ReserveStale)?;
@@ -139,10 +148,10 @@ fn check(
 /// Books the debt and returns the origination fee that is lent on top.
 ///
 /// # Errors
-/// 6013 above what the deposits allow, 6089 above the reserve's limit, 6091
-/// and 6101 above the limits outside and inside elevation groups, 6008 above
-/// what is free, 6064 above the outflow cap, 6104 for a reserve that the
-/// elevation group may not borrow from.
+/// 6013 above what the deposits allow, 6089 above the reserve's limits, 6101
+/// above the limit inside an elevation group, 6008 above what is free, 6064
+/// above the outflow cap, 6104 for a reserve that the elevation group may not
+/// borrow from, 6142 when an earlier loan is past its term.
 fn book(
     obligation: &AccountInfo,
     reserve_account: &AccountInfo,
@@ -158,7 +167,7 @@ fn book(
         let mut reserve = state::load_mut::<Reserve>(reserve_account)?;
         let fee = fees::loan_fee(amount, reserve.config.origination_fee_sf)?;
         let debt = amount.checked_add(fee).ok_or(KlendError::MathOverflow)?;
-        require_value_allowed(&market, &obligation, &reserve, debt)?;
+        require_value_allowed(&obligation, &reserve, debt)?;
         if let Some(group) = market.elevation_group(group) {
             require(
                 group.debt_reserve == *reserve_account.key,
@@ -183,12 +192,16 @@ fn book(
                 .ok_or(KlendError::MathOverflow)?;
             require(
                 total <= reserve.config.borrow_limit_outside_elevation_group,
-                KlendError::BorrowingDisabledOutsideElevationGroup,
+                KlendError::BorrowLimitExceeded,
             )?;
             reserve.borrowed_amount_outside_elevation_group = total;
         }
         let rate = reserve.liquidity.cumulative_borrow_rate();
         let borrow = obligation.borrow_slot_or_new(reserve_account.key, rate)?;
+        require(
+            seconds_past_term(&reserve, borrow, now(clock)).is_none(),
+            KlendError::DebtReachedReserveDebtTerm,
+        )?;
         let owed = borrow.borrowed_amount_sf.fraction() + Fraction::from_int(debt);
         borrow.borrowed_amount_sf.set_fraction(owed);
         borrow.last_borrowed_at_timestamp = now(clock);
@@ -205,24 +218,12 @@ fn book(
     Ok(fee)
 }
 
-/// 6013 when the debt's value exceeds what the deposits still allow, 6092
-/// when too little net value would be left.
-fn require_value_allowed(
-    market: &LendingMarket,
-    obligation: &Obligation,
-    reserve: &Reserve,
-    debt: u64,
-) -> Result<()> {
+/// 6013 when the debt's value exceeds what the deposits still allow.
+fn require_value_allowed(obligation: &Obligation, reserve: &Reserve, debt: u64) -> Result<()> {
     let value = reserve.liquidity.market_value(Fraction::from_int(debt));
     let factor = borrow_factor_pct(reserve, obligation.elevation_group);
     let adjusted = value * Fraction::from_percent(factor);
     let allowed = obligation.allowed_borrow_value_sf.fraction();
     let used = obligation.borrow_factor_adjusted_debt_value_sf.fraction();
-    require(adjusted <= allowed.saturating_sub(used), KlendError::BorrowTooLarge)?;
-    let net = (obligation.deposited_value_sf.fraction())
-        .saturating_sub(obligation.borrowed_assets_market_value_sf.fraction() + value);
-    require(
-        net >= market.min_net_value_in_obligation_sf.fraction(),
-        KlendError::NetValueRemainingTooSmall,
-    )
+    require(adjusted <= allowed.saturating_sub(used), KlendError::BorrowTooLarge)
 }

@@ -8,10 +8,7 @@
 
 use solana_program::{account_info::AccountInfo, clock::Clock, pubkey::Pubkey, sysvar::Sysvar};
 
-use super::{
-    deposit_reserve_liquidity::require_ctoken_usage_allowed,
-    flash_borrow_reserve_liquidity::market_authority,
-};
+use super::flash_borrow_reserve_liquidity::market_authority;
 use crate::{
     accounts::*,
     error::{KlendError, Result, require},
@@ -46,7 +43,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     require_token_account(collateral_vault)?;
     require_token_account(user_collateral)?;
     require_program(collateral_program, &TOKEN_PROGRAM_ID)?;
-    require_program(farms_program, &state::FARMS_PROGRAM_ID)?;
+    FarmAccounts::check_kinds(farm_user, farms_program)?;
     require_mut(obligation)?;
     require_owner_and_market(obligation, owner, market)?;
     require_mut(reserve)?;
@@ -57,23 +54,14 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         require_address(collateral_vault, &reserve.collateral.supply_vault)?;
     }
     require_mut(user_collateral)?;
+    require_token_mint(user_collateral, &state::load::<Reserve>(reserve)?.collateral.mint)?;
     require_instructions_sysvar(instructions)?;
     let bump = state::load::<LendingMarket>(market)?.bump_seed;
     require_market_authority(authority, market.key, bump)?;
+    FarmAccounts::check_writable(farm_user, farm)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
-    require_ctoken_usage_allowed(reserve)?;
 
-    require(amount != 0, KlendError::InvalidAmount)?;
-    {
-        let clock = Clock::get()?;
-        let reserve = state::load::<Reserve>(reserve)?;
-        reserve.require_current_version()?;
-        reserve.require_not_obsolete()?;
-        require(
-            reserve.last_update.is_fresh(clock.slot, PriceStatus::NONE),
-            KlendError::ReserveStale,
-        )?;
-    }
+    require_fresh(&*state::load::<Reserve>(reserve)?)?;
     book(obligation, reserve, market, amount)?;
     token::transfer_collateral(
         collateral_program,
@@ -102,7 +90,18 @@ pub(super) fn require_owner_and_market(
     require_has_one(&obligation.owner, owner)
 }
 
+/// 6009 unless the reserve was refreshed in this slot and not changed since;
+/// what its price passed does not matter for a deposit.
+pub(super) fn require_fresh(reserve: &Reserve) -> Result<()> {
+    let fresh = reserve.last_update.is_fresh(Clock::get()?.slot, PriceStatus::NONE);
+    require(fresh, KlendError::ReserveStale)
+}
+
 /// Adds cTokens to the obligation's deposit in the reserve.
+///
+/// # Errors
+/// 6003 for none, 6073 and 6082 for a reserve past its time, 6017 for an
+/// obligation that is not refreshed.
 pub(super) fn book(
     obligation: &AccountInfo,
     reserve: &AccountInfo,
@@ -111,6 +110,13 @@ pub(super) fn book(
 ) -> Result<()> {
     let mut obligation = state::load_mut::<Obligation>(obligation)?;
     let mut reserve_data = state::load_mut::<Reserve>(reserve)?;
+    require(amount != 0, KlendError::InvalidAmount)?;
+    reserve_data.require_current_version()?;
+    reserve_data.require_not_obsolete()?;
+    require(
+        obligation.last_update.is_fresh(Clock::get()?.slot, PriceStatus::NONE),
+        KlendError::ObligationStale,
+    )?;
     let group = obligation.elevation_group;
     require_usable_as_collateral(
         &*state::load::<LendingMarket>(market)?,
@@ -121,7 +127,7 @@ pub(super) fn book(
     reserve_data.last_update.mark_stale();
     let is_new = !obligation.deposits.iter().any(|slot| slot.deposit_reserve == *reserve.key);
     let group_debt = obligation.active_borrows().map(|(_, borrow)| borrow.borrowed_amount_sf);
-    let group_debt = group_debt.map(|debt| debt.fraction().floor()).sum::<u64>();
+    let group_debt = group_debt.map(|debt| debt.fraction().ceil()).sum::<u64>();
     let deposit = obligation.deposit_slot_or_new(reserve.key)?;
     deposit.deposited_amount =
         deposit.deposited_amount.checked_add(amount).ok_or(KlendError::MathOverflow)?;

@@ -55,8 +55,11 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         collateral_program,
         token_program,
     };
-    deposit.check_accounts()?;
+    deposit.check_kinds()?;
+    deposit.check_constraints()?;
+    require_token_mint(user_liquidity, mint.key)?;
     require_mut(user_collateral)?;
+    require_token_mint(user_collateral, collateral_mint.key)?;
     require_instructions_sysvar(instructions)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
     require_ctoken_usage_allowed(reserve)?;
@@ -64,7 +67,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
 }
 
 /// 6132 when the reserve keeps its cTokens out of users' hands.
-pub(super) fn require_ctoken_usage_allowed(reserve: &AccountInfo) -> Result<()> {
+fn require_ctoken_usage_allowed(reserve: &AccountInfo) -> Result<()> {
     let blocked = state::load::<Reserve>(reserve)?.config.block_ctoken_usage != 0;
     require(!blocked, KlendError::CTokenUsageBlocked)
 }
@@ -86,7 +89,7 @@ pub(super) struct Deposit<'a, 'info> {
 }
 
 impl<'a, 'info> Deposit<'a, 'info> {
-    pub fn check_accounts(&self) -> Result<()> {
+    pub fn check_kinds(&self) -> Result<()> {
         state::check_layout::<LendingMarket>(self.market)?;
         state::check_layout::<Reserve>(self.reserve)?;
         require_mint(self.mint)?;
@@ -95,8 +98,10 @@ impl<'a, 'info> Deposit<'a, 'info> {
         require_token_account(self.collateral_destination)?;
         require_token_account(self.user_liquidity)?;
         require_program(self.collateral_program, &TOKEN_PROGRAM_ID)?;
-        require_token_program(self.token_program)?;
+        require_token_program(self.token_program)
+    }
 
+    pub fn check_constraints(&self) -> Result<()> {
         let bump = state::load::<LendingMarket>(self.market)?.bump_seed;
         require_market_authority(self.authority, self.market.key, bump)?;
         let reserve = state::load::<Reserve>(self.reserve)?;
@@ -108,11 +113,7 @@ impl<'a, 'info> Deposit<'a, 'info> {
         require_address(self.vault, &reserve.liquidity.supply_vault)?;
         require_mut(self.collateral_mint)?;
         require_address(self.collateral_mint, &reserve.collateral.mint)?;
-        require_mut(self.user_liquidity)?;
-        require(
-            token::owner(self.user_liquidity)? == *self.owner.key,
-            crate::error::AnchorError::ConstraintTokenOwner,
-        )
+        require_mut(self.user_liquidity)
     }
 
     pub fn market_authority(&self) -> Result<Authority<'a, 'info>> {
@@ -158,7 +159,6 @@ impl<'a, 'info> Deposit<'a, 'info> {
     fn book(&self, amount: u64, now: u64) -> Result<(u64, u64)> {
         let mut reserve = state::load_mut::<Reserve>(self.reserve)?;
         let (collateral, cost) = reserve.quote_deposit(amount);
-        require(collateral != 0, KlendError::InvalidAmount)?;
         let limit = Fraction::from_int(reserve.config.deposit_limit);
         let after = reserve.liquidity.total_supply() + Fraction::from_int(cost);
         require(after <= limit, KlendError::DepositLimitExceeded)?;

@@ -60,16 +60,20 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         collateral_program,
         token_program,
     };
-    require_program(farms_program, &state::FARMS_PROGRAM_ID)?;
+    deposit.check_kinds()?;
+    FarmAccounts::check_kinds(farm_user, farms_program)?;
     require_mut(owner)?;
     require_mut(obligation)?;
     require_owner_and_market(obligation, owner, market)?;
-    deposit.check_accounts()?;
+    deposit.check_constraints()?;
+    require_token_owner(user_liquidity, owner.key)?;
     require_mut(collateral_vault)?;
     require_address(collateral_vault, &state::load::<Reserve>(reserve)?.collateral.supply_vault)?;
     require_instructions_sysvar(instructions)?;
+    FarmAccounts::check_writable(farm_user, farm)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
 
+    deposit_obligation_collateral::require_fresh(&*state::load::<Reserve>(reserve)?)?;
     let collateral = deposit.run(amount)?;
     deposit_obligation_collateral::book(obligation, reserve, market, collateral)?;
     FarmAccounts::refresh(

@@ -9,7 +9,7 @@ use crate::{
     error::{KlendError, Result, require},
     introspection,
     math::Fraction,
-    state::{self, LendingMarket, Reserve},
+    state::{self, LendingMarket, ReferrerTokenState, Reserve},
     token::{self, Authority},
     vault::VaultSnapshot,
 };
@@ -93,6 +93,7 @@ impl<'a, 'info> FlashAccounts<'a, 'info> {
         require_token_account(vault)?;
         require_token_account(user_liquidity)?;
         require_token_account(fee_vault)?;
+        check_optional::<ReferrerTokenState>(referrer_token_state)?;
         require_token_program(token_program)?;
 
         let bump = state::load::<LendingMarket>(market)?.bump_seed;
@@ -109,6 +110,8 @@ impl<'a, 'info> FlashAccounts<'a, 'info> {
             require_mut(fee_vault)?;
             require_address(fee_vault, &reserve.liquidity.fee_vault)?;
         }
+        require_optional_mut(referrer_token_state)?;
+        require_optional_mut(referrer)?;
         require_instructions_sysvar(instructions)?;
         Ok(Self {
             user,

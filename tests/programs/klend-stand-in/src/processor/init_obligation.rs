@@ -8,7 +8,7 @@
 
 use solana_program::{
     account_info::AccountInfo, clock::Clock, program::invoke_signed, pubkey::Pubkey, rent::Rent,
-    sysvar, sysvar::Sysvar,
+    sysvar::Sysvar,
 };
 use solana_system_interface::{instruction as system_instruction, program as system_program};
 
@@ -30,7 +30,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     require_signer(payer)?;
     state::check_layout::<LendingMarket>(market)?;
     state::check_layout::<UserMetadata>(metadata)?;
-    require_address(rent, &sysvar::rent::ID)?;
+    require_rent_sysvar(rent)?;
     require_program(system_program, &system_program::ID)?;
     require_mut(payer)?;
     create::<Obligation>(

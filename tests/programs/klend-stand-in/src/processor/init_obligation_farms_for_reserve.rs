@@ -6,7 +6,7 @@
 //! account (writable), 7 market, 8 farms program, 9 rent sysvar, 10 system
 //! program.
 
-use solana_program::{account_info::AccountInfo, sysvar};
+use solana_program::account_info::AccountInfo;
 use solana_system_interface::program as system_program;
 
 use super::flash_borrow_reserve_liquidity::market_authority;
@@ -40,6 +40,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     state::check_layout::<Reserve>(reserve)?;
     state::check_layout::<LendingMarket>(market)?;
     require_program(farms_program, &FARMS_PROGRAM_ID)?;
+    require_rent_sysvar(rent)?;
     require_program(system_program, &system_program::ID)?;
     require_mut(payer)?;
     require_mut(obligation)?;
@@ -54,7 +55,6 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     require_has_one(&state::load::<Reserve>(reserve)?.lending_market, market)?;
     require_mut(farm)?;
     require_mut(user_state)?;
-    require_address(rent, &sysvar::rent::ID)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
 
     let kind = FarmKind::from_mode(mode).ok_or(KlendError::InvalidAccountInput)?;
@@ -63,6 +63,8 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     reserve.require_not_obsolete()?;
     let reserve_farm = kind.farm(&reserve).ok_or(KlendError::NoFarmForReserve)?;
     require(*farm.key == reserve_farm, KlendError::InvalidAccountInput)?;
+    // Held over the call, as klend holds it.
+    let _market = state::load::<LendingMarket>(market)?;
     let accounts = FarmAccounts { user_state, farm, program: farms_program };
     accounts.initialize_user(
         payer,

@@ -3,7 +3,7 @@
 //! Accounts: 0 owner (signer), 1 payer (signer, writable), 2 user metadata
 //! (writable), 3 referrer's user metadata, 4 rent sysvar, 5 system program.
 
-use solana_program::{account_info::AccountInfo, pubkey::Pubkey, sysvar};
+use solana_program::{account_info::AccountInfo, pubkey::Pubkey};
 use solana_system_interface::program as system_program;
 
 use crate::{
@@ -27,7 +27,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         Some(account) => state::load::<UserMetadata>(account)?.owner,
         None => Pubkey::default(),
     };
-    require_address(rent, &sysvar::rent::ID)?;
+    require_rent_sysvar(rent)?;
     require_program(system_program, &system_program::ID)?;
     require_mut(payer)?;
     let bump = super::init_obligation::create::<UserMetadata>(

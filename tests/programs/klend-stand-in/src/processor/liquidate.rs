@@ -48,7 +48,10 @@ pub fn process_v2(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     let (liquidation, rest) = LiquidateAccounts::parse(accounts)?;
     let ([collateral_user, collateral_farm, debt_user, debt_farm, farms_program], rest) =
         crate::accounts::split::<5>(rest)?;
-    crate::accounts::require_program(farms_program, &state::FARMS_PROGRAM_ID)?;
+    FarmAccounts::check_kinds(collateral_user, farms_program)?;
+    FarmAccounts::check_kinds(debt_user, farms_program)?;
+    FarmAccounts::check_writable(collateral_user, collateral_farm)?;
+    FarmAccounts::check_writable(debt_user, debt_farm)?;
     state::load::<LendingMarket>(liquidation.market)?.require_no_emergency()?;
     liquidate(&liquidation, rest, &args)?;
 

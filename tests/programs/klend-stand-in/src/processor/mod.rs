@@ -24,11 +24,11 @@ use crate::{
     error::{AnchorError, Result},
 };
 
-/// Runs the instruction that the data's discriminator names. 101 when there
-/// is none.
+/// Runs the instruction that the data's discriminator names. 100 without a
+/// discriminator, 101 for one of no instruction.
 pub fn process(_program_id: &Pubkey, accounts: &[AccountInfo], data: &[u8]) -> Result<()> {
     let (kind, args) =
-        data.split_first_chunk::<{ ix::LEN }>().ok_or(AnchorError::InstructionFallbackNotFound)?;
+        data.split_first_chunk::<{ ix::LEN }>().ok_or(AnchorError::InstructionMissing)?;
     match *kind {
         ix::INIT_USER_METADATA => init_user_metadata::process(accounts, args),
         ix::INIT_OBLIGATION => init_obligation::process(accounts, args),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     accounts::*,
-    error::{AnchorError, KlendError, Result, require},
+    error::{KlendError, Result, require},
     pool::Flow,
     state::{self, LendingMarket, Reserve},
     token::{self, Authority},
@@ -64,8 +64,9 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         require_address(vault, &reserve.liquidity.supply_vault)?;
     }
     require_mut(user_collateral)?;
+    require_token_mint(user_collateral, collateral_mint.key)?;
     require_mut(user_liquidity)?;
-    require(token::owner(user_liquidity)? == *owner.key, AnchorError::ConstraintTokenOwner)?;
+    require_token_owner(user_liquidity, owner.key)?;
     require_instructions_sysvar(instructions)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
     require(amount != 0, KlendError::InvalidAmount)?;

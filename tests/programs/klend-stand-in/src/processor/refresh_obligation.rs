@@ -5,6 +5,8 @@
 //! active deposits and of the active borrows in slot order and, for an
 //! obligation with a referrer, one referrer account per borrow.
 
+use core::cell::Ref;
+
 use solana_program::{account_info::AccountInfo, clock::Clock, sysvar::Sysvar};
 
 use super::refresh_reserve::now;
@@ -50,8 +52,8 @@ fn refresh(
     let mut totals = DepositTotals::default();
     for deposit in obligation.deposits.iter_mut().filter(|slot| slot.is_active()) {
         let account = next_reserve()?;
+        let reserve = load_reserve(account);
         require(*account.key == deposit.deposit_reserve, KlendError::InvalidAccountInput)?;
-        let reserve = state::load::<Reserve>(account)?;
         require_fresh(&reserve, &clock)?;
         if group != 0 {
             let debt_reserve = market.elevation_group(group).map(|group| group.debt_reserve);
@@ -65,35 +67,35 @@ fn refresh(
     }
 
     let mut debts = BorrowTotals::default();
-    let mut group_interest = 0;
+    let mut group_debt = None;
     for borrow in obligation.borrows.iter_mut().filter(|slot| slot.is_active()) {
         let account = next_reserve()?;
+        let reserve = load_reserve(account);
         require(*account.key == borrow.borrow_reserve, KlendError::InvalidAccountInput)?;
-        let reserve = state::load::<Reserve>(account)?;
         require_fresh(&reserve, &clock)?;
         require_group_debt(market, &reserve, account, group)?;
         let referrer_earns =
             referrer_count != 0 && reserve.liquidity.absolute_referral_rate_sf.get() != 0;
         require(!referrer_earns, KlendError::ReferrerAccountNotInitialized)?;
-        let owed_before = borrow.borrowed_amount_sf.fraction().ceil();
         borrow.accrue_interest(&reserve)?;
-        let interest = borrow.borrowed_amount_sf.fraction().ceil() - owed_before;
+        let owed = borrow.borrowed_amount_sf.fraction().ceil();
         let past_term = seconds_past_term(&reserve, borrow, now(&clock)).is_some();
         if past_term && borrow.borrowed_amount_at_expiration == 0 {
-            borrow.borrowed_amount_at_expiration = borrow.borrowed_amount_sf.fraction().ceil();
+            borrow.borrowed_amount_at_expiration = owed;
         }
         debts.add(market, &reserve, group, borrow);
         status = status.and(PriceStatus(reserve.last_update.price_status));
         drop(reserve);
-        if group == 0 && interest != 0 {
-            borrow.borrowed_amount_outside_elevation_groups += interest;
-            state::load_mut::<Reserve>(account)?.borrowed_amount_outside_elevation_group +=
-                interest;
+        if group == 0 {
+            let tracked = &mut borrow.borrowed_amount_outside_elevation_groups;
+            let mut reserve = state::load_mut::<Reserve>(account)?;
+            position::retrack(&mut reserve.borrowed_amount_outside_elevation_group, tracked, owed);
+        } else {
+            group_debt = Some(owed);
         }
-        group_interest += interest;
     }
-    if group != 0 && group_interest != 0 {
-        position::add_group_interest(obligation, &rest[..deposit_count], group_interest)?;
+    if let Some(owed) = group_debt {
+        position::retrack_group_debt(obligation, &rest[..deposit_count], owed)?;
     }
 
     let global_limit = Fraction::from_int(market.global_allowed_borrow_value);
@@ -114,6 +116,11 @@ fn refresh(
     }
     obligation.last_update.update(clock.slot, status);
     Ok(())
+}
+
+/// The reserve. klend panics when the account is none.
+fn load_reserve<'a>(account: &'a AccountInfo) -> Ref<'a, Reserve> {
+    state::load::<Reserve>(account).expect("a reserve")
 }
 
 /// 6073 and 6009 unless the reserve is current; its price flags do not matter

@@ -5,7 +5,7 @@
 //! 4 farm (writable), 5 stake account (writable), 6 market, 7 farms program,
 //! 8 rent sysvar, 9 system program.
 
-use solana_program::{account_info::AccountInfo, sysvar};
+use solana_program::account_info::AccountInfo;
 use solana_system_interface::program as system_program;
 
 use super::flash_borrow_reserve_liquidity::market_authority;
@@ -13,7 +13,7 @@ use crate::{
     accounts::*,
     error::{KlendError, Result, require},
     farms::{FarmAccounts, FarmKind},
-    state::{self, FARMS_PROGRAM_ID, FarmUserState, LendingMarket, Obligation, Reserve},
+    state::{self, FARMS_PROGRAM_ID, FarmUserState, LendingMarket, Reserve},
 };
 
 pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
@@ -34,19 +34,17 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         rest,
     ) = split::<10>(accounts)?;
     require_signer(crank)?;
-    state::check_layout::<Obligation>(obligation)?;
     state::check_layout::<Reserve>(reserve)?;
     state::check_layout::<FarmUserState>(user_state)?;
     state::check_layout::<LendingMarket>(market)?;
     require_program(farms_program, &FARMS_PROGRAM_ID)?;
+    require_rent_sysvar(rent)?;
     require_program(system_program, &system_program::ID)?;
-    require_has_one(&state::load::<Obligation>(obligation)?.lending_market, market)?;
     let bump = state::load::<LendingMarket>(market)?.bump_seed;
     require_market_authority(authority, market.key, bump)?;
     require_has_one(&state::load::<Reserve>(reserve)?.lending_market, market)?;
     require_mut(farm)?;
     require_mut(user_state)?;
-    require_address(rent, &sysvar::rent::ID)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
     require(rest.is_empty(), KlendError::InvalidAccountInput)?;
 

@@ -8,7 +8,7 @@ use solana_program::account_info::AccountInfo;
 
 use super::refresh_reserve;
 use crate::{
-    accounts::{read_bool, require_has_one},
+    accounts::read_bool,
     error::{KlendError, Result, require},
     state::{self, LendingMarket, Reserve},
 };
@@ -19,7 +19,8 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     for group in accounts.chunks(per_reserve) {
         require(group.len() == per_reserve, KlendError::InvalidAccountInput)?;
         let (reserve, market, oracles) = (&group[0], &group[1], &group[2..]);
-        require_has_one(&state::load::<Reserve>(reserve)?.lending_market, market)?;
+        let listed = state::load::<Reserve>(reserve)?.lending_market == *market.key;
+        require(listed, KlendError::InvalidAccountInput)?;
         state::load::<LendingMarket>(market)?.require_no_emergency()?;
         refresh_reserve::refresh(reserve, market, (!skip_price_updates).then_some(oracles))?;
     }

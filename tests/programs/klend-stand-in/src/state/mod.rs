@@ -30,7 +30,7 @@ pub use self::{
         ReserveStatus, ScopeConfiguration, TokenInfo, WithdrawalCaps,
     },
     scope::{CHAIN_END, DatedPrice, OraclePrices},
-    user_metadata::UserMetadata,
+    user_metadata::{ReferrerTokenState, UserMetadata},
 };
 use crate::{
     error::{AnchorError, Result, require},

@@ -1,4 +1,4 @@
-//! What klend keeps about a wallet.
+//! What klend keeps about wallets.
 
 use bytemuck::{Pod, Zeroable};
 use solana_program::pubkey::Pubkey;
@@ -22,4 +22,19 @@ impl Layout for UserMetadata {
     const OWNER: Pubkey = crate::ID;
 }
 
+/// What a referrer has earned in one token.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ReferrerTokenState {
+    pub referrer: Pubkey,
+    pub mint: Pubkey,
+    reserved_64: [u8; 288],
+}
+
+impl Layout for ReferrerTokenState {
+    const DISCRIMINATOR: [u8; 8] = [39, 15, 208, 77, 32, 195, 105, 56];
+    const OWNER: Pubkey = crate::ID;
+}
+
+const _: () = assert!(ReferrerTokenState::ACCOUNT_LEN == 360);
 const _: () = assert!(UserMetadata::ACCOUNT_LEN == 1032);

@@ -36,6 +36,7 @@ pub const JITOSOL_RESERVE: Pubkey = pubkey!("EVbyPKrHG6WBfm4dLxLMJpUDY43cCAcHSpV
 pub const SOL_FARM: Pubkey = pubkey!("955xWFhSDcDiUgUr4sBRtCpTLiMd4H5uZLAmgtP3R3sX");
 pub const SCOPE_FEED: Pubkey = pubkey!("3NJYftD5sjVfxSnUdZ1wVML8f3aC6mp1CXCL6L7TnU8C");
 pub const NATIVE_MINT: Pubkey = pubkey!("So11111111111111111111111111111111111111112");
+const TOKEN_2022: Pubkey = pubkey!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 const SYSTEM_PROGRAM: Pubkey = Pubkey::new_from_array([0; 32]);
 const COMPUTE_BUDGET: Pubkey = pubkey!("ComputeBudget111111111111111111111111111111");
 
@@ -79,6 +80,18 @@ pub enum Outcome {
     Rejected(String),
 }
 
+/// The forwarder of the test programs: klend's accounts, then klend itself.
+const FORWARDER: Pubkey = pubkey!("CpiForwarder1111111111111111111111111111111");
+
+/// The same instruction, called by another program.
+pub fn through_another_program(mut instruction: InstructionV2) -> InstructionV2 {
+    instruction
+        .accounts
+        .push(solana_instruction_v2::AccountMeta::new_readonly(instruction.program_id, false));
+    instruction.program_id = FORWARDER;
+    instruction
+}
+
 /// Programs of a bed.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -89,13 +102,13 @@ pub struct Programs {
 /// The stand-ins as `cargo xtask build` leaves them. Panics when they have not
 /// been built: a test run without them would test nothing.
 pub fn stand_ins() -> Programs {
-    let deploy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../target/deploy");
-    let elf = |name: &str| {
-        let path = deploy.join(name);
-        assert!(path.is_file(), "{} is missing: run `cargo xtask build` first", path.display());
-        path
-    };
     Programs { klend: elf("klend_stand_in.so"), farms: elf("farms_stand_in.so") }
+}
+
+fn elf(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../target/deploy").join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo xtask build` first", path.display());
+    path
 }
 
 /// The real programs, when `KLEND_ELF` and `FARMS_ELF` name them; without the
@@ -143,8 +156,11 @@ impl Bed {
     pub fn new(programs: &Programs) -> Option<Self> {
         let folder = fork_folder()?;
         let mut svm = LiteSVM::new().with_blockhash_check(false);
-        for (id, path) in [(KLEND_PROGRAM_ID, &programs.klend), (FARMS_PROGRAM_ID, &programs.farms)]
-        {
+        for (id, path) in [
+            (KLEND_PROGRAM_ID, &programs.klend),
+            (FARMS_PROGRAM_ID, &programs.farms),
+            (FORWARDER, &elf("cpi_forwarder.so")),
+        ] {
             svm.add_program_from_file(address(&id), path)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
@@ -310,6 +326,35 @@ impl Bed {
             account.lamports = rent + amount;
             self.svm.set_account(address(&at), account).unwrap();
         }
+    }
+
+    /// Moves a reserve's token to Token-2022, its mint with these extensions.
+    pub fn make_token_2022(&mut self, reserve: &Pubkey, extensions: &[(u16, Vec<u8>)]) {
+        let liquidity = self.reserve(reserve).liquidity;
+        for key in [liquidity.mint_pubkey, liquidity.supply_vault, liquidity.fee_vault] {
+            let mut account = self.account(&key);
+            account.owner = address(&TOKEN_2022);
+            self.svm.set_account(address(&key), account).unwrap();
+        }
+        self.add_extensions(&liquidity.mint_pubkey, 1, extensions);
+        self.patch(reserve, 400, TOKEN_2022.as_ref());
+    }
+
+    /// Appends extensions to a mint (kind 1) or a token account (kind 2).
+    pub fn add_extensions(&mut self, at: &Pubkey, kind: u8, extensions: &[(u16, Vec<u8>)]) {
+        if extensions.is_empty() {
+            return;
+        }
+        let mut account = self.account(at);
+        account.data.resize(165, 0);
+        account.data.push(kind);
+        for (number, data) in extensions {
+            account.data.extend(number.to_le_bytes());
+            account.data.extend(u16::try_from(data.len()).unwrap().to_le_bytes());
+            account.data.extend(data);
+        }
+        account.lamports = self.svm.minimum_balance_for_rent_exemption(account.data.len());
+        self.svm.set_account(address(at), account).unwrap();
     }
 
     /// The wallet's account for a mint.
