@@ -134,7 +134,8 @@ fn compound(
 /// Growth of a debt of one over `slots` at a yearly rate.
 ///
 /// Exact powers up to four slots; beyond, the first four terms of the binomial
-/// series, which is what klend computes.
+/// series, which is what klend computes. The higher terms lose most of their
+/// precision: the square of a slot's rate is a handful of units of 2⁻⁶⁰.
 pub fn compound_interest(rate: Fraction, slots: u64) -> Result<Fraction, Overflow> {
     let per_slot = rate.try_div_int(u128::from(SLOTS_PER_YEAR))?;
     let base = Fraction::ONE.try_add(per_slot)?;

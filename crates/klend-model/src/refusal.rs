@@ -76,8 +76,11 @@ pub enum Refusal {
     /// klend returns one of its errors.
     #[error("{0}")]
     Klend(Rejection),
-    /// klend's program aborts (arithmetic overflow or underflow).
-    #[error("klend's program aborts on {account}: a number under- or overflows")]
+    /// klend's program aborts: a number under- or overflows, or an account holds
+    /// a setting that klend would not have accepted.
+    #[error(
+        "klend's program aborts on {account}: a number does not fit, or a setting is one klend forbids"
+    )]
     Abort {
         /// The account being worked on.
         account: Address,
