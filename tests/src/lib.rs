@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bank;
 pub mod bracket;
 pub mod invariants;
 pub mod plan;

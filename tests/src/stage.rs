@@ -2,17 +2,20 @@
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use flash_liquidator_client::receiver;
+use flash_liquidator_client::{receiver, transaction::compile_v0};
 use klend_fork::{ForkError, Outcome, Pool, Position, Rehearsal, World};
 use solana_account::Account;
 use solana_address::Address;
+use solana_hash::Hash;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
+use solana_message::AddressLookupTableAccount;
 use solana_program_pack::Pack;
 use solana_signer::Signer;
+use solana_transaction::versioned::VersionedTransaction;
 use spl_token_interface::state::Account as TokenAccount;
 
-use crate::{Invariants, Plan};
+use crate::{Invariants, Plan, bank};
 
 /// Principal of the usual flash loan: 20,000 USDC.
 pub const LOAN: u64 = 20_000_000_000;
@@ -35,6 +38,17 @@ pub struct Stage {
     pub usdc: Address,
     /// Where collateral is sold.
     pub pool: Pool,
+    /// What executes transactions.
+    pub runtime: Runtime,
+}
+
+/// What executes transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// LiteSVM.
+    LiteSvm,
+    /// The bank of solana-program-test.
+    Bank,
 }
 
 impl Clone for Stage {
@@ -47,6 +61,7 @@ impl Clone for Stage {
             sol: self.sol,
             usdc: self.usdc,
             pool: self.pool,
+            runtime: self.runtime,
         }
     }
 }
@@ -72,7 +87,7 @@ impl Stage {
         let price = world.price(&sol)?;
         world.set_price(&sol, price.scaled(80, 100).expect("four fifths of a price"))?;
         let pool = world.create_pool_at_oracle_price(&sol, &usdc, 100_000_000, 30)?;
-        Ok(Self { world, keeper, thief, obligation, sol, usdc, pool })
+        Ok(Self { world, keeper, thief, obligation, sol, usdc, pool, runtime: Runtime::LiteSvm })
     }
 
     /// A liquidation with [`LOAN`] that keeps the collateral.
@@ -192,7 +207,7 @@ impl Stage {
     pub fn send(&mut self, instructions: &[Instruction]) -> Result<Outcome, ForkError> {
         let table = self.world.table_for(instructions, &self.keeper.pubkey())?;
         let before = Invariants::note(&self.world, &self.keeper.pubkey());
-        let outcome = self.world.send_v0(instructions, &[&self.keeper, &self.thief], &[table])?;
+        let outcome = self.execute(instructions, &table)?;
         before.assert_hold(&self.world, &outcome);
         Ok(outcome)
     }
@@ -204,8 +219,39 @@ impl Stage {
     /// [`ForkError::Failed`] with the whole outcome.
     pub fn attempt(&mut self, instructions: &[Instruction]) -> Result<Outcome, ForkError> {
         let table = self.world.table_for(instructions, &self.keeper.pubkey())?;
-        self.world.send_v0(instructions, &[&self.keeper, &self.thief], &[table])
+        self.execute(instructions, &table)
     }
+
+    fn execute(
+        &mut self,
+        instructions: &[Instruction],
+        table: &AddressLookupTableAccount,
+    ) -> Result<Outcome, ForkError> {
+        let signers = [&self.keeper, &self.thief];
+        let tables = std::slice::from_ref(table);
+        match self.runtime {
+            Runtime::LiteSvm => self.world.send_v0(instructions, &signers, tables),
+            Runtime::Bank => bank::execute(&mut self.world, |blockhash| {
+                sign(instructions, &signers, tables, blockhash)
+            }),
+        }
+    }
+}
+
+/// A transaction that the first signer pays for and those sign that have to.
+fn sign(
+    instructions: &[Instruction],
+    signers: &[&Keypair],
+    tables: &[AddressLookupTableAccount],
+    blockhash: Hash,
+) -> Result<VersionedTransaction, ForkError> {
+    let message = compile_v0(&signers[0].pubkey(), instructions, tables, blockhash)?;
+    let needed = usize::from(message.header().num_required_signatures);
+    let keys = &message.static_account_keys()[..needed];
+    let signing: Vec<_> =
+        signers.iter().copied().filter(|signer| keys.contains(&signer.pubkey())).collect();
+    VersionedTransaction::try_new(message, &signing)
+        .map_err(|error| ForkError::Sign(error.to_string()))
 }
 
 impl Default for Stage {

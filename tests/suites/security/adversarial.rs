@@ -6,7 +6,7 @@ use flash_liquidator::{
     klend::{FLASH_LOANS_DISABLED, offset},
 };
 use flash_liquidator_client::receiver;
-use flash_liquidator_tests::{Plan, Stage, plan::account::*, stage::LOAN};
+use flash_liquidator_tests::{Plan, Stage, bank::CPI_FORWARDER, plan::account::*, stage::LOAN};
 use klend_fork::{NATIVE_MINT, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID, deploy_folder};
 use klend_model::constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID};
 use solana_account::Account;
@@ -23,7 +23,6 @@ use swap_stand_in::Variant;
 
 use crate::attack::{Sent, Stop::*, attacks, ending};
 
-const CPI_FORWARDER: Address = address!("CpiForwarder1111111111111111111111111111111");
 const ASSOCIATED_TOKEN_PROGRAM: Address = address!("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL");
 
 attacks! {
@@ -54,6 +53,7 @@ attacks! {
     repay_more_than_the_loan: Ours(RepayAmountExceedsLoan),
     bytes_after_the_arguments: Code(102),
     arguments_cut_short: Code(102),
+    leg_data_that_announces_more_than_memory_holds: Code(102),
 
     // klend's accounts.
     another_klend: Ours(WrongKlendProgram),
@@ -305,6 +305,15 @@ fn bytes_after_the_arguments(stage: &mut Stage) -> Sent {
 fn arguments_cut_short(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     plan.liquidate().data.pop();
+    stage.attempt(&plan.instructions)
+}
+
+fn leg_data_that_announces_more_than_memory_holds(stage: &mut Stage) -> Sent {
+    let mut plan = stage.sold();
+    let leg = swap_stand_in::swap_data(Variant::Honest, 0, 0, 0).len();
+    let data = &mut plan.liquidate().data;
+    let length = data.len() - leg - 4;
+    data[length..length + 4].copy_from_slice(&1_000_000u32.to_le_bytes());
     stage.attempt(&plan.instructions)
 }
 
@@ -784,6 +793,19 @@ fn two_liquidations_share_a_loan_and_each_covers_its_fee() {
     }
     let outcome = stage.send(&twice.instructions).unwrap();
     assert_eq!(outcome.data_of(&receiver::PROGRAM_ID).count(), 2);
+}
+
+#[test]
+fn a_signer_among_the_deposit_reserves_stays_unused() {
+    let mut stage = Stage::new();
+    let thief = stage.thief.pubkey();
+    let before = stage.account(&thief).lamports;
+    let plan = funded_unsold(&mut stage)
+        .remaining([AccountMeta::new(thief, true)])
+        .args(|args| args.deposit_reserve_count = 1);
+    let outcome = stage.send(&plan.instructions).unwrap();
+    assert_eq!(stage.account(&thief).lamports, before);
+    assert_eq!(outcome.fee, 10_000, "the thief signed indeed");
 }
 
 #[test]

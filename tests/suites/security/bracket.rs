@@ -10,12 +10,13 @@ use flash_liquidator::{
 use flash_liquidator_client::receiver;
 use flash_liquidator_tests::{
     Invariants, Plan, Stage,
+    bank::CPI_FORWARDER,
     bracket::{self, account::*},
     stage::LOAN,
 };
 use klend_fork::{TOKEN_PROGRAM_ID, deploy_folder};
 use solana_account::Account;
-use solana_address::{Address, address};
+use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
 use solana_sdk_ids::system_program;
 use solana_signer::Signer;
@@ -23,8 +24,6 @@ use solana_system_interface::instruction as system;
 use spl_token_interface::instruction::{self as token, AuthorityType};
 
 use crate::attack::{Sent, Stop::*, attacks};
-
-const CPI_FORWARDER: Address = address!("CpiForwarder1111111111111111111111111111111");
 
 attacks! {
     // Where the two stand.
@@ -385,15 +384,31 @@ fn a_bracket_makes_a_swap_at_top_level_safe() {
 
 #[test]
 fn lamports_sent_to_the_bracket_beforehand_change_nothing() {
-    let mut stage = Stage::new();
-    let (address, _) = bracket::bracket(&stage.keeper.pubkey());
     for lamports in [1, 10_000_000_000] {
-        let gift = Account { lamports, owner: system_program::ID, ..Account::default() };
-        stage.put(&address, gift);
-        let mut stage = stage.clone();
+        let mut stage = Stage::new();
+        send_lamports(&mut stage, lamports);
         let plan = bracketed(&mut stage, &[]);
         stage.send(&plan.instructions).unwrap();
     }
+}
+
+/// A nonce is advanced by the first instruction: whatever else stands there, the
+/// indexes are those of the instructions, and the deadline holds.
+#[test]
+fn a_durable_nonce_shifts_nothing() {
+    let mut stage = Stage::new();
+    let keeper = stage.keeper.pubkey();
+    let nonce = Address::new_unique();
+    // Version 1, initialised, authority, an older nonce, fee.
+    let mut data = [1u32.to_le_bytes(), 1u32.to_le_bytes()].concat();
+    data.extend(keeper.as_ref());
+    data.extend([7; 32]);
+    data.extend(5_000u64.to_le_bytes());
+    let owner = system_program::ID;
+    stage.put(&nonce, Account { lamports: 10_000_000, owner, data, ..Account::default() });
+    let advance = system::advance_nonce_account(&nonce, &keeper);
+    let plan = bracketed(&mut stage, &[]).insert(0, advance);
+    stage.send(&plan.instructions).unwrap();
 }
 
 #[test]
@@ -433,8 +448,15 @@ fn open_and_settle_cost_little() {
 const SYSVAR: usize = 6;
 
 /// A liquidation that sells its collateral, in a bracket that allows no loss.
-fn bracketed(stage: &mut Stage, guards: &[Address]) -> Plan {
+pub fn bracketed(stage: &mut Stage, guards: &[Address]) -> Plan {
     around(stage.sold(), guards)
+}
+
+/// Lamports at the bracket's address before there is a bracket.
+pub fn send_lamports(stage: &mut Stage, lamports: u64) {
+    let (address, _) = bracket::bracket(&stage.keeper.pubkey());
+    let gift = Account { lamports, owner: system_program::ID, ..Account::default() };
+    stage.put(&address, gift);
 }
 
 /// `open` right after the borrow, `settle` right before the repay.

@@ -5,5 +5,11 @@
 
 mod adversarial;
 mod attack;
+mod bank;
 mod bracket;
+mod dice;
+mod document;
+mod faults;
+mod fuzz;
 mod mutations;
+mod parser;

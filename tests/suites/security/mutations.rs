@@ -114,9 +114,8 @@ fn mutant(elf: &[u8], site: &Site) -> Vec<u8> {
 
 fn mutation_build() -> Vec<u8> {
     let path = deploy_folder().join("../mutation/flash_liquidator.so");
-    fs::read(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; `cargo xtask test` makes it", path.display())
-    })
+    fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask test` makes it", path.display()))
 }
 
 #[test]
