@@ -105,7 +105,8 @@ impl CollateralRate {
 
     /// Whole cTokens for `liquidity` units, rounded down.
     pub fn to_collateral(self, liquidity: u64) -> u64 {
-        let bits = ((U256::from(Fraction::from_int(liquidity).to_bits()) * U256::from(self.supply))
+        let bits = ((U256::from(Fraction::from_int(liquidity).to_bits())
+            * U256::from(self.supply))
             << crate::math::FRACTION_BITS)
             / U256::from(self.liquidity.to_bits());
         Fraction::from_bits(to_u128(bits)).floor()
