@@ -56,6 +56,15 @@ pub fn read(key: &Address, owner: &Address, data: &[u8]) -> Option<AddressLookup
     usable.then(|| AddressLookupTableAccount { key: *key, addresses: table.addresses.to_vec() })
 }
 
+/// The slot a table was retired at, `Some(None)` for one in use; `None` if the
+/// account is no table.
+#[must_use]
+pub fn retired_since(owner: &Address, data: &[u8]) -> Option<Option<u64>> {
+    let table = AddressLookupTable::deserialize(data).ok()?;
+    let slot = table.meta.deactivation_slot;
+    (*owner == address_lookup_table::ID).then(|| (slot != u64::MAX).then_some(slot))
+}
+
 /// Creates an empty table; returns the instruction and the table's address.
 /// `recent_slot` has to be among the last 512 slots that had a block.
 #[must_use]
@@ -111,6 +120,9 @@ mod tests {
         assert_eq!(read(&key(1), &owner, &data(77)), None);
         assert_eq!(read(&key(1), &key(2), &data(u64::MAX)), None);
         assert_eq!(read(&key(1), &owner, &[0; 56]), None);
+        assert_eq!(retired_since(&owner, &data(77)), Some(Some(77)));
+        assert_eq!(retired_since(&owner, &data(u64::MAX)), Some(None));
+        assert_eq!(retired_since(&key(2), &data(77)), None);
     }
 
     #[test]

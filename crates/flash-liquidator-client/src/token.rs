@@ -1,7 +1,7 @@
 //! Associated token accounts (ATAs).
 
 use solana_address::Address;
-use solana_instruction::Instruction;
+use solana_instruction::{AccountMeta, Instruction};
 use spl_associated_token_account_interface::{
     address::get_associated_token_address_with_program_id,
     instruction::create_associated_token_account_idempotent,
@@ -29,4 +29,39 @@ pub fn create_associated_token_account(
     token_program: &Address,
 ) -> Instruction {
     create_associated_token_account_idempotent(payer, wallet, mint, token_program)
+}
+
+/// Closes an empty token account; its lamports go to its owner, who signs.
+#[must_use]
+pub fn close_account(account: &Address, owner: &Address, token_program: &Address) -> Instruction {
+    // Both token programs number the instruction alike.
+    const CLOSE_ACCOUNT: u8 = 9;
+    Instruction {
+        program_id: *token_program,
+        accounts: vec![
+            AccountMeta::new(*account, false),
+            AccountMeta::new(*owner, false),
+            AccountMeta::new_readonly(*owner, true),
+        ],
+        data: vec![CLOSE_ACCOUNT],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_is_what_spl_token_closes() {
+        let key = |byte| Address::new_from_array([byte; 32]);
+        let expected = spl_token_interface::instruction::close_account(
+            &TOKEN_PROGRAM_ID,
+            &key(1),
+            &key(2),
+            &key(2),
+            &[],
+        )
+        .unwrap();
+        assert_eq!(close_account(&key(1), &key(2), &TOKEN_PROGRAM_ID), expected);
+    }
 }

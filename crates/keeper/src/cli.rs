@@ -80,6 +80,9 @@ pub enum Command {
         /// A signature (needs --rpc), or a file with an answer of getTransaction.
         transaction: String,
     },
+    /// Token accounts and a lookup table for liquidations in a market. Shows the
+    /// costs; does it with --yes.
+    Setup(SetupArgs),
     /// Writes a fork folder that --fork reads.
     Fork {
         /// Only this obligation's market, and no other obligation.
@@ -144,6 +147,10 @@ pub struct TermsArgs {
     /// Loan beyond the quoted repayment, bps: interest accrues until it lands.
     #[arg(long, default_value_t = 5)]
     pub loan_margin_bps: u16,
+    /// Sell in this Orca Whirlpool or Raydium CPMM pool. What it pays is known
+    /// only from the simulation; the quote assumes --swap-cost-bps.
+    #[arg(long)]
+    pub pool: Option<Address>,
     /// Tip, lamports.
     #[arg(long, default_value_t = 0)]
     pub tip: u64,
@@ -153,6 +160,29 @@ pub struct TermsArgs {
     /// Priority fee, micro-lamports per compute unit.
     #[arg(long, default_value_t = 0)]
     pub priority_fee: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct SetupArgs {
+    /// The market's address.
+    #[arg(long, default_value = MAIN_MARKET)]
+    pub market: Address,
+    /// Only these reserves; a lookup table holds 256 addresses.
+    #[arg(long = "reserve")]
+    pub reserves: Vec<Address>,
+    /// Close what is empty and retire the tables given.
+    #[arg(long)]
+    pub undo: bool,
+    /// Lookup tables to retire and close, with --undo.
+    #[arg(long = "table", requires = "undo")]
+    pub tables: Vec<Address>,
+    /// Keypair file that signs and pays; else the one the solana CLI is
+    /// configured with.
+    #[arg(long)]
+    pub keypair: Option<PathBuf>,
+    /// Do it.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -91,6 +91,7 @@ impl Config {
         LiquidateArgs {
             obligation: *obligation,
             terms: TermsArgs {
+                pool: None,
                 swap_cost_bps: self.swap_cost_bps,
                 slippage_bps: self.slippage_bps,
                 max_fee_bps: self.max_fee_bps,

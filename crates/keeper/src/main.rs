@@ -61,6 +61,7 @@ fn run(cli: Cli) -> Result<Ending> {
             commands::quote::run(&open()?, obligation, terms)?;
         }
         Command::Liquidate(args) => return commands::liquidate::run(&open()?, args),
+        Command::Setup(args) => commands::setup::run(&open()?, args)?,
         Command::Watch { config, passes } => {
             start_logging(cli.json);
             commands::watch::run(&open()?, config.as_deref(), *passes)?;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
@@ -16,6 +16,9 @@ use anyhow::{Context, Result};
 
 /// Longest a scraper may take to ask.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest request that is read, bytes.
+const MAX_REQUEST: u64 = 8_192;
 
 /// One figure.
 #[derive(Debug)]
@@ -145,9 +148,15 @@ impl Metrics {
 
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
-        let mut request = [0; 1024];
-        let read = stream.read(&mut request)?;
-        let (status, body) = if request[..read].starts_with(b"GET /metrics") {
+        // All of the request, or closing the connection would reset it.
+        let mut reader = BufReader::new(stream.try_clone()?.take(MAX_REQUEST));
+        let mut request = String::new();
+        reader.read_line(&mut request)?;
+        let mut header = String::new();
+        while reader.read_line(&mut header)? > 0 && !header.trim().is_empty() {
+            header.clear();
+        }
+        let (status, body) = if request.starts_with("GET /metrics") {
             ("200 OK", self.render())
         } else {
             ("404 Not Found", "metrics are at /metrics\n".to_owned())

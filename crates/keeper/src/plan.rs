@@ -51,6 +51,7 @@ impl Position {
             source,
             &reserves(&addresses.deposit_reserves)?,
             &reserves(&addresses.borrow_reserves)?,
+            terms.pool.as_ref(),
             terms.swap_cost_bps,
         )?;
         Ok(Self { key: *key, account, market, addresses, venue })

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use flash_liquidator_client::{
     klend::ReserveAddresses,
     receiver::{Route, SwapLeg, swap_authority},
-    swap::{Side, Trade, stand_in},
+    swap::{Side, Trade, raydium_cpmm::CpmmPool, stand_in, whirlpool::Whirlpool},
     token::associated_token_account,
 };
 use klend_model::{
@@ -47,10 +47,42 @@ pub struct StandInPool {
     fee_bps: u16,
 }
 
+/// A pool of a venue on mainnet.
+#[derive(Clone, Copy, Debug)]
+pub enum Pool {
+    Whirlpool(Whirlpool),
+    Cpmm(CpmmPool),
+}
+
+impl Pool {
+    /// Reads a pool of any venue that is known.
+    fn read(source: &dyn Source, key: &Address) -> Result<Self> {
+        let account = source.account("pool", key)?;
+        Whirlpool::read(key, &account.owner, &account.data)
+            .map(Self::Whirlpool)
+            .or_else(|_| CpmmPool::read(key, &account.owner, &account.data).map(Self::Cpmm))
+            .map_err(|_| anyhow!("account {key} is neither a Whirlpool nor a Raydium CPMM pool"))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Whirlpool(_) => "Orca Whirlpool",
+            Self::Cpmm(_) => "Raydium CPMM pool",
+        }
+    }
+}
+
 /// A venue for every pair of mints an obligation can need.
 pub enum Venue {
     /// Stand-in pools of a fork, by mint sold and mint bought.
     StandIn(BTreeMap<(Address, Address), StandInPool>),
+    /// A pool the user named. Quotes assume the oracles' prices less `cost_bps`.
+    Pool {
+        /// The pool.
+        pool: Box<Pool>,
+        /// What a swap is assumed to cost.
+        cost_bps: u16,
+    },
     /// No venue is known: quotes assume the oracles' prices less this many bps,
     /// and nothing can be sent.
     Assumed {
@@ -60,14 +92,18 @@ pub enum Venue {
 }
 
 impl Venue {
-    /// Looks for pools between the collaterals and the debts; without any, swaps
-    /// are assumed to cost `cost_bps`.
+    /// The `pool` named, or stand-in pools between the collaterals and the debts;
+    /// without any, swaps are assumed to cost `cost_bps`.
     pub fn discover(
         source: &dyn Source,
         sold: &[ReserveAddresses],
         bought: &[ReserveAddresses],
+        pool: Option<&Address>,
         cost_bps: u16,
     ) -> Result<Self> {
+        if let Some(key) = pool {
+            return Ok(Self::Pool { pool: Box::new(Pool::read(source, key)?), cost_bps });
+        }
         let filter = Filter { len: stand_in::POOL_LEN, key_at: None };
         let pools = source.program_accounts(&stand_in::PROGRAM_ID, filter)?;
         let mut found = BTreeMap::new();
@@ -119,7 +155,9 @@ impl Venue {
                 let pool = pools.get(&(*from.mint(), *to.mint()))?;
                 stand_in::amount_out(amount, pool.reserve_in, pool.reserve_out, pool.fee_bps)
             }
-            Self::Assumed { cost_bps } => at_oracle_price(from, to, amount, *cost_bps),
+            Self::Pool { cost_bps, .. } | Self::Assumed { cost_bps } => {
+                at_oracle_price(from, to, amount, *cost_bps)
+            }
         }
     }
 
@@ -127,6 +165,11 @@ impl Venue {
     pub fn describe(&self) -> String {
         match self {
             Self::StandIn(_) => "stand-in pool".to_owned(),
+            Self::Pool { pool, cost_bps } => format!(
+                "{}, assumed to cost {:.2} % of the oracle price",
+                pool.name(),
+                f64::from(*cost_bps) / 100.0
+            ),
             Self::Assumed { cost_bps } => {
                 format!("assumed: oracle prices less {:.2} %", f64::from(*cost_bps) / 100.0)
             }
@@ -174,8 +217,12 @@ impl Venue {
                 Some(pool) => Ok(stand_in::leg(&pool.pool, trade)),
                 None => bail!("no pool sells {} for {}", trade.input.mint, trade.output.mint),
             },
+            Self::Pool { pool, .. } => Ok(match &**pool {
+                Pool::Whirlpool(pool) => pool.leg(trade)?,
+                Pool::Cpmm(pool) => pool.leg(trade)?,
+            }),
             Self::Assumed { .. } => bail!(
-                "no venue sells {} for {}: give a route with --jupiter",
+                "no venue sells {} for {}: give a pool with --pool or a route with --jupiter",
                 trade.input.mint,
                 trade.output.mint
             ),

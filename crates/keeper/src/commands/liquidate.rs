@@ -6,10 +6,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::{
+    budget::check_v0,
     decode::{Decoded, Event, Executed, Outcome, Witness, decode},
     lookup_table,
     receiver::Liquidated,
-    transaction::{compile_v0, transaction_bytes, wire_bytes},
+    transaction::{compile_v0, wire_bytes},
 };
 use klend_fork::World;
 use klend_model::accounts;
@@ -297,14 +298,33 @@ fn lookup_tables(source: &dyn Source, keys: &[Address]) -> Result<Vec<AddressLoo
         .collect()
 }
 
-/// Signs, simulates on the node, sends until it is confirmed or cannot be any
-/// more, and reads what happened.
+/// Sends a plan and reads what happened.
 fn send(rpc: &Rpc, plan: &Plan<'_>, keypair: &Keypair, tables: &[Address]) -> Result<Report> {
-    let instructions = plan.instructions()?;
     let tables = lookup_tables(rpc, &[tables, &plan.route_tables].concat())?;
+    let signature = deliver(rpc, keypair, &plan.instructions()?, &tables)?;
+    let answer = rpc
+        .transaction(&signature)?
+        .with_context(|| format!("{signature} is confirmed, but the node does not show it yet"))?;
+    Report::read(answer)
+}
+
+/// Sends instructions and fails unless they succeed.
+pub fn send_instructions(rpc: &Rpc, keypair: &Keypair, instructions: &[Instruction]) -> Result<()> {
+    deliver(rpc, keypair, instructions, &[]).map(|_| ())
+}
+
+/// Signs, simulates on the node, and sends until it is confirmed or cannot be
+/// any more; returns the signature. The same bytes are sent each time, and a
+/// signature is executed at most once.
+fn deliver(
+    rpc: &Rpc,
+    keypair: &Keypair,
+    instructions: &[Instruction],
+    tables: &[AddressLookupTableAccount],
+) -> Result<String> {
     let (blockhash, last_valid_height) = rpc.latest_blockhash()?;
-    let message = compile_v0(&keypair.pubkey(), &instructions, &tables, blockhash)?;
-    let size = transaction_bytes(&message);
+    check_v0(&keypair.pubkey(), instructions, tables, None)?;
+    let message = compile_v0(&keypair.pubkey(), instructions, tables, blockhash)?;
     let transaction = VersionedTransaction::try_new(message, &[keypair])
         .context("the transaction cannot be signed")?;
     let signature =
@@ -312,29 +332,30 @@ fn send(rpc: &Rpc, plan: &Plan<'_>, keypair: &Keypair, tables: &[Address]) -> Re
     let signatures: Vec<[u8; 64]> =
         transaction.signatures.iter().map(|signature| (*signature).into()).collect();
     let bytes = wire_bytes(&signatures, &transaction.message);
-    debug_assert_eq!(bytes.len(), size);
 
     let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
     let (error, logs, _) = rpc.simulate(&bytes)?;
     if error.is_some() {
         let executed = Executed { error: error.as_ref(), logs: &logs, programs: &programs };
         let decoded = decode(&executed, None);
-        print_decoded(&decoded);
-        bail!("the node's simulation failed; nothing was sent");
+        let reason = decoded.outcome.failure().map(|failure| failure.cause.explain().to_string());
+        bail!(
+            "the node's simulation failed, nothing was sent: {}",
+            reason.unwrap_or_else(|| "it gave no reason".to_owned())
+        );
     }
 
     rpc.send(&bytes)?;
-    eprintln!("sent {signature}");
     let mut sent = Instant::now();
     loop {
         thread::sleep(POLL);
         if rpc.is_confirmed(&signature)? {
-            break;
+            return Ok(signature);
         }
         if rpc.block_height()? > last_valid_height {
             // It may have landed in the last block it was valid in.
             if rpc.is_confirmed(&signature)? {
-                break;
+                return Ok(signature);
             }
             bail!("{signature} expired without landing: quote again");
         }
@@ -343,8 +364,4 @@ fn send(rpc: &Rpc, plan: &Plan<'_>, keypair: &Keypair, tables: &[Address]) -> Re
             sent = Instant::now();
         }
     }
-    let answer = rpc
-        .transaction(&signature)?
-        .with_context(|| format!("{signature} is confirmed, but the node does not show it yet"))?;
-    Report::read(answer)
 }

@@ -15,6 +15,7 @@ pub mod obligation;
 pub mod quote;
 pub mod reserve;
 pub mod scan;
+pub mod setup;
 pub mod watch;
 
 /// What every command gets.

@@ -10,7 +10,7 @@ use std::{
     sync::OnceLock,
 };
 
-use node::{Fault, Node};
+use node::{Fate, Fault, Node, TABLE};
 use serde_json::{Value, json};
 
 const MARKET: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";
@@ -214,6 +214,13 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn a_pool_has_to_be_one() {
+    let (at_risk, _) = obligations();
+    let said = refused(&["--fork", folder_arg(), "quote", &at_risk, "--pool", SOL_RESERVE], 1);
+    assert!(said.contains("neither a Whirlpool nor a Raydium CPMM pool"), "{said}");
+}
+
+#[test]
 fn a_damaged_folder_is_named_with_its_file() {
     let parent = tempfile::tempdir().unwrap();
     let copy = parent.path().join("fork");
@@ -358,21 +365,93 @@ fn an_rpc_url_is_never_shown_whole() {
     assert!(!shown.contains("SECRET") && !said.contains("SECRET"), "{said}");
 }
 
+/// A keypair file with the secret key of the seed [1; 32]: nobody's.
+fn keypair_file(folder: &Path) -> String {
+    let path = folder.join("id.json");
+    let key = solana_keypair::Keypair::new_from_array([1; 32]).to_bytes().to_vec();
+    std::fs::write(&path, serde_json::to_string(&key).unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn nothing_is_sent_on_mainnet_unasked() {
     let (at_risk, _) = obligations();
     let parent = tempfile::tempdir().unwrap();
-    let path = parent.path().join("id.json");
-    // The secret key of the seed [1; 32]: nobody's.
-    let key = solana_keypair::Keypair::new_from_array([1; 32]).to_bytes().to_vec();
-    std::fs::write(&path, serde_json::to_string(&key).unwrap()).unwrap();
+    let key = keypair_file(parent.path());
     let node = Node::serve(folder(), &[]);
-    let said = refused(
-        &["--rpc", node.url(), "liquidate", &at_risk, "--keypair", path.to_str().unwrap()],
-        1,
-    );
+    let said = refused(&["--rpc", node.url(), "liquidate", &at_risk, "--keypair", &key], 1);
     assert!(said.contains("--yes"), "{said}");
+
+    let config = format!("send = true\nkeypair = {key:?}");
+    let (code, _) = watch(&config, &["--rpc", node.url()], 1);
+    assert_eq!(code, 1);
+
+    let costs = json_of(&["--rpc", node.url(), "setup", "--keypair", &key]);
+    assert_eq!(costs["done"], false);
+    assert!(costs["tokenAccountRent"].as_u64().unwrap() > 0);
     assert_eq!(node.sent(), 0);
+}
+
+#[test]
+fn a_liquidation_is_sent_until_it_lands_and_only_once() {
+    let (at_risk, _) = obligations();
+    let parent = tempfile::tempdir().unwrap();
+    let key = keypair_file(parent.path());
+    let lands =
+        |after_polls, error| Node::with_fate(folder(), &[], Fate::Lands { after_polls, error });
+    let args = |node: &Node| -> Vec<String> {
+        ["--rpc", node.url(), "liquidate", &at_risk, "--keypair", &key, "--yes", "--table", TABLE]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let run = |node: &Node| {
+        let args = args(node);
+        keeper(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+
+    // It takes its time: the same transaction is sent again, and no other.
+    let node = lands(6, Value::Null);
+    let output = run(&node);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("It succeeded."), "{}", text(&output));
+    assert!(node.sent() >= 2, "sent {} times", node.sent());
+    assert_eq!(node.signatures(), 1);
+
+    // Somebody else's repayment or a price: not our fault, and no error.
+    let healthy = json!({ "InstructionError": [0, { "Custom": 6016 }] });
+    let output = run(&lands(0, healthy));
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+
+    // It never lands.
+    let node = Node::serve(folder(), &[]);
+    let output = run(&node);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("expired without landing"), "{}", text(&output));
+    assert_eq!(node.signatures(), 1);
+}
+
+#[test]
+fn setup_creates_accounts_and_a_table() {
+    let parent = tempfile::tempdir().unwrap();
+    let key = keypair_file(parent.path());
+    let node = Node::with_fate(folder(), &[], Fate::Lands { after_polls: 0, error: Value::Null });
+    let setup = ["--rpc", node.url(), "setup", "--keypair", &key, "--reserve", SOL_RESERVE];
+    let costs = json_of(&setup);
+    // Token, cToken and the swap authority's token.
+    assert_eq!((&costs["tokenAccounts"], &costs["done"]), (&json!(3), &json!(false)));
+    assert_eq!(costs["tokenAccountRent"], 3 * 2_039_280);
+    assert_eq!(node.sent(), 0);
+    let done = json_of(&[&setup[..], &["--yes"]].concat());
+    assert_eq!(done["done"], true);
+    assert!(done["table"].as_str().is_some(), "{done}");
+    assert_eq!(node.signatures(), 2, "accounts, then the table with its addresses");
+
+    let undo = [&setup[..5], &["--undo", "--table", TABLE]].concat();
+    let undone = json_of(&undo);
+    assert_eq!((&undone["instructions"], &undone["done"]), (&json!(1), &json!(false)), "{undone}");
+    assert!(undone["notes"][0].as_str().unwrap().contains("retired now"), "{undone}");
+    let said = refused(&["--fork", folder_arg(), "setup", "--keypair", &key], 1);
+    assert!(said.contains("needs an RPC node"), "{said}");
 }
 
 /// Looks at prices `passes` times; returns exit code and log lines.

@@ -1,7 +1,7 @@
 //! An RPC node on loopback that answers from a fork folder.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
@@ -16,6 +16,11 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
+/// A lookup table that the node has, with the addresses of all its accounts.
+pub const TABLE: &str = "Cdah2U5ak3JjX9UjTPhRZEuMtkDdWbwympS5HqZ7uXkV";
+
+const BLOCKHASH: &str = "4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM";
+const LAST_VALID_HEIGHT: u64 = 150;
 const CLOCK: &str = "SysvarC1ock11111111111111111111111111111111";
 
 /// What goes wrong with one `getMultipleAccounts`.
@@ -34,8 +39,21 @@ struct Stored {
     data: Vec<u8>,
 }
 
+/// What becomes of transactions that are sent to the node.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// Confirmed once the status was asked for that often; `getTransaction` then
+    /// shows this error.
+    Lands { after_polls: usize, error: Value },
+    /// Dropped; the blockhash expires.
+    Vanishes,
+}
+
 struct State {
     slot: u64,
+    fate: Fate,
+    polls: AtomicUsize,
+    signatures: Mutex<BTreeSet<Vec<u8>>>,
     accounts: BTreeMap<String, Stored>,
     faults: Mutex<VecDeque<Fault>>,
     sent: AtomicUsize,
@@ -50,6 +68,11 @@ pub struct Node {
 impl Node {
     /// Serves `folder`; `faults` happen to the first calls of `getMultipleAccounts`.
     pub fn serve(folder: &Path, faults: &[Fault]) -> Self {
+        Self::with_fate(folder, faults, Fate::Vanishes)
+    }
+
+    /// The same; transactions meet `fate`.
+    pub fn with_fate(folder: &Path, faults: &[Fault], fate: Fate) -> Self {
         let read =
             |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
         let manifest = read(&folder.join("manifest.json"));
@@ -74,8 +97,12 @@ impl Node {
                 "rentEpoch": 0,
             })),
         );
+        accounts.insert(TABLE.to_owned(), lookup_table(accounts.keys()));
         let state = Arc::new(State {
             slot,
+            fate,
+            polls: AtomicUsize::new(0),
+            signatures: Mutex::new(BTreeSet::new()),
             accounts,
             faults: Mutex::new(faults.iter().copied().collect()),
             sent: AtomicUsize::new(0),
@@ -98,6 +125,11 @@ impl Node {
 
     pub fn faults_left(&self) -> usize {
         self.state.faults.lock().unwrap().len()
+    }
+
+    /// How many different transactions were sent.
+    pub fn signatures(&self) -> usize {
+        self.state.signatures.lock().unwrap().len()
     }
 
     /// How often `sendTransaction` was called.
@@ -169,9 +201,44 @@ impl State {
             }
             "getProgramAccounts" => self.program_accounts(params),
             "getGenesisHash" => json!("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"),
+            "getLatestBlockhash" => json!({ "context": context, "value": {
+                "blockhash": BLOCKHASH, "lastValidBlockHeight": LAST_VALID_HEIGHT
+            }}),
+            "simulateTransaction" => json!({ "context": context, "value": {
+                "err": null, "logs": [], "unitsConsumed": 1
+            }}),
             "sendTransaction" => {
+                let bytes = STANDARD.decode(params[0].as_str().unwrap()).unwrap();
+                assert!(bytes.len() <= 1_232, "{} bytes", bytes.len());
+                self.signatures.lock().unwrap().insert(bytes[1..65].to_vec());
                 self.sent.fetch_add(1, Ordering::SeqCst);
                 json!("signature")
+            }
+            "getSignatureStatuses" => {
+                let polls = self.polls.fetch_add(1, Ordering::SeqCst);
+                let landed = match &self.fate {
+                    Fate::Lands { after_polls, .. } => polls >= *after_polls,
+                    Fate::Vanishes => false,
+                };
+                let status = json!({ "slot": self.slot, "confirmationStatus": "confirmed" });
+                let status = if landed { status } else { Value::Null };
+                json!({ "context": context, "value": [status] })
+            }
+            "getBlockHeight" => {
+                let polls = self.polls.load(Ordering::SeqCst) as u64;
+                let expires = matches!(self.fate, Fate::Vanishes);
+                json!(if expires { LAST_VALID_HEIGHT - 1 + polls } else { 1 })
+            }
+            "getTransaction" => {
+                let Fate::Lands { error, .. } = &self.fate else { return Value::Null };
+                json!({
+                    "slot": self.slot,
+                    "transaction": { "signatures": [params[0]], "message": {
+                        "accountKeys": ["KLend2g3cP87fffoy8q1mQqGKjrxjC8boSyAYavgmjD"],
+                        "instructions": [{ "programIdIndex": 0, "accounts": [], "data": "" }],
+                    }},
+                    "meta": { "err": error, "fee": 5000, "logMessages": [] },
+                })
             }
             other => panic!("the keeper called {other}"),
         }
@@ -207,6 +274,24 @@ impl State {
             })
             .collect()
     }
+}
+
+/// A lookup table's account: tag, not retired, extended long ago, no authority.
+fn lookup_table<'a>(keys: impl Iterator<Item = &'a String>) -> Stored {
+    let mut data = vec![0; 56];
+    data[0] = 1;
+    data[4..12].fill(0xff);
+    for key in keys {
+        let key: solana_address::Address = key.parse().unwrap();
+        data.extend(key.as_ref());
+    }
+    Stored::new(&json!({
+        "lamports": 1,
+        "data": [STANDARD.encode(data), "base64"],
+        "owner": "AddressLookupTab1e1111111111111111111111111",
+        "executable": false,
+        "rentEpoch": 0,
+    }))
 }
 
 /// The JSON body of the next request; `None` when the client hangs up.

@@ -1,0 +1,276 @@
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, bail};
+use flash_liquidator_client::{
+    klend::{self, ReserveAddresses, lending_market_authority},
+    lookup_table::{self, MAX_ADDRESSES, MAX_ADDRESSES_PER_EXTEND},
+    receiver::swap_authority,
+    token::{TOKEN_PROGRAM_ID, create_associated_token_account},
+};
+use serde_json::json;
+use solana_address::Address;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+use super::{
+    Context,
+    liquidate::{load_keypair, require_consent, send_instructions},
+    print_json,
+};
+use crate::{
+    cli::SetupArgs,
+    format::{Section, tokens},
+    market::Market,
+    source::{Rpc, Source},
+    venue::balance,
+};
+
+/// Lamports that keep a token account rent exempt.
+const TOKEN_ACCOUNT_RENT: u64 = 2_039_280;
+/// Lamports that keep an account of `len` bytes rent exempt.
+const fn rent(len: u64) -> u64 {
+    (len + 128) * 6_960
+}
+/// Bytes of a lookup table before its addresses.
+const TABLE_HEADER: u64 = 56;
+/// Token accounts that fit one transaction.
+const CREATIONS_PER_TRANSACTION: usize = 6;
+/// Slots until a retired table may be closed, with some to spare.
+const TABLE_RETIREMENT_SLOTS: u64 = 520;
+
+/// `keeper setup`.
+pub fn run(context: &Context, args: &SetupArgs) -> Result<()> {
+    let source = &*context.source;
+    let rpc = source.rpc().context("setup needs an RPC node: a fork has nothing to keep")?;
+    let keypair = load_keypair(args.keypair.as_deref(), true)?;
+    if args.undo { undo(context, rpc, &keypair, args) } else { make(context, rpc, &keypair, args) }
+}
+
+/// The reserves chosen, or all of the market's.
+fn reserves(market: &Market, chosen: &[Address]) -> Result<Vec<ReserveAddresses>> {
+    let all = market.reserves()?;
+    if let Some(unknown) = chosen.iter().find(|key| all.iter().all(|(at, _)| at != *key)) {
+        bail!("reserve {unknown} is not in market {}", market.key);
+    }
+    Ok(all
+        .iter()
+        .filter(|(key, _)| chosen.is_empty() || chosen.contains(key))
+        .map(|(key, reserve)| ReserveAddresses::read(key, reserve))
+        .collect())
+}
+
+/// Creations of the token accounts that liquidations of these reserves use: the
+/// keeper's of token and cToken, and the swap authority's of the token.
+fn creations(keeper: &Address, reserves: &[ReserveAddresses]) -> Vec<Instruction> {
+    let (authority, _) = swap_authority(keeper);
+    let mut creations: Vec<Instruction> = Vec::new();
+    for reserve in reserves {
+        for (owner, mint, program) in [
+            (keeper, &reserve.liquidity_mint, &reserve.liquidity_token_program),
+            (keeper, &reserve.ctoken_mint, &TOKEN_PROGRAM_ID),
+            (&authority, &reserve.liquidity_mint, &reserve.liquidity_token_program),
+        ] {
+            let creation = create_associated_token_account(keeper, owner, mint, program);
+            if !creations.contains(&creation) {
+                creations.push(creation);
+            }
+        }
+    }
+    creations
+}
+
+/// What a lookup table for these reserves holds.
+fn table_addresses(
+    market: &Market,
+    reserves: &[ReserveAddresses],
+    creations: &[Instruction],
+    keeper: &Address,
+) -> Vec<Address> {
+    let mut addresses = vec![
+        market.key,
+        lending_market_authority(&market.key),
+        klend::PROGRAM_ID,
+        klend::FARMS_PROGRAM_ID,
+        TOKEN_PROGRAM_ID,
+        solana_sdk_ids::sysvar::instructions::ID,
+        swap_authority(keeper).0,
+    ];
+    for reserve in reserves {
+        addresses.extend([
+            reserve.reserve,
+            reserve.liquidity_mint,
+            reserve.liquidity_token_program,
+            reserve.liquidity_supply_vault,
+            reserve.fee_vault,
+            reserve.ctoken_mint,
+            reserve.collateral_supply_vault,
+        ]);
+        let oracles = reserve.oracles;
+        let optional = [
+            reserve.collateral_farm,
+            reserve.debt_farm,
+            oracles.pyth,
+            oracles.switchboard_price,
+            oracles.switchboard_twap,
+            oracles.scope,
+        ];
+        addresses.extend(optional.into_iter().flatten());
+    }
+    addresses.extend(creations.iter().map(|creation| creation.accounts[1].pubkey));
+    let mut seen = BTreeSet::new();
+    addresses.retain(|address| seen.insert(*address));
+    addresses
+}
+
+fn make(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Result<()> {
+    let keeper = keypair.pubkey();
+    let market = Market::load(rpc, &args.market)?;
+    let reserves = reserves(&market, &args.reserves)?;
+    let creations = creations(&keeper, &reserves);
+    let addresses = table_addresses(&market, &reserves, &creations, &keeper);
+    if addresses.len() > MAX_ADDRESSES {
+        bail!(
+            "{} reserves need {} addresses, a lookup table holds {MAX_ADDRESSES}: choose reserves with --reserve",
+            reserves.len(),
+            addresses.len()
+        );
+    }
+    let keys: Vec<Address> = creations.iter().map(|creation| creation.accounts[1].pubkey).collect();
+    let there = rpc.accounts(&keys)?;
+    let missing: Vec<Instruction> = creations
+        .into_iter()
+        .zip(there)
+        .filter_map(|(creation, account)| account.is_none().then_some(creation))
+        .collect();
+
+    let account_rent = TOKEN_ACCOUNT_RENT * missing.len() as u64;
+    let table_rent = rent(TABLE_HEADER + 32 * addresses.len() as u64);
+    let sol = |lamports: u64| format!("{} SOL", tokens(lamports, 9));
+    if !context.json {
+        let mut section = Section::new(format!("Setup of keeper {keeper}"));
+        section
+            .row("reserves", reserves.len().to_string())
+            .row("token accounts missing", missing.len().to_string())
+            .row("their rent", sol(account_rent))
+            .row("lookup table", format!("{} addresses", addresses.len()))
+            .row("its rent", sol(table_rent))
+            .row("together", format!("{} and fees", sol(account_rent + table_rent)))
+            .row(
+                "refunded by --undo",
+                "the table and the keeper's own accounts; not its swap authority's",
+            );
+        section.print();
+    }
+    if !args.yes {
+        if context.json {
+            print_json(&json!({
+                "keeper": keeper.to_string(),
+                "tokenAccounts": missing.len(),
+                "tokenAccountRent": account_rent,
+                "tableAddresses": addresses.len(),
+                "tableRent": table_rent,
+                "done": false,
+            }))?;
+        } else {
+            println!("Nothing was done; --yes does it.");
+        }
+        return Ok(());
+    }
+    require_consent(rpc, args.yes, "--yes")?;
+    for chunk in missing.chunks(CREATIONS_PER_TRANSACTION) {
+        send_instructions(rpc, keypair, chunk)?;
+    }
+    // The newest slot may not be in the recent ones yet.
+    let slot = rpc.clock()?.slot.saturating_sub(1);
+    let (creation, table) = lookup_table::create(&keeper, &keeper, slot);
+    let extend = |chunk: &[Address]| lookup_table::extend(&table, &keeper, &keeper, chunk);
+    let mut chunks = addresses.chunks(MAX_ADDRESSES_PER_EXTEND - 5);
+    let first = chunks.next().map(extend);
+    send_instructions(
+        rpc,
+        keypair,
+        &[Some(creation), first].into_iter().flatten().collect::<Vec<_>>(),
+    )?;
+    for chunk in chunks {
+        send_instructions(rpc, keypair, &[extend(chunk)])?;
+    }
+    if context.json {
+        return print_json(&json!({
+            "keeper": keeper.to_string(),
+            "tokenAccounts": missing.len(),
+            "table": table.to_string(),
+            "tableAddresses": addresses.len(),
+            "done": true,
+        }));
+    }
+    println!("lookup table {table}: pass it with --table, or in `tables` of the configuration");
+    Ok(())
+}
+
+/// Closes the keeper's empty token accounts, and retires, then closes, tables.
+fn undo(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Result<()> {
+    let keeper = keypair.pubkey();
+    let market = Market::load(rpc, &args.market)?;
+    let reserves = reserves(&market, &args.reserves)?;
+    let mut closings = Vec::new();
+    for reserve in &reserves {
+        for (mint, program) in [
+            (&reserve.liquidity_mint, &reserve.liquidity_token_program),
+            (&reserve.ctoken_mint, &TOKEN_PROGRAM_ID),
+        ] {
+            let creation = create_associated_token_account(&keeper, &keeper, mint, program);
+            let key = creation.accounts[1].pubkey;
+            let account = rpc.accounts(&[key])?.pop().flatten();
+            if account.is_some_and(|account| balance(&account.data) == Some(0)) {
+                let closing = flash_liquidator_client::token::close_account(&key, &keeper, program);
+                if !closings.contains(&closing) {
+                    closings.push(closing);
+                }
+            }
+        }
+    }
+    let now = rpc.clock()?.slot;
+    let mut notes = Vec::new();
+    for key in &args.tables {
+        let account = rpc.account("lookup table", key)?;
+        let retired = lookup_table::retired_since(&account.owner, &account.data)
+            .with_context(|| format!("account {key} is not a lookup table"))?;
+        match retired {
+            None => {
+                closings.push(lookup_table::deactivate(key, &keeper));
+                notes.push(format!(
+                    "table {key} is retired now; run this again in some {TABLE_RETIREMENT_SLOTS} slots to close it"
+                ));
+            }
+            Some(slot) if slot.saturating_add(TABLE_RETIREMENT_SLOTS) <= now => {
+                closings.push(lookup_table::close(key, &keeper, &keeper));
+            }
+            Some(slot) => notes.push(format!(
+                "table {key} was retired at slot {slot}; it can be closed from slot {} on",
+                slot.saturating_add(TABLE_RETIREMENT_SLOTS)
+            )),
+        }
+    }
+    if args.yes {
+        for chunk in closings.chunks(CREATIONS_PER_TRANSACTION) {
+            send_instructions(rpc, keypair, chunk)?;
+        }
+    }
+    if context.json {
+        return print_json(&json!({
+            "keeper": keeper.to_string(),
+            "instructions": closings.len(),
+            "notes": notes,
+            "done": args.yes,
+        }));
+    }
+    println!("{} accounts to close or retire", closings.len());
+    for note in notes {
+        println!("  {note}");
+    }
+    if !args.yes {
+        println!("Nothing was done; --yes does it.");
+    }
+    Ok(())
+}
