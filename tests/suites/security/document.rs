@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use klend_fork::deploy_folder;
+
 use crate::{adversarial, bracket};
 
 /// Names of the form `module::test` in the document.
@@ -51,5 +53,22 @@ fn the_document_names_every_attack() {
             let name = (module.to_owned(), attack.name.to_owned());
             assert!(named.contains(&name), "SECURITY.md does not name {module}::{}", attack.name);
         }
+    }
+}
+
+#[test]
+fn the_deployed_program_says_whom_to_tell() {
+    let elf = fs::read(deploy_folder().join("flash_liquidator.so")).expect("the program");
+    for text in [
+        &b"=======BEGIN SECURITY.TXT V1=======\0"[..],
+        b"\0contacts\0link:https://",
+        b"/SECURITY.md\0",
+        b"=======END SECURITY.TXT V1=======\0",
+    ] {
+        assert!(
+            elf.windows(text.len()).any(|bytes| bytes == text),
+            "the ELF does not contain {}",
+            String::from_utf8_lossy(text)
+        );
     }
 }

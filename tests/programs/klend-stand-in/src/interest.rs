@@ -1,7 +1,6 @@
 //! Interest: the curve, and compounding over slots.
 
 use crate::{
-    error::{KlendError, Result},
     math::{BigFraction, Fraction},
     state::{CurvePoint, ReserveLiquidity},
 };
@@ -15,9 +14,8 @@ pub const SLOTS_PER_YEAR: u64 = 63_072_000;
 /// rounded to basis points, decides; inside it the rate is interpolated
 /// linearly: `(u - u0) * (r1 - r0) / (u1 - u0) + r0`, left to right.
 ///
-/// # Errors
-/// 6061 when no segment encloses the utilisation.
-pub fn borrow_rate(curve: &[CurvePoint], utilization: Fraction) -> Result<Fraction> {
+/// Panics when no segment encloses the utilisation.
+pub fn borrow_rate(curve: &[CurvePoint], utilization: Fraction) -> Fraction {
     let utilization_bps = utilization.mul_int(10_000).round();
     for segment in curve.windows(2) {
         let (start, end) = (segment[0], segment[1]);
@@ -26,18 +24,18 @@ pub fn borrow_rate(curve: &[CurvePoint], utilization: Fraction) -> Result<Fracti
             continue;
         }
         if utilization_bps == *enclosed.start() {
-            return Ok(Fraction::from_bps(start.borrow_rate_bps.into()));
+            return Fraction::from_bps(start.borrow_rate_bps.into());
         }
         if utilization_bps == *enclosed.end() {
-            return Ok(Fraction::from_bps(end.borrow_rate_bps.into()));
+            return Fraction::from_bps(end.borrow_rate_bps.into());
         }
         let rise = u128::from(end.borrow_rate_bps.saturating_sub(start.borrow_rate_bps));
         let run = u128::from(end.utilization_rate_bps - start.utilization_rate_bps);
         let into_segment = utilization - Fraction::from_bps(start.utilization_rate_bps.into());
-        return Ok(into_segment.mul_int(rise).div_int(run)
-            + Fraction::from_bps(start.borrow_rate_bps.into()));
+        return into_segment.mul_int(rise).div_int(run)
+            + Fraction::from_bps(start.borrow_rate_bps.into());
     }
-    Err(KlendError::InvalidUtilizationRate.into())
+    panic!("the curve does not cover the utilisation")
 }
 
 /// `(1 + rate / SLOTS_PER_YEAR) ^ slots`: exact up to four slots, beyond that
@@ -79,8 +77,8 @@ pub struct InterestTerms<'a> {
 
 /// Adds the interest of `slots` slots to a reserve's debt and distributes the
 /// fees.
-pub fn accrue(liquidity: &mut ReserveLiquidity, terms: &InterestTerms, slots: u64) -> Result<()> {
-    let curve_rate = borrow_rate(terms.curve, liquidity.utilization())?;
+pub fn accrue(liquidity: &mut ReserveLiquidity, terms: &InterestTerms, slots: u64) {
+    let curve_rate = borrow_rate(terms.curve, liquidity.utilization());
     let fixed_rate = Fraction::from_bps(terms.host_fixed_rate_bps.into());
     let growth = compound(curve_rate + fixed_rate, slots);
     let fixed_growth = compound(fixed_rate, slots);
@@ -104,7 +102,6 @@ pub fn accrue(liquidity: &mut ReserveLiquidity, terms: &InterestTerms, slots: u6
     liquidity.pending_referrer_fees_sf.set_fraction(pending);
     liquidity.absolute_referral_rate_sf.set_fraction(referral_rate);
     liquidity.borrowed_amount_sf.set_fraction(new_debt);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -120,7 +117,7 @@ mod tests {
 
     #[test]
     fn nodes_are_exact_and_segments_linear() {
-        let rate = |percent| borrow_rate(&CURVE, Fraction::from_percent(percent)).unwrap();
+        let rate = |percent| borrow_rate(&CURVE, Fraction::from_percent(percent));
         assert_eq!(rate(0), Fraction::from_bps(100));
         assert_eq!(rate(80), Fraction::from_bps(500));
         assert_eq!(rate(100), Fraction::from_bps(10_500));
@@ -129,11 +126,9 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "the curve does not cover the utilisation")]
     fn a_curve_that_ends_early_has_no_rate() {
-        assert_eq!(
-            borrow_rate(&CURVE[..2], Fraction::from_percent(81)),
-            Err(KlendError::InvalidUtilizationRate.into())
-        );
+        let _ = borrow_rate(&CURVE[..2], Fraction::from_percent(81));
     }
 
     #[test]

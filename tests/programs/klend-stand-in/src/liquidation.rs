@@ -107,7 +107,8 @@ pub fn terms(case: &Case) -> Result<Terms> {
     let is_deleveraging =
         matches!(reason, Reason::IndividualDeleveraging | Reason::MarketWideDeleveraging);
     if !is_deleveraging {
-        let threshold = liquidation_threshold_pct(case)?;
+        let threshold =
+            liquidation_threshold_pct(case.market, case.obligation, case.collateral_reserve)?;
         require(
             u64::from(threshold) <= case.obligation.lowest_reserve_deposit_liquidation_ltv,
             KlendError::LiquidationLowestLiquidationLtvPriority,
@@ -119,11 +120,14 @@ pub fn terms(case: &Case) -> Result<Terms> {
 /// Liquidation threshold of the collateral: the elevation group's when the
 /// obligation is in one, otherwise the reserve's. 6069 for a group that the
 /// market does not have.
-pub fn liquidation_threshold_pct(case: &Case) -> Result<u8> {
-    match case.obligation.elevation_group {
-        0 => Ok(case.collateral_reserve.config.liquidation_threshold_pct),
-        group => case
-            .market
+pub fn liquidation_threshold_pct(
+    market: &LendingMarket,
+    obligation: &Obligation,
+    collateral_reserve: &Reserve,
+) -> Result<u8> {
+    match obligation.elevation_group {
+        0 => Ok(collateral_reserve.config.liquidation_threshold_pct),
+        group => market
             .elevation_group(group)
             .map(|group| group.liquidation_threshold_pct)
             .ok_or_else(|| KlendError::InvalidElevationGroup.into()),
@@ -353,7 +357,14 @@ fn order_distance(case: &Case, ltvs: &Ltvs, order: &ObligationOrder) -> Option<F
             stop_loss(ratio, threshold, liquidation)
         }
         order_condition::DEBT_COLL_PRICE_RATIO_BELOW => take_profit(price_ratio(case), threshold),
-        order_condition::ALWAYS => Some(Fraction::ZERO),
+        order_condition::ALWAYS => {
+            // klend lets nobody place any other and panics on it.
+            assert_eq!(
+                order.min_execution_bonus_bps, order.max_execution_bonus_bps,
+                "an unconditional order has one bonus"
+            );
+            Some(Fraction::ZERO)
+        }
         order_condition::LIQUIDATION_LTV_CLOSER_THAN => {
             stop_loss(ltvs.user, ltvs.unhealthy.saturating_sub(threshold), ltvs.unhealthy)
         }

@@ -9,6 +9,9 @@ use crate::{
     state::{Reserve, ReserveLiquidity, WithdrawalCaps},
 };
 
+/// klend's table of powers of ten ends here; it panics beyond.
+const MAX_MINT_DECIMALS: u64 = 19;
+
 impl ReserveLiquidity {
     /// Everything that belongs to depositors: available and lent liquidity
     /// less the fees that wait to be collected.
@@ -29,8 +32,10 @@ impl ReserveLiquidity {
     }
 
     /// Value of `amount` units at the saved price, in the quote currency:
-    /// `floor(amount * price / 10^decimals)` with one rounding.
+    /// `floor(amount * price / 10^decimals)` with one rounding. Panics above 19
+    /// decimals.
     pub fn market_value(&self, amount: Fraction) -> Fraction {
+        assert!(self.mint_decimals <= MAX_MINT_DECIMALS, "too many decimals");
         let one_token = U256::from(10u64).pow(U256::from(self.mint_decimals));
         amount.mul_ratio(
             U256::from(self.market_price_sf.get()),

@@ -75,14 +75,14 @@ impl DepositLimits {
                 liquidation_threshold_pct: reserve.config.liquidation_threshold_pct,
             });
         }
+        let terms = market.elevation_group(group).ok_or(KlendError::InvalidElevationGroup)?;
         require(
             reserve.config.is_in_elevation_group(group),
             KlendError::InconsistentElevationGroup,
         )?;
-        let group = market.elevation_group(group).ok_or(KlendError::InvalidElevationGroup)?;
         Ok(Self {
-            loan_to_value_pct: group.ltv_pct,
-            liquidation_threshold_pct: group.liquidation_threshold_pct,
+            loan_to_value_pct: terms.ltv_pct,
+            liquidation_threshold_pct: terms.liquidation_threshold_pct,
         })
     }
 }

@@ -1,6 +1,8 @@
 //! Prices: reading Scope, and the checks that decide what a price may be used
 //! for. A failed check never fails the refresh, it only clears its bit.
 
+use solana_program::{pubkey, pubkey::Pubkey};
+
 use crate::{
     error::{KlendError, Result, require},
     math::{FRACTION_BITS, FULL_BPS, Fraction, U256, to_u128},
@@ -140,10 +142,10 @@ pub fn check(
     status
 }
 
-/// `|price - average| * 10000 < price * tolerance_bps`.
+/// `|price - average| * 10000 < price * tolerance_bps`. Panics on overflow.
 fn is_within(price: Fraction, average: Fraction, tolerance_bps: u64) -> bool {
-    let difference = U256::from(price.to_bits().abs_diff(average.to_bits()));
-    difference * U256::from(FULL_BPS) < U256::from(price.to_bits()) * U256::from(tolerance_bps)
+    let difference = Fraction::from_bits(price.to_bits().abs_diff(average.to_bits()));
+    difference.mul_int(FULL_BPS.into()) < price.mul_int(tolerance_bps.into())
 }
 
 /// Whether the price lies between the configured bounds, both included.
@@ -171,17 +173,34 @@ pub fn saved_price_is_young(info: &TokenInfo, saved_at: u64, now: u64) -> bool {
     now.saturating_sub(saved_at) < info.max_age_price_seconds
 }
 
-/// Which oracles a reserve is configured to read.
-pub fn require_supported_oracles(info: &TokenInfo) -> Result<()> {
-    require(scope_enabled(info), KlendError::InvalidOracleConfig)?;
-    let twap_is_there = info.scope.twap_chain[0] != CHAIN_END;
-    let twap_is_usable = twap_is_there && info.max_age_twap_seconds != 0;
-    require(!twap_enabled(info) || twap_is_usable, KlendError::InvalidTwapConfig)
+/// An address that stands for "none" in a configuration, besides the default.
+const NULL_ADDRESS: Pubkey = pubkey!("nu11111111111111111111111111111111111111111");
+
+/// Whether a configured oracle address names one.
+pub fn is_configured(address: &Pubkey) -> bool {
+    *address != Pubkey::default() && *address != NULL_ADDRESS
 }
 
-/// Whether Scope is one of the reserve's oracles.
-pub fn scope_enabled(info: &TokenInfo) -> bool {
-    info.scope.price_feed != Default::default() && info.scope.price_chain[0] != CHAIN_END
+/// Requires a configuration that can give a price, and an average if one is
+/// demanded.
+///
+/// # Errors
+/// 6029 without any oracle or without a chain of prices, 6053 without a chain
+/// of averages or with averages of no age.
+pub fn require_usable_configuration(info: &TokenInfo) -> Result<()> {
+    let is_chain = |chain: &[u16; 4]| *chain != [CHAIN_END; 4] && *chain != [0; 4];
+    let uses_scope = is_configured(&info.scope.price_feed);
+    let uses_any =
+        uses_scope || is_configured(&info.switchboard_price) || is_configured(&info.pyth_price);
+    require(
+        uses_any && (!uses_scope || is_chain(&info.scope.price_chain)),
+        KlendError::InvalidOracleConfig,
+    )?;
+    let scope_has_twap = !uses_scope || is_chain(&info.scope.twap_chain);
+    require(
+        !twap_enabled(info) || (scope_has_twap && info.max_age_twap_seconds != 0),
+        KlendError::InvalidTwapConfig,
+    )
 }
 
 #[cfg(test)]

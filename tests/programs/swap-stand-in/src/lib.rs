@@ -150,9 +150,8 @@ pub fn process_instruction(_: &Pubkey, accounts: &[AccountInfo], data: &[u8]) ->
 
 fn forward(accounts: &[AccountInfo], args: &[u8]) -> ProgramResult {
     let (count, args) = args.split_first().ok_or(ProgramError::InvalidInstructionData)?;
-    let (signers, inner) = args
-        .split_at_checked(usize::from(*count))
-        .ok_or(ProgramError::InvalidInstructionData)?;
+    let (signers, inner) =
+        args.split_at_checked(usize::from(*count)).ok_or(ProgramError::InvalidInstructionData)?;
     let (program, accounts) = accounts.split_first().ok_or(ProgramError::NotEnoughAccountKeys)?;
     let metas = accounts
         .iter()
@@ -166,10 +165,7 @@ fn forward(accounts: &[AccountInfo], args: &[u8]) -> ProgramResult {
         .collect();
     let mut infos = accounts.to_vec();
     infos.push(program.clone());
-    invoke(
-        &Instruction { program_id: *program.key, accounts: metas, data: inner.to_vec() },
-        &infos,
-    )
+    invoke(&Instruction { program_id: *program.key, accounts: metas, data: inner.to_vec() }, &infos)
 }
 
 struct Pool<'a, 'info> {
@@ -374,8 +370,7 @@ fn transfer_checked(
     authority: &Pubkey,
     amount: u64,
 ) -> Result<Instruction, ProgramError> {
-    let decimals =
-        *mint.try_borrow_data()?.get(44).ok_or(ProgramError::InvalidAccountData)?;
+    let decimals = *mint.try_borrow_data()?.get(44).ok_or(ProgramError::InvalidAccountData)?;
     let mut data = vec![TOKEN_TRANSFER_CHECKED];
     data.extend(amount.to_le_bytes());
     data.push(decimals);

@@ -229,6 +229,7 @@ fn liquidate(accounts: &LiquidateAccounts, rest: &[AccountInfo], args: &Args) ->
     require_usable_reserves(accounts)?;
     token::require_supported_extensions(accounts.repay_mint, accounts.user_source)?;
     token::require_supported_extensions(accounts.withdraw_mint, accounts.user_destination)?;
+    require_liquidatable_collateral(accounts)?;
     require(args.liquidity_amount != 0, KlendError::InvalidAmount)?;
     require_fresh(accounts, &clock)?;
 
@@ -287,6 +288,16 @@ fn require_usable_reserves(accounts: &LiquidateAccounts) -> Result<()> {
     Ok(())
 }
 
+/// 6087 for collateral that its reserve, or the obligation's elevation group,
+/// never lets be liquidated.
+fn require_liquidatable_collateral(accounts: &LiquidateAccounts) -> Result<()> {
+    let market = state::load::<LendingMarket>(accounts.market)?;
+    let obligation = state::load::<Obligation>(accounts.obligation)?;
+    let reserve = state::load::<Reserve>(accounts.withdraw_reserve)?;
+    let threshold = liquidation::liquidation_threshold_pct(&market, &obligation, &reserve)?;
+    require(threshold != 0, KlendError::CollateralNonLiquidatable)
+}
+
 fn require_fresh(accounts: &LiquidateAccounts, clock: &Clock) -> Result<()> {
     for reserve in [accounts.repay_reserve, accounts.withdraw_reserve] {
         let reserve = state::load::<Reserve>(reserve)?;
@@ -333,10 +344,6 @@ fn decide(
         deposit,
         now: now(clock),
     };
-    require(
-        liquidation::liquidation_threshold_pct(&case)? != 0,
-        KlendError::CollateralNonLiquidatable,
-    )?;
     let terms = liquidation::terms(&case)?;
     let amounts = liquidation::amounts(&case, &terms, liquidity_amount)?;
     Ok((terms, amounts))

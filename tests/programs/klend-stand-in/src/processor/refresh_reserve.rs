@@ -67,11 +67,11 @@ fn read_price(info: &TokenInfo, oracles: &[AccountInfo], now: u64) -> Result<Che
     let [pyth, switchboard_price, switchboard_twap, scope] = oracles else {
         return Err(KlendError::InvalidAccountInput.into());
     };
-    price::require_supported_oracles(info)?;
+    price::require_usable_configuration(info)?;
     // Neither Pyth nor Switchboard is read here: both must be absent from the
     // configuration and from the accounts.
     let absent = |account: &AccountInfo, configured: &Pubkey| {
-        optional(account).is_none() && *configured == Pubkey::default()
+        optional(account).is_none() && !price::is_configured(configured)
     };
     require(absent(pyth, &info.pyth_price), KlendError::InvalidPythPriceAccount)?;
     require(
@@ -103,7 +103,7 @@ pub fn update(
             take_rate_pct: config.protocol_take_rate_pct,
             referral_fee_bps: market.referral_fee_bps,
         };
-        interest::accrue(liquidity, &terms, slots)?;
+        interest::accrue(liquidity, &terms, slots);
     }
     let saved_at = reserve.liquidity.market_price_last_updated_ts;
     let status = match price {

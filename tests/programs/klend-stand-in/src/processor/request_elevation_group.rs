@@ -33,10 +33,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         KlendError::ObligationStale,
     )?;
     if group_id != 0 {
-        let group = market
-            .elevation_group(group_id)
-            .filter(|group| group.id == group_id)
-            .ok_or(KlendError::InvalidElevationGroup)?;
+        let group = market.elevation_group(group_id).ok_or(KlendError::InvalidElevationGroup)?;
         require(group.allow_new_loans != 0, KlendError::ElevationGroupNewLoansDisabled)?;
         require(
             obligation.active_deposits().count() <= usize::from(group.max_reserves_as_collateral),

@@ -84,7 +84,7 @@ impl LendingMarket {
     /// for a group that does not exist.
     pub fn elevation_group(&self, id: u8) -> Option<&ElevationGroup> {
         let index = usize::from(id).checked_sub(1)?;
-        self.elevation_groups.get(index)
+        self.elevation_groups.get(index).filter(|group| group.id == id)
     }
 }
 
