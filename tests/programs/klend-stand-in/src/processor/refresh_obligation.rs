@@ -13,6 +13,7 @@ use super::refresh_reserve::now;
 use crate::{
     accounts::{require_has_one, require_mut, split},
     error::{KlendError, Result, require},
+    interest::compound,
     liquidation::seconds_past_term,
     math::Fraction,
     position::{self, BorrowTotals, DepositTotals},
@@ -48,6 +49,8 @@ fn refresh(
     let mut reserves = rest.iter();
     let mut next_reserve = || reserves.next().ok_or(KlendError::InvalidAccountInput);
     let mut status = PriceStatus::ALL;
+    let slots =
+        clock.slot.checked_sub(obligation.last_update.slot).ok_or(KlendError::MathOverflow)?;
 
     let mut totals = DepositTotals::default();
     for deposit in obligation.deposits.iter_mut().filter(|slot| slot.is_active()) {
@@ -74,10 +77,13 @@ fn refresh(
         require(*account.key == borrow.borrow_reserve, KlendError::InvalidAccountInput)?;
         require_fresh(&reserve, &clock)?;
         require_group_debt(market, &reserve, account, group)?;
-        let referrer_earns =
-            referrer_count != 0 && reserve.liquidity.absolute_referral_rate_sf.get() != 0;
-        require(!referrer_earns, KlendError::ReferrerAccountNotInitialized)?;
+        let owed_before = borrow.borrowed_amount_sf.fraction();
         borrow.accrue_interest(&reserve)?;
+        if market.referral_fee_bps != 0 && reserve.liquidity.absolute_referral_rate_sf.get() != 0 {
+            let interest = borrow.borrowed_amount_sf.fraction() - owed_before;
+            require_shareable(&reserve, owed_before, interest, slots)?;
+            require(referrer_count == 0, KlendError::ReferrerAccountNotInitialized)?;
+        }
         let owed = borrow.borrowed_amount_sf.fraction().ceil();
         let past_term = seconds_past_term(&reserve, borrow, now(&clock)).is_some();
         if past_term && borrow.borrowed_amount_at_expiration == 0 {
@@ -118,6 +124,19 @@ fn refresh(
     Ok(())
 }
 
+/// 6111 when the interest since the obligation's last refresh is less than the
+/// host's fixed part, of which referrers get no share.
+fn require_shareable(
+    reserve: &Reserve,
+    owed: Fraction,
+    interest: Fraction,
+    slots: u64,
+) -> Result<()> {
+    let fixed_rate = Fraction::from_bps(reserve.config.host_fixed_interest_rate_bps.into());
+    let fixed = owed * compound(fixed_rate, slots) - owed;
+    require(interest >= fixed, KlendError::CannotCalculateReferralAmountDueToSlotsMismatch)
+}
+
 /// The reserve. klend panics when the account is none.
 fn load_reserve<'a>(account: &'a AccountInfo) -> Ref<'a, Reserve> {
     state::load::<Reserve>(account).expect("a reserve")
@@ -141,8 +160,8 @@ fn require_group_debt(
     if group == 0 {
         return Ok(());
     }
-    require(reserve.config.is_in_elevation_group(group), KlendError::InconsistentElevationGroup)?;
     let debt_reserve =
         market.elevation_group(group).ok_or(KlendError::InvalidElevationGroup)?.debt_reserve;
+    require(reserve.config.is_in_elevation_group(group), KlendError::InconsistentElevationGroup)?;
     require(debt_reserve == *account.key, KlendError::ElevationGroupHasAnotherDebtReserve)
 }
