@@ -1,5 +1,6 @@
 // sbfprep: prepares linked LLVM bitcode of a Solana program for the BPF backend.
 //
+//   sbfprep sections IN.bc OUT.bc               constants in sections of their own
 //   sbfprep libcalls IN.bc OUT.bc BUILTINS.bc   explicit runtime-library calls
 //   sbfprep abi      IN.bc OUT.bc               argument registers, signed division, traps
 //
@@ -47,6 +48,12 @@ static void writeModule(const Module &M, const char *Path) {
 int main(int argc, char **argv) {
   const StringRef Mode = argc > 1 ? argv[1] : "";
   LLVMContext Context;
+  if (Mode == "sections" && argc == 4) {
+    auto M = readModule(argv[2], Context);
+    sbfprep::keepNamedSections(*M);
+    writeModule(*M, argv[3]);
+    return 0;
+  }
   if (Mode == "libcalls" && argc == 5) {
     auto M = readModule(argv[2], Context);
     auto Builtins = readModule(argv[4], Context);
@@ -62,7 +69,8 @@ int main(int argc, char **argv) {
     writeModule(*M, argv[3]);
     return 0;
   }
-  errs() << "usage: sbfprep libcalls IN.bc OUT.bc BUILTINS.bc\n"
+  errs() << "usage: sbfprep sections IN.bc OUT.bc\n"
+            "       sbfprep libcalls IN.bc OUT.bc BUILTINS.bc\n"
             "       sbfprep abi IN.bc OUT.bc\n";
   return 2;
 }

@@ -12,6 +12,12 @@
 
 namespace sbfprep {
 
+/// Keeps constants that are placed in a section by name, such as `.security.txt`: they
+/// are for readers of the file, so nothing in the program refers to them. They move to
+/// the read-only data, the only place for constants that sbpf-ld knows. To be run before
+/// anything unused is removed.
+void keepNamedSections(llvm::Module &M);
+
 /// Replaces everything that instruction selection would turn into a call of the
 /// compiler's runtime library by an explicit call, because the BPF backend aborts
 /// on such implicit calls: arithmetic wider than 64 bits, floating point,
