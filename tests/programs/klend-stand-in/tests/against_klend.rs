@@ -1540,6 +1540,29 @@ fn deposits_borrows_and_redemptions() {
             borrow(bed, USDC, 1_000 * USDC_UNITS)
         });
     }
+    for (room, expected) in [(50, Custom(3, 6098)), (5_000, Done)] {
+        twins.case(
+            &format!("borrow, {room} below the utilisation limit"),
+            expected,
+            |bed| {
+                let liquidity = bed.reserve(USDC).liquidity;
+                let borrowed = (u128::from(liquidity.borrowed_amount_sf) >> 60) as u64;
+                let fees = (u128::from(liquidity.accumulated_protocol_fees_sf) >> 60) as u64;
+                let supply = borrowed / 86 * 100 + room * USDC_UNITS;
+                let available = supply + fees - borrowed;
+                patch_u64(bed, USDC, reserve::AVAILABLE, available);
+                let authority = market_authority();
+                bed.give_tokens(
+                    liquidity.supply_vault,
+                    liquidity.mint_pubkey,
+                    authority,
+                    available,
+                );
+                bed.patch(USDC, reserve::UTILIZATION_LIMIT, &[86]);
+            },
+            |bed| borrow(bed, USDC, 1_000 * USDC_UNITS),
+        );
+    }
     twins.case(
         "borrow from the collateral's reserve",
         Done,
@@ -2426,9 +2449,10 @@ fn two_faults_of_a_liquidation() {
         }),
         call_fault("nothing offered", |_, all| last(all).data[8..16].fill(0)),
         call_fault("too much demanded", |_, all| last(all).data[16..24].fill(255)),
-        call_fault("obligation stale", |bed, all| {
-            let at = all.len() - 1;
-            all.insert(at, bed.deposit(SOL, LAMPORTS));
+        call_fault("obligation stale", |_, all| {
+            if all.len() == 4 {
+                all.remove(2);
+            }
         }),
         call_fault("not refreshed", |_, all| {
             let keep = all.pop().expect("an instruction");
@@ -2465,6 +2489,10 @@ fn two_faults_of_a_liquidation() {
         let owner = bed.owner_key();
         let mint = bed.reserve(SOL).liquidity.mint_pubkey;
         bed.fund(&owner, &mint, LAMPORTS);
+    });
+    twins.both(|bed| {
+        bed.warp(2);
+        bed.restamp_prices();
     });
     two_faults(&mut twins, &faults, |bed| liquidate(bed, 1_000 * USDC_UNITS));
     twins.finish();

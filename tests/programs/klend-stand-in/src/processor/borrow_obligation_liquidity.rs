@@ -89,7 +89,6 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     {
         let market = state::load::<LendingMarket>(market)?;
         market.require_no_emergency()?;
-        require(market.borrow_disabled == 0, KlendError::BorrowingDisabled)?;
         let obligation = state::load::<Obligation>(obligation)?;
         let reserve = state::load::<Reserve>(reserve)?;
         check(&market, &obligation, &reserve, &clock, amount)?;
@@ -121,28 +120,22 @@ fn check(
     clock: &Clock,
     amount: u64,
 ) -> Result<()> {
-    require(amount != 0 && amount != u64::MAX, KlendError::InvalidAmount)?;
     reserve.require_current_version()?;
     reserve.require_no_emergency()?;
     reserve.require_not_obsolete()?;
-    let maturity = reserve.config.debt_maturity_timestamp;
-    require(maturity == 0 || now(clock) < maturity, KlendError::ReserveDebtMaturityReached)?;
+    require(amount != 0 && amount != u64::MAX, KlendError::InvalidAmount)?;
+    require(market.borrow_disabled == 0, KlendError::BorrowingDisabled)?;
     let permissioned = market.permissioned_ops | reserve.config.permissioned_ops;
     require(permissioned & PermissionedOp::BORROW == 0, KlendError::MissingPermissioner)?;
     require(reserve.last_update.is_fresh(clock.slot, PriceStatus::ALL), KlendError::ReserveStale)?;
+    let maturity = reserve.config.debt_maturity_timestamp;
+    require(maturity == 0 || now(clock) < maturity, KlendError::ReserveDebtMaturityReached)?;
     require(
         obligation.last_update.is_fresh(clock.slot, PriceStatus::ALL),
         KlendError::ObligationStale,
     )?;
     require(obligation.active_deposits().next().is_some(), KlendError::ObligationDepositsEmpty)?;
-    require(obligation.deposited_value_sf.get() != 0, KlendError::ObligationDepositsZero)?;
-    let limit =
-        Fraction::from_percent(reserve.config.utilization_limit_block_borrowing_above_pct.into());
-    let limited = limit != Fraction::ZERO;
-    require(
-        !limited || reserve.liquidity.utilization() <= limit,
-        KlendError::BorrowingAboveUtilizationRateDisabled,
-    )
+    require(obligation.deposited_value_sf.get() != 0, KlendError::ObligationDepositsZero)
 }
 
 /// Books the debt and returns the origination fee that is lent on top.
@@ -167,7 +160,13 @@ fn book(
         let mut reserve = state::load_mut::<Reserve>(reserve_account)?;
         let fee = fees::loan_fee(amount, reserve.config.origination_fee_sf)?;
         let debt = amount.checked_add(fee).ok_or(KlendError::MathOverflow)?;
-        require_value_allowed(&obligation, &reserve, debt)?;
+        let allowed = obligation.allowed_borrow_value_sf.fraction();
+        let used = obligation.borrow_factor_adjusted_debt_value_sf.fraction();
+        let room = allowed.saturating_sub(used);
+        require(room != Fraction::ZERO, KlendError::BorrowTooLarge)?;
+        require_below_limit(&reserve, 0)?;
+        require_value_allowed(&reserve, group, debt, room)?;
+        require_below_limit(&reserve, debt)?;
         if let Some(group) = market.elevation_group(group) {
             require(
                 group.debt_reserve == *reserve_account.key,
@@ -175,27 +174,12 @@ fn book(
             )?;
             require(group.allow_new_loans != 0, KlendError::ElevationGroupNewLoansDisabled)?;
         }
-        let borrowed = reserve.liquidity.borrowed_amount_sf.fraction();
-        require(
-            borrowed + Fraction::from_int(debt) <= Fraction::from_int(reserve.config.borrow_limit),
-            KlendError::BorrowLimitExceeded,
-        )?;
         require(debt <= reserve.freely_available_liquidity(), KlendError::InsufficientLiquidity)?;
         reserve.config.debt_withdrawal_cap.record(Flow::Out, debt, now(clock))?;
         reserve.liquidity.borrow(Fraction::from_int(debt), debt)?;
         reserve.update_limit_timestamps(now(clock));
         reserve.last_update.mark_stale();
-        if group == 0 {
-            let total = reserve
-                .borrowed_amount_outside_elevation_group
-                .checked_add(debt)
-                .ok_or(KlendError::MathOverflow)?;
-            require(
-                total <= reserve.config.borrow_limit_outside_elevation_group,
-                KlendError::BorrowLimitExceeded,
-            )?;
-            reserve.borrowed_amount_outside_elevation_group = total;
-        }
+        require_utilization_allowed(&reserve)?;
         let rate = reserve.liquidity.cumulative_borrow_rate();
         let borrow = obligation.borrow_slot_or_new(reserve_account.key, rate)?;
         require(
@@ -207,6 +191,15 @@ fn book(
         borrow.last_borrowed_at_timestamp = now(clock);
         if group == 0 {
             borrow.borrowed_amount_outside_elevation_groups += debt;
+            let total = reserve
+                .borrowed_amount_outside_elevation_group
+                .checked_add(debt)
+                .ok_or(KlendError::MathOverflow)?;
+            require(
+                total <= reserve.config.borrow_limit_outside_elevation_group,
+                KlendError::BorrowLimitExceeded,
+            )?;
+            reserve.borrowed_amount_outside_elevation_group = total;
         }
         (debt, fee)
     };
@@ -218,12 +211,25 @@ fn book(
     Ok(fee)
 }
 
-/// 6013 when the debt's value exceeds what the deposits still allow.
-fn require_value_allowed(obligation: &Obligation, reserve: &Reserve, debt: u64) -> Result<()> {
+/// 6089 when the reserve's debt would exceed its limit.
+fn require_below_limit(reserve: &Reserve, debt: u64) -> Result<()> {
+    let after = reserve.liquidity.borrowed_amount_sf.fraction() + Fraction::from_int(debt);
+    let limit = Fraction::from_int(reserve.config.borrow_limit);
+    require(after <= limit, KlendError::BorrowLimitExceeded)
+}
+
+/// 6013 when the debt's value exceeds the room that the deposits leave.
+fn require_value_allowed(reserve: &Reserve, group: u8, debt: u64, room: Fraction) -> Result<()> {
     let value = reserve.liquidity.market_value(Fraction::from_int(debt));
-    let factor = borrow_factor_pct(reserve, obligation.elevation_group);
-    let adjusted = value * Fraction::from_percent(factor);
-    let allowed = obligation.allowed_borrow_value_sf.fraction();
-    let used = obligation.borrow_factor_adjusted_debt_value_sf.fraction();
-    require(adjusted <= allowed.saturating_sub(used), KlendError::BorrowTooLarge)
+    let factor = Fraction::from_percent(borrow_factor_pct(reserve, group));
+    require(value * factor <= room, KlendError::BorrowTooLarge)
+}
+
+/// 6098 when, with the new debt, too much of the reserve is lent.
+fn require_utilization_allowed(reserve: &Reserve) -> Result<()> {
+    let percent = reserve.config.utilization_limit_block_borrowing_above_pct;
+    require(
+        percent == 0 || reserve.liquidity.utilization() <= Fraction::from_percent(percent.into()),
+        KlendError::BorrowingAboveUtilizationRateDisabled,
+    )
 }

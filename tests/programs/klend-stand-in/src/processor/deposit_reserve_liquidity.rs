@@ -123,12 +123,12 @@ impl<'a, 'info> Deposit<'a, 'info> {
     /// Takes the liquidity, creates the cTokens and returns their number.
     pub fn run(&self, amount: u64) -> Result<u64> {
         let clock = Clock::get()?;
-        require(amount != 0, KlendError::InvalidAmount)?;
         {
             let market = state::load::<LendingMarket>(self.market)?;
             let reserve = state::load::<Reserve>(self.reserve)?;
             reserve.require_current_version()?;
             reserve.require_not_obsolete()?;
+            require(amount != 0, KlendError::InvalidAmount)?;
             let permissioned = market.permissioned_ops | reserve.config.permissioned_ops;
             require(permissioned & PermissionedOp::DEPOSIT == 0, KlendError::MissingPermissioner)?;
             token::require_supported_extensions(self.mint, self.user_liquidity)?;

@@ -79,10 +79,13 @@ fn refresh(
         require_group_debt(market, &reserve, account, group)?;
         let owed_before = borrow.borrowed_amount_sf.fraction();
         borrow.accrue_interest(&reserve)?;
-        if market.referral_fee_bps != 0 && reserve.liquidity.absolute_referral_rate_sf.get() != 0 {
+        if reserve.liquidity.absolute_referral_rate_sf.get() != 0 {
             let interest = borrow.borrowed_amount_sf.fraction() - owed_before;
             require_shareable(&reserve, owed_before, interest, slots)?;
-            require(referrer_count == 0, KlendError::ReferrerAccountNotInitialized)?;
+            require(
+                referrer_count == 0 || market.referral_fee_bps == 0,
+                KlendError::ReferrerAccountNotInitialized,
+            )?;
         }
         let owed = borrow.borrowed_amount_sf.fraction().ceil();
         let past_term = seconds_past_term(&reserve, borrow, now(&clock)).is_some();
@@ -142,11 +145,12 @@ fn load_reserve<'a>(account: &'a AccountInfo) -> Ref<'a, Reserve> {
     state::load::<Reserve>(account).expect("a reserve")
 }
 
-/// 6073 and 6009 unless the reserve is current; its price flags do not matter
+/// 6009 and 6073 unless the reserve is current; its price flags do not matter
 /// here, they are passed on.
 fn require_fresh(reserve: &Reserve, clock: &Clock) -> Result<()> {
-    reserve.require_current_version()?;
-    require(reserve.last_update.is_fresh(clock.slot, PriceStatus::NONE), KlendError::ReserveStale)
+    let fresh = reserve.last_update.is_fresh(clock.slot, PriceStatus::NONE);
+    require(fresh, KlendError::ReserveStale)?;
+    reserve.require_current_version()
 }
 
 /// Inside an elevation group only the group's debt reserve may be borrowed
