@@ -497,3 +497,248 @@ pub fn protocol_fee(liquidity: u64, bonus: Fraction, fee_pct: u8) -> u64 {
     let bonus_part = liquidity - liquidity / (bonus + Fraction::ONE);
     (bonus_part * Fraction::from_percent(fee_pct.into())).ceil().max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+
+    use super::*;
+
+    /// Ten units of debt per unit of value, a hundred cTokens per unit of
+    /// deposit value: a deposit of 1000 against a debt of 770 at a limit of
+    /// 75 %.
+    struct Scene {
+        market: LendingMarket,
+        obligation: Obligation,
+        debt_reserve: Reserve,
+        collateral_reserve: Reserve,
+        now: u64,
+    }
+
+    impl Scene {
+        fn new() -> Box<Self> {
+            let mut scene = Box::new(Self {
+                market: Zeroable::zeroed(),
+                obligation: Zeroable::zeroed(),
+                debt_reserve: Zeroable::zeroed(),
+                collateral_reserve: Zeroable::zeroed(),
+                now: 1_000_000,
+            });
+            scene.market.liquidation_max_debt_close_factor_pct = 20;
+            scene.market.insolvency_risk_unhealthy_ltv_pct = 95;
+            scene.market.max_liquidatable_debt_market_value_at_once = 500;
+            scene.obligation.lowest_reserve_deposit_liquidation_ltv = 75;
+            scene.obligation.highest_borrow_factor_pct = 100;
+            for (reserve, min, max) in
+                [(&mut scene.debt_reserve, 200, 1_000), (&mut scene.collateral_reserve, 100, 800)]
+            {
+                reserve.config.liquidation_threshold_pct = 75;
+                reserve.config.min_liquidation_bonus_bps = min;
+                reserve.config.max_liquidation_bonus_bps = max;
+                reserve.config.bad_debt_liquidation_bonus_bps = 99;
+            }
+            scene.set_values(1_000, 770);
+            scene
+        }
+
+        fn set_values(&mut self, deposit: u64, debt: u64) {
+            let set = |field: &mut crate::state::PodU128, value| {
+                field.set_fraction(Fraction::from_int(value));
+            };
+            let obligation = &mut self.obligation;
+            set(&mut obligation.deposited_value_sf, deposit);
+            set(&mut obligation.borrow_factor_adjusted_debt_value_sf, debt);
+            set(&mut obligation.borrowed_assets_market_value_sf, debt);
+            let limit = Fraction::from_int(deposit) * Fraction::from_percent(75);
+            obligation.unhealthy_borrow_value_sf.set_fraction(limit);
+            obligation.deposits[0].deposited_amount = 100_000;
+            set(&mut obligation.deposits[0].market_value_sf, deposit);
+            set(&mut obligation.borrows[0].borrowed_amount_sf, debt * 10);
+            set(&mut obligation.borrows[0].market_value_sf, debt);
+        }
+
+        fn case(&self) -> Case<'_> {
+            Case {
+                market: &self.market,
+                obligation: &self.obligation,
+                debt_reserve: &self.debt_reserve,
+                collateral_reserve: &self.collateral_reserve,
+                borrow: &self.obligation.borrows[0],
+                deposit: &self.obligation.deposits[0],
+                now: self.now,
+            }
+        }
+
+        fn terms(&self) -> Result<Terms> {
+            terms(&self.case())
+        }
+
+        fn amounts(&self, offered: u64) -> Result<Amounts> {
+            amounts(&self.case(), &self.terms()?, offered)
+        }
+    }
+
+    fn bps(bonus: Fraction) -> u64 {
+        // Rates are truncated, so a basis point may be a hair short.
+        (bonus.mul_int(10_000) + Fraction::from_bps(1)).floor()
+    }
+
+    #[test]
+    fn the_bonus_follows_the_ltv_between_its_bounds() {
+        let mut scene = Scene::new();
+        for (debt, expected) in [
+            (750, 200),   // at the limit: the higher of both minima
+            (770, 200),   // exactly the minimum above it
+            (800, 500),   // five points above it
+            (900, 1_000), // the higher of both maxima
+            (950, 500),   // never more than the collateral can pay
+            (990, 100),   // near insolvency: what is left
+            (995, 99),    // then the bad-debt bonus
+            (1_500, 99),
+        ] {
+            scene.set_values(1_000, debt);
+            let terms = scene.terms().unwrap();
+            assert_eq!(terms.reason, Reason::LtvExceeded);
+            assert_eq!(bps(terms.bonus), expected, "debt {debt}");
+        }
+    }
+
+    #[test]
+    fn a_healthy_obligation_is_left_alone() {
+        let mut scene = Scene::new();
+        scene.set_values(1_000, 749);
+        assert_eq!(scene.terms(), Err(KlendError::ObligationHealthy.into()));
+        scene.set_values(1_000, 770);
+        scene.market.price_triggered_liquidation_disabled = 1;
+        assert_eq!(scene.terms(), Err(KlendError::ObligationHealthy.into()));
+    }
+
+    #[test]
+    fn the_riskiest_debt_and_collateral_go_first() {
+        let mut scene = Scene::new();
+        scene.obligation.highest_borrow_factor_pct = 125;
+        assert_eq!(scene.terms(), Err(KlendError::LiquidationBorrowFactorPriority.into()));
+        scene.debt_reserve.config.borrow_factor_pct = 125;
+        scene.obligation.lowest_reserve_deposit_liquidation_ltv = 74;
+        assert_eq!(scene.terms(), Err(KlendError::LiquidationLowestLiquidationLtvPriority.into()));
+    }
+
+    #[test]
+    fn the_close_factor_bounds_one_liquidation() {
+        let scene = Scene::new();
+        // A fifth of 7700 units, and 154 * 1.02 of 1000 in 100,000 cTokens; the
+        // rates' truncated bits cost one unit of each.
+        let all = scene.amounts(u64::MAX).unwrap();
+        assert_eq!((all.repay, all.withdraw), (1_540, 15_707));
+        let some = scene.amounts(100).unwrap();
+        assert_eq!((some.repay, some.withdraw), (100, 1_019));
+        assert_eq!(scene.amounts(0), Err(KlendError::LiquidationTooSmall.into()));
+    }
+
+    #[test]
+    fn insolvency_lifts_the_close_factor_up_to_the_amount_at_once() {
+        let mut scene = Scene::new();
+        scene.set_values(1_000, 960);
+        assert_eq!(scene.amounts(u64::MAX).unwrap().repay, 5_000);
+        scene.market.max_liquidatable_debt_market_value_at_once = u64::MAX >> 1;
+        let all = scene.amounts(u64::MAX).unwrap();
+        // A bonus of the four points that are left: 960 * 1.04.
+        assert_eq!((all.repay, all.withdraw), (9_600, 99_840));
+    }
+
+    #[test]
+    fn collateral_worth_less_settles_less() {
+        let mut scene = Scene::new();
+        scene.market.max_liquidatable_debt_market_value_at_once = u64::MAX >> 1;
+        scene.set_values(1_000, 2_000);
+        let all = scene.amounts(u64::MAX).unwrap();
+        // 1000 of collateral pay for 1000 / 1.0099 of debt.
+        assert_eq!((all.repay, all.withdraw), (9_902, 100_000));
+    }
+
+    #[test]
+    fn a_small_debt_is_repaid_in_full() {
+        let mut scene = Scene::new();
+        scene.market.min_full_liquidation_value_threshold = 771;
+        assert_eq!(scene.amounts(7_699), Err(KlendError::RepayTooSmallForFullLiquidation.into()));
+        assert_eq!(scene.amounts(7_700).unwrap().repay, 7_700);
+        // Even for collateral that is worth less.
+        scene.market.min_full_liquidation_value_threshold = 5_000;
+        scene.set_values(1_000, 2_000);
+        let all = scene.amounts(u64::MAX).unwrap();
+        assert_eq!((all.repay, all.withdraw), (20_000, 100_000));
+    }
+
+    #[test]
+    fn a_marked_obligation_is_deleveraged_to_its_target() {
+        let mut scene = Scene::new();
+        scene.set_values(1_000, 700);
+        scene.market.autodeleverage_enabled = 1;
+        scene.market.individual_autodeleverage_margin_call_period_secs = 86_400;
+        scene.obligation.autodeleverage_target_ltv_pct = 60;
+        scene.obligation.autodeleverage_margin_call_started_timestamp = scene.now - 3 * 86_400;
+        scene.debt_reserve.config.min_deleveraging_bonus_bps = 50;
+        scene.debt_reserve.config.deleveraging_bonus_increase_bps_per_day = 10;
+        let terms = scene.terms().unwrap();
+        assert_eq!(terms.reason, Reason::IndividualDeleveraging);
+        // The debt's reserve has the higher maximum; two days over.
+        assert_eq!(bps(terms.bonus), 70);
+        scene.obligation.autodeleverage_target_ltv_pct = 70;
+        assert_eq!(scene.terms(), Err(KlendError::ObligationHealthy.into()));
+    }
+
+    #[test]
+    fn a_matured_reserve_is_repaid_in_full_and_a_term_over_time() {
+        let mut scene = Scene::new();
+        scene.set_values(1_000, 500);
+        scene.market.mature_reserve_debt_liquidation_enabled = 1;
+        scene.debt_reserve.config.debt_maturity_timestamp = scene.now;
+        assert_eq!(scene.terms().unwrap().reason, Reason::ReserveDebtMaturityReached);
+        assert_eq!(scene.amounts(u64::MAX).unwrap().repay, 5_000);
+
+        scene.debt_reserve.config.debt_maturity_timestamp = 0;
+        scene.market.obligation_borrow_debt_term_liquidation_enabled = 1;
+        scene.market.term_based_full_liquidation_duration_secs = 1_000;
+        scene.debt_reserve.config.debt_term_seconds = 100;
+        scene.obligation.borrows[0].last_borrowed_at_timestamp = scene.now - 100 - 250;
+        scene.obligation.borrows[0].borrowed_amount_at_expiration = 4_000;
+        let reason = Reason::ObligationBorrowDebtTermReached { seconds_ago: 250 };
+        assert_eq!(scene.terms().unwrap().reason, reason);
+        // 5000 less three quarters of 4000.
+        assert_eq!(scene.amounts(u64::MAX).unwrap().repay, 2_000);
+    }
+
+    #[test]
+    fn an_order_repays_up_to_its_amount_and_is_used_up() {
+        let mut scene = Scene::new();
+        scene.set_values(1_000, 500);
+        scene.market.obligation_order_execution_enabled = 1;
+        let order = &mut scene.obligation.obligation_orders[1];
+        order.condition_type = order_condition::USER_LTV_ABOVE;
+        order.condition_threshold_sf.set_fraction(Fraction::from_percent(45));
+        order.opportunity_parameter_sf.set_fraction(Fraction::from_int(900));
+        order.min_execution_bonus_bps = 100;
+        order.max_execution_bonus_bps = 700;
+        let terms = scene.terms().unwrap();
+        assert_eq!(terms.reason, Reason::ObligationOrder { index: 1 });
+        // 5 of the 30 points from 45 % to the limit: a sixth of 600 bps more.
+        assert_eq!(bps(terms.bonus), 200);
+        assert_eq!(scene.amounts(u64::MAX).unwrap().repay, 900);
+
+        let order = &mut scene.obligation.obligation_orders[1];
+        order.record_execution(899);
+        assert_eq!(order.opportunity_parameter_sf.fraction(), Fraction::ONE);
+        order.record_execution(1);
+        assert_eq!(order.condition_type, 0);
+    }
+
+    #[test]
+    fn the_protocol_takes_its_part_of_the_bonus_and_at_least_one_unit() {
+        let bonus = Fraction::from_bps(500);
+        assert_eq!(protocol_fee(105_000, bonus, 50), 2_500);
+        assert_eq!(protocol_fee(105_000, bonus, 0), 1);
+        assert_eq!(protocol_fee(1, bonus, 50), 1);
+        // As recorded from klend: 146,979,614,884 lamports at 500 bps.
+        assert_eq!(protocol_fee(146_979_614_884, bonus, 50), 3_499_514_641);
+    }
+}

@@ -51,6 +51,7 @@ mod market {
     pub const MATURITY: usize = 3300;
     pub const TERM: usize = 3301;
     pub const TERM_DURATION: usize = 3384;
+    pub const PERMISSIONED: usize = 3424;
 }
 
 /// Offsets in a reserve's body.
@@ -63,6 +64,7 @@ mod reserve {
     pub const HOST_FIXED_BPS: usize = 4850;
     pub const MIN_DELEVERAGING_BONUS: usize = 4852;
     pub const BLOCK_CTOKENS: usize = 4854;
+    pub const EMERGENCY: usize = 4856;
     pub const ORDER_FEE_PCT: usize = 4861;
     pub const LIQUIDATION_FEE_PCT: usize = 4863;
     pub const LTV_PCT: usize = 4864;
@@ -96,6 +98,7 @@ mod reserve {
     pub const BONUS_INCREASE: usize = 5760;
     pub const MATURITY: usize = 5768;
     pub const TERM: usize = 5776;
+    pub const PERMISSIONED: usize = 5792;
     pub const QUEUED: usize = 6960;
 }
 
@@ -2632,5 +2635,33 @@ fn two_faults_of_a_flash_loan() {
     two_faults(&mut twins, &faults, |bed| {
         vec![bed.flash_borrow(USDC, 2_000_000), bed.flash_repay(USDC, 2_000_000, 0)]
     });
+    twins.finish();
+}
+
+/// Switches that only newer versions of klend have: what they stop is the
+/// stand-in's assumption, so klend is not asked.
+#[test]
+fn newer_switches_fail_closed() {
+    let Some(mut twins) = Twins::underwater() else {
+        return;
+    };
+    twins.real = None;
+    let liquidation = |bed: &Bed| liquidate(bed, 1_000 * USDC_UNITS);
+    for (what, key, offset, value, expected) in [
+        ("debt's reserve stopped", USDC, reserve::EMERGENCY, 1, Custom(1, 6175)),
+        ("collateral's reserve stopped", SOL, reserve::EMERGENCY, 1, Custom(0, 6175)),
+        ("market permissioned", &MARKET, market::PERMISSIONED, 4, Custom(3, 6183)),
+        ("debt permissioned", USDC, reserve::PERMISSIONED, 4, Custom(3, 6183)),
+        ("collateral permissioned", SOL, reserve::PERMISSIONED, 4, Custom(3, 6183)),
+        ("deposits and borrows permissioned", &MARKET, market::PERMISSIONED, 3, Done),
+    ] {
+        twins.case(what, expected, |bed| bed.patch(key, offset, &[value]), liquidation);
+    }
+    twins.case(
+        "flash loan of a stopped reserve",
+        Custom(0, 6175),
+        |bed| bed.patch(USDC, reserve::EMERGENCY, &[1]),
+        |bed| vec![bed.flash_borrow(USDC, USDC_UNITS), bed.flash_repay(USDC, USDC_UNITS, 0)],
+    );
     twins.finish();
 }
