@@ -62,6 +62,7 @@ pub fn current_index(sysvar: &[u8]) -> Option<u16> {
 
 /// The top-level instruction at `index`, or `None` when the sysvar has none
 /// there or its bytes end too early.
+#[expect(clippy::arithmetic_side_effects, reason = "16-bit numbers in a usize")]
 pub fn instruction_at(sysvar: &[u8], index: u16) -> Option<InstructionView<'_>> {
     if index >= u16_at(sysvar, 0)? {
         return None;
@@ -199,6 +200,7 @@ fn repays(
 ///
 /// # Errors
 /// `SettleNotFound`, `BracketNested`, `InstructionsSysvarMalformed`.
+#[expect(clippy::arithmetic_side_effects, reason = "an index below a count of the same type")]
 pub fn verify_settle_follows(sysvar: &[u8], settle_index: u8, repay_index: u8) -> Result<()> {
     let malformed = || fail(FlashLiquidatorError::InstructionsSysvarMalformed);
     let current = current_index(sysvar).ok_or_else(malformed)?;

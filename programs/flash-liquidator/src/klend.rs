@@ -115,6 +115,7 @@ pub const FLASH_LOANS_DISABLED: u64 = u64::MAX;
 /// # Errors
 /// [`FlashLiquidatorError::FlashLoansDisabled`] when the reserve lends nothing,
 /// [`FlashLiquidatorError::MathOverflow`] when the fee does not fit a u64.
+#[expect(clippy::arithmetic_side_effects, reason = "two 64-bit factors leave room in a u128")]
 pub fn flash_loan_fee(principal: u64, flash_loan_fee_sf: u64) -> Result<u64> {
     const ONE: u128 = 1 << FRACTION_BITS;
 

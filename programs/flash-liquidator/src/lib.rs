@@ -16,6 +16,22 @@
 //! instructions sysvar, `klend` holds every klend number, `token` reads token
 //! accounts, `swap` isolates swap programs, `instructions` ties them together.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::cast_lossless,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_used,
+    )
+)]
+
 use anchor_lang::prelude::*;
 
 pub mod checks;
@@ -33,6 +49,19 @@ pub use events::*;
 pub use instructions::*;
 
 declare_id!("FLi74WSjHMbPZNCKyWcesWKNYajvD2vRZKbBX1tB9Vjx");
+
+/// Whom to tell about a vulnerability: `security.txt`, which explorers look for in
+/// the deployed ELF.
+const SECURITY_TXT: &str = concat!(
+    "=======BEGIN SECURITY.TXT V1=======\0",
+    "name\0klend-flash-liquidator\0",
+    "project_url\0https://github.com/klend-flash-liquidator/klend-flash-liquidator\0",
+    "contacts\0link:https://github.com/klend-flash-liquidator/klend-flash-liquidator/security/advisories/new\0",
+    "policy\0https://github.com/klend-flash-liquidator/klend-flash-liquidator/blob/main/SECURITY.md\0",
+    "preferred_languages\0en\0",
+    "source_code\0https://github.com/klend-flash-liquidator/klend-flash-liquidator\0",
+    "=======END SECURITY.TXT V1=======\0"
+);
 
 /// Entry points.
 #[program]

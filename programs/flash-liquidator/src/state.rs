@@ -52,6 +52,7 @@ pub struct Guard {
 
 impl Bracket {
     /// Bytes of this bracket's account, discriminator included.
+    #[expect(clippy::arithmetic_side_effects, reason = "at most `MAX_GUARDS` guards")]
     fn space(&self) -> usize {
         8 + 32 + 3 + 8 + 8 + 8 + 4 + self.guards.len() * (32 + 8)
     }

@@ -97,6 +97,7 @@ impl<'info> RouteToken<'info> {
     ///
     /// # Errors
     /// `SwapOverspent` when the account holds less than before this instruction.
+    #[expect(clippy::arithmetic_side_effects, reason = "compared right before")]
     fn brought(&self, swap_authority: &Pubkey) -> Result<u64> {
         let balance = self.balance(swap_authority)?;
         require_at_least(balance, self.entry_balance, FlashLiquidatorError::SwapOverspent)?;
@@ -136,6 +137,7 @@ impl<'info> Swap<'info> {
     /// collateral units that came back unsold.
     ///
     /// `leg_accounts` holds the accounts of all legs, one after the other.
+    #[expect(clippy::indexing_slicing, reason = "there is always the collateral")]
     pub fn execute(
         &self,
         collateral: u64,
@@ -188,6 +190,7 @@ impl<'info> Swap<'info> {
         Ok(unsold)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`input_count` counts a part of `tokens`")]
     fn execute_leg(
         &self,
         mut leg: SwapLeg,

@@ -72,6 +72,7 @@ impl Expected<'_> {
     ///
     /// # Errors
     /// Those of [`Self::balance`], and `TokenAccountExposed`.
+    #[expect(clippy::indexing_slicing, reason = "`checked_data` is at least `ACCOUNT_LEN` long")]
     pub fn balance_if_isolated(&self, account: &AccountInfo) -> Result<u64> {
         let data = self.checked_data(account)?;
         require(
@@ -81,6 +82,10 @@ impl Expected<'_> {
         amount(&data)
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a usable token account is at least `ACCOUNT_LEN` long"
+    )]
     fn checked_data<'a>(&self, account: &'a AccountInfo) -> Result<core::cell::Ref<'a, [u8]>> {
         require(
             is_token_program(self.token_program) && account.owner == self.token_program,
@@ -94,6 +99,7 @@ impl Expected<'_> {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "evaluated only when the length is right")]
 fn is_usable_token_account(data: &[u8]) -> bool {
     let is_token_account = match data.get(ACCOUNT_LEN) {
         None => data.len() == ACCOUNT_LEN,

@@ -6,6 +6,7 @@
 //! [`process`] how to run things.
 
 mod cmd;
+mod dependencies;
 mod process;
 mod toolchain;
 mod workspace;
@@ -33,7 +34,7 @@ enum Command {
     Bench(cmd::tool::Args),
     /// Bend transactions and the bytes the program parses, at random, for long
     Fuzz(cmd::fuzz::Args),
-    /// Check formatting and clippy's lints
+    /// Check formatting, clippy's lints and where dependencies come from
     Lint(cmd::lint::Args),
 }
 

@@ -369,6 +369,11 @@ impl<'info> Liquidate<'info> {
 
     /// klend's liquidate v2 with the keeper as liquidator. Only the keeper's
     /// account is marked as a signer.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "a transaction has few accounts, and `named` is as long as the constant it indexes"
+    )]
     fn liquidate_in_klend(
         &self,
         repay_cap: u64,
@@ -473,6 +478,7 @@ impl<'info> Liquidate<'info> {
     }
 
     /// Sells `collateral` units; returns those that came back unsold.
+    #[expect(clippy::arithmetic_side_effects, reason = "small counts")]
     fn sell(
         &'info self,
         collateral: u64,

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::dependencies;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -20,6 +21,13 @@ pub fn run(args: Args) -> Result<()> {
         format.arg("--check");
     }
     process::run("cargo fmt", &mut format)?;
+
+    dependencies::check(&workspace.root)?;
+    if process::probe(process::cargo().args(["deny", "--version"])).is_ok() {
+        let mut deny = process::cargo();
+        deny.current_dir(&workspace.root).args(["deny", "check", "advisories", "bans", "sources"]);
+        process::run("cargo deny", &mut deny)?;
+    }
 
     let mut clippy = process::cargo();
     clippy.current_dir(&workspace.root).args(["clippy", "--workspace", "--all-targets"]);
