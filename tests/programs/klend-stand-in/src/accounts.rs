@@ -137,13 +137,6 @@ pub fn require_token_account(account: &AccountInfo) -> Result<()> {
     StateWithExtensions::<TokenAccount>::unpack(&account.try_borrow_data()?).map(|_| ())
 }
 
-/// 3007 unless a token account or mint belongs to classic SPL Token.
-pub fn require_classic_token(account: &AccountInfo) -> Result<()> {
-    let uninitialised = system_program::check_id(account.owner) && account.lamports() == 0;
-    require(!uninitialised, AnchorError::AccountNotInitialized)?;
-    require(*account.owner == TOKEN_PROGRAM_ID, AnchorError::AccountOwnedByWrongProgram)
-}
-
 /// 2022 unless the mint belongs to the given token program.
 pub fn require_mint_program(mint: &AccountInfo, program: &AccountInfo) -> Result<()> {
     require(mint.owner == program.key, AnchorError::ConstraintMintTokenProgram)

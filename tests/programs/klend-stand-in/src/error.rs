@@ -71,7 +71,6 @@ numbered! {
         InvalidPythPriceAccount = 6054,
         InvalidSwitchboardAccount = 6055,
         InvalidScopePriceAccount = 6056,
-        ObligationCollateralLtvZero = 6057,
         InvalidObligationSeedsValue = 6058,
         WithdrawalCapReached = 6064,
         LastTimestampGreaterThanCurrent = 6065,

@@ -44,13 +44,13 @@ impl Layout for Reserve {
     const OWNER: Pubkey = crate::ID;
 }
 
-/// Life stage of a reserve.
+/// Life stages of a reserve that matter here. Besides these there are active
+/// (0) and hidden (2), which klend's instructions treat alike.
 pub struct ReserveStatus;
 
 impl ReserveStatus {
-    pub const ACTIVE: u8 = 0;
+    /// Being wound up.
     pub const OBSOLETE: u8 = 1;
-    pub const HIDDEN: u8 = 2;
 }
 
 impl Reserve {
