@@ -1,17 +1,12 @@
 //! `open` and `settle` around other instructions.
 
 use anchor_lang::{AnchorDeserialize, InstructionData};
-use flash_liquidator::{OpenArgs, instruction, state::BRACKET_SEED};
+use flash_liquidator::{OpenArgs, instruction};
+pub use flash_liquidator_client::bracket::bracket;
 use flash_liquidator_client::receiver;
 use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
 use solana_sdk_ids::{system_program, sysvar};
-
-/// Address and bump of a keeper's bracket.
-#[must_use]
-pub fn bracket(keeper: &Address) -> (Address, u8) {
-    Address::find_program_address(&[BRACKET_SEED, keeper.as_ref()], &receiver::PROGRAM_ID)
-}
 
 /// Positions among the accounts of `open` and `settle`.
 pub mod account {

@@ -1,9 +1,8 @@
 //! What the demo does.
 
-use anchor_lang::{AnchorDeserialize, Discriminator};
 use anyhow::{Context, Result, anyhow, bail};
 use flash_liquidator_client::{
-    klend,
+    decode, klend,
     receiver::{self, Liquidated},
     transaction::MAX_TRANSACTION_BYTES,
 };
@@ -246,11 +245,13 @@ fn read_obligation(world: &World, key: &Address) -> Result<Obligation> {
 }
 
 fn event(outcome: &Outcome) -> Result<Liquidated> {
-    let data = outcome
+    outcome
         .data_of(&receiver::PROGRAM_ID)
-        .find_map(|data| data.strip_prefix(Liquidated::DISCRIMINATOR))
-        .context("the receiver emitted no event")?;
-    Ok(Liquidated::try_from_slice(data)?)
+        .find_map(|data| match decode::event(data) {
+            Some(decode::Event::Liquidated(event)) => Some(*event),
+            _ => None,
+        })
+        .context("the receiver emitted no event")
 }
 
 fn rows(instructions: &[Instruction], outcome: &Outcome) -> Vec<InstructionRow> {
