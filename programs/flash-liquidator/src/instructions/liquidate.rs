@@ -134,84 +134,113 @@ pub struct Liquidate<'info> {
     /// Liquidator, owner of the user token accounts, and borrower of the flash loan.
     pub keeper: Signer<'info>,
 
-    /// CHECK: klend. Obligation to liquidate.
+    /// CHECK: klend.
+    /// Obligation to liquidate.
     #[account(mut)]
     pub obligation: UncheckedAccount<'info>,
-    /// CHECK: klend. Market of the obligation.
+    /// CHECK: klend.
+    /// Market of the obligation.
     pub lending_market: UncheckedAccount<'info>,
-    /// CHECK: klend. PDA of klend that owns the vaults.
+    /// CHECK: klend.
+    /// PDA of klend that owns the vaults.
     pub lending_market_authority: UncheckedAccount<'info>,
-    /// CHECK: klend. Reserve of the debt.
+    /// CHECK: klend.
+    /// Reserve of the debt.
     #[account(mut, dup)]
     pub repay_reserve: UncheckedAccount<'info>,
-    /// CHECK: klend. Mint of the debt.
+    /// CHECK: klend.
+    /// Mint of the debt.
     pub debt_mint: UncheckedAccount<'info>,
-    /// CHECK: klend. Liquidity vault of the repay reserve.
+    /// CHECK: klend.
+    /// Liquidity vault of the repay reserve.
     #[account(mut, dup)]
     pub repay_reserve_liquidity_supply: UncheckedAccount<'info>,
-    /// CHECK: klend. Reserve of the collateral.
+    /// CHECK: klend.
+    /// Reserve of the collateral.
     #[account(mut, dup)]
     pub withdraw_reserve: UncheckedAccount<'info>,
-    /// CHECK: klend. Mint of the collateral.
+    /// CHECK: klend.
+    /// Mint of the collateral.
     pub collateral_mint: UncheckedAccount<'info>,
-    /// CHECK: klend. cToken mint of the withdraw reserve.
+    /// CHECK: klend.
+    /// cToken mint of the withdraw reserve.
     #[account(mut)]
     pub ctoken_mint: UncheckedAccount<'info>,
-    /// CHECK: klend. Vault that holds the obligation's cTokens.
+    /// CHECK: klend.
+    /// Vault that holds the obligation's cTokens.
     #[account(mut)]
     pub withdraw_reserve_collateral_supply: UncheckedAccount<'info>,
-    /// CHECK: klend. Liquidity vault of the withdraw reserve.
+    /// CHECK: klend.
+    /// Liquidity vault of the withdraw reserve.
     #[account(mut, dup)]
     pub withdraw_reserve_liquidity_supply: UncheckedAccount<'info>,
-    /// CHECK: klend. Where the protocol fee of the liquidation goes.
+    /// CHECK: klend.
+    /// Where the protocol fee of the liquidation goes.
     #[account(mut)]
     pub withdraw_reserve_fee_vault: UncheckedAccount<'info>,
-    /// CHECK: here. The keeper's account of the debt mint: the flash loan
-    /// arrives here, the debt is paid from here, the profit ends up here.
+    /// CHECK: here.
+    /// The keeper's account of the debt mint: the flash loan arrives here, the
+    /// debt is paid from here, the profit ends up here.
     #[account(mut, dup)]
     pub keeper_debt: UncheckedAccount<'info>,
-    /// CHECK: here. The keeper's cToken account.
+    /// CHECK: here.
+    /// The keeper's cToken account.
     #[account(mut)]
     pub keeper_ctoken: UncheckedAccount<'info>,
-    /// CHECK: here. The keeper's account of the collateral mint; the same as
-    /// `keeper_debt` when the mints are the same.
+    /// CHECK: here.
+    /// The keeper's account of the collateral mint; the same as `keeper_debt`
+    /// when the mints are the same.
     #[account(mut, dup)]
     pub keeper_collateral: UncheckedAccount<'info>,
-    /// CHECK: here and klend. SPL Token.
+    /// CHECK: here and klend.
+    /// SPL Token.
     pub ctoken_token_program: UncheckedAccount<'info>,
-    /// CHECK: here and klend. SPL Token or Token-2022.
+    /// CHECK: here and klend.
+    /// SPL Token or Token-2022.
     pub debt_token_program: UncheckedAccount<'info>,
-    /// CHECK: here and klend. SPL Token or Token-2022.
+    /// CHECK: here and klend.
+    /// SPL Token or Token-2022.
     pub collateral_token_program: UncheckedAccount<'info>,
-    /// CHECK: the address. Instructions sysvar.
+    /// CHECK: the address.
+    /// Instructions sysvar.
     #[account(
         address = solana_sdk_ids::sysvar::instructions::ID
             @ FlashLiquidatorError::InstructionsSysvarMalformed
     )]
     pub instructions_sysvar: UncheckedAccount<'info>,
-    /// CHECK: klend. The obligation's user state in the collateral farm (writable), or klend's id.
+    /// CHECK: klend.
+    /// The obligation's user state in the collateral farm (writable), or klend's id.
     pub collateral_farm_user_state: UncheckedAccount<'info>,
-    /// CHECK: klend. The withdraw reserve's collateral farm (writable), or klend's id.
+    /// CHECK: klend.
+    /// The withdraw reserve's collateral farm (writable), or klend's id.
     pub collateral_farm_state: UncheckedAccount<'info>,
-    /// CHECK: klend. The obligation's user state in the debt farm (writable), or klend's id.
+    /// CHECK: klend.
+    /// The obligation's user state in the debt farm (writable), or klend's id.
     pub debt_farm_user_state: UncheckedAccount<'info>,
-    /// CHECK: klend. The repay reserve's debt farm (writable), or klend's id.
+    /// CHECK: klend.
+    /// The repay reserve's debt farm (writable), or klend's id.
     pub debt_farm_state: UncheckedAccount<'info>,
-    /// CHECK: klend. Farms program.
+    /// CHECK: klend.
+    /// Farms program.
     pub farms_program: UncheckedAccount<'info>,
 
-    /// CHECK: the address. klend.
+    /// CHECK: the address.
+    /// klend.
     #[account(address = klend::PROGRAM_ID @ FlashLiquidatorError::WrongKlendProgram)]
     pub klend_program: UncheckedAccount<'info>,
-    /// CHECK: here. Reserve that lends the flash loan; may be of another market.
+    /// CHECK: here.
+    /// Reserve that lends the flash loan; may be of another market.
     pub flash_reserve: UncheckedAccount<'info>,
-    /// CHECK: here, when there are legs. PDA `["swap_authority", keeper]`.
+    /// CHECK: here, when there are legs.
+    /// PDA `["swap_authority", keeper]`.
     pub swap_authority: UncheckedAccount<'info>,
-    /// CHECK: here. The swap authority's account of the collateral mint; needed with legs.
+    /// CHECK: here.
+    /// The swap authority's account of the collateral mint; needed with legs.
     #[account(mut)]
     pub swap_collateral: Option<UncheckedAccount<'info>>,
-    /// CHECK: here. The swap authority's account of the debt mint; `None` when
-    /// the last leg pays `keeper_debt` itself.
+    /// CHECK: here.
+    /// The swap authority's account of the debt mint; `None` when the last leg
+    /// pays `keeper_debt` itself.
     #[account(mut)]
     pub swap_debt: Option<UncheckedAccount<'info>>,
 }

@@ -62,19 +62,24 @@ pub struct BracketAccounts<'info> {
     /// bracket its rent.
     #[account(mut)]
     pub keeper: Signer<'info>,
-    /// CHECK: on creation by the system program, which wants its signature; on
-    /// reading by owner and content. PDA `["bracket", keeper]`.
+    /// CHECK: by the system program on creation, by owner and content on reading.
+    /// PDA `["bracket", keeper]`; made by `open`, closed by `settle`.
     #[account(mut)]
     pub bracket: UncheckedAccount<'info>,
-    /// CHECK: here. The keeper's account of the loan's mint.
+    /// CHECK: here.
+    /// The keeper's account of the loan's mint.
     pub keeper_debt: UncheckedAccount<'info>,
-    /// CHECK: here, through the loan. Mint of the loan.
+    /// CHECK: here, through the loan.
+    /// Mint of the loan.
     pub debt_mint: UncheckedAccount<'info>,
-    /// CHECK: here, through the loan. SPL Token or Token-2022.
+    /// CHECK: here, through the loan.
+    /// SPL Token or Token-2022.
     pub debt_token_program: UncheckedAccount<'info>,
-    /// CHECK: here, through the loan. Reserve that lends.
+    /// CHECK: here, through the loan.
+    /// Reserve that lends.
     pub flash_reserve: UncheckedAccount<'info>,
-    /// CHECK: the address. Instructions sysvar.
+    /// CHECK: the address.
+    /// Instructions sysvar.
     #[account(
         address = solana_sdk_ids::sysvar::instructions::ID
             @ FlashLiquidatorError::InstructionsSysvarMalformed
