@@ -3,10 +3,12 @@
 //! One module in [`cmd`] per command, with an `Args` struct and a `run` function; adding a
 //! command is such a module and one arm in [`Command`]. What commands share:
 //! [`workspace`] knows the packages, [`toolchain`] the compilers for Solana programs,
-//! [`process`] how to run things.
+//! [`process`] how to run things,
+//! [`generated`] how to keep committed files true to the code.
 
 mod cmd;
 mod dependencies;
+mod generated;
 mod process;
 mod toolchain;
 mod workspace;
@@ -34,6 +36,8 @@ enum Command {
     Bench(cmd::tool::Args),
     /// Bend transactions and the bytes the program parses, at random, for long
     Fuzz(cmd::fuzz::Args),
+    /// Generate idl/flash_liquidator.json from the program
+    Idl(cmd::idl::Args),
     /// Check formatting, clippy's lints and where dependencies come from
     Lint(cmd::lint::Args),
 }
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => cmd::tool::run("demo", args),
         Command::Bench(args) => cmd::tool::run("bench", args),
         Command::Fuzz(args) => cmd::fuzz::run(args),
+        Command::Idl(args) => cmd::idl::run(args),
         Command::Lint(args) => cmd::lint::run(args),
     };
     match result {

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod fuzz;
+pub mod idl;
 pub mod lint;
 pub mod test;
 pub mod tool;
