@@ -9,6 +9,7 @@
 mod cmd;
 mod dependencies;
 mod generated;
+mod markdown;
 mod process;
 mod toolchain;
 mod workspace;
@@ -40,6 +41,8 @@ enum Command {
     Idl(cmd::idl::Args),
     /// Check formatting, clippy's lints and where dependencies come from
     Lint(cmd::lint::Args),
+    /// Check the documents' links and run their commands
+    Docs(cmd::docs::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => cmd::fuzz::run(args),
         Command::Idl(args) => cmd::idl::run(args),
         Command::Lint(args) => cmd::lint::run(args),
+        Command::Docs(args) => cmd::docs::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! One module per command.
 
 pub mod build;
+pub mod docs;
 pub mod fuzz;
 pub mod idl;
 pub mod lint;
