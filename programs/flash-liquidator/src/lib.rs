@@ -40,6 +40,7 @@ pub mod events;
 pub mod instructions;
 pub mod introspection;
 pub mod klend;
+pub mod stages;
 pub mod state;
 pub mod swap;
 pub mod token;

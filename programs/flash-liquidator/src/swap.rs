@@ -21,7 +21,7 @@ use crate::{
     SwapLeg,
     checks::{fail, require, require_at_least, require_key},
     errors::FlashLiquidatorError,
-    klend, token,
+    klend, stages, token,
 };
 
 /// Seed of a keeper's swap authority: `["swap_authority", keeper]`.
@@ -158,6 +158,7 @@ impl<'info> Swap<'info> {
             &[],
             collateral,
         )?;
+        stages::end_of("swap: collateral in");
 
         for leg in legs {
             let (accounts, rest) = leg_accounts
@@ -175,6 +176,8 @@ impl<'info> Swap<'info> {
             FlashLiquidatorError::SignerReassigned,
         )?;
 
+        stages::end_of("swap: legs");
+
         let unsold = input.brought(self.authority.key)?;
         for token in &self.tokens {
             token::transfer(
@@ -187,6 +190,7 @@ impl<'info> Swap<'info> {
                 token.brought(self.authority.key)?,
             )?;
         }
+        stages::end_of("swap: proceeds out");
         Ok(unsold)
     }
 

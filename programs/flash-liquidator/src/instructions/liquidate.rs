@@ -14,7 +14,7 @@ use crate::{
     errors::FlashLiquidatorError,
     events::Liquidated,
     introspection::{ExpectedLoan, verify_flash_loan},
-    klend,
+    klend, stages,
     swap::{ACCOUNTS_PER_INTERMEDIATE, RouteToken, Swap},
     token,
 };
@@ -268,6 +268,8 @@ impl<'info> Liquidate<'info> {
         args: LiquidateArgs,
         remaining_accounts: &'info [AccountInfo<'info>],
     ) -> Result<()> {
+        stages::end_of("entry");
+
         // Checks.
         require_before_deadline(args.deadline_slot)?;
         let principal = verify_flash_loan(
@@ -281,6 +283,7 @@ impl<'info> Liquidate<'info> {
                 token_account: self.keeper_debt.key,
             },
         )?;
+        stages::end_of("flash loan");
         let repay_cap = repay_cap(args.repay_amount, principal)?;
         klend::require_open_for_liquidation(
             &self.lending_market,
@@ -295,14 +298,18 @@ impl<'info> Liquidate<'info> {
         )?;
         let flash_fee = klend::flash_loan_fee_of(&self.flash_reserve, principal)?;
 
+        stages::end_of("terms and klend state");
+
         // Numbers before.
         let before = self.balances()?;
         let owed_before = self.repay_reserve_debt_sf()?;
+        stages::end_of("balances before");
 
         // Liquidate.
         let (deposit_reserves, remaining_accounts) =
             split(remaining_accounts, args.deposit_reserve_count)?;
         self.liquidate_in_klend(repay_cap, deposit_reserves)?;
+        stages::end_of("call of klend");
 
         // Numbers after, and what they mean.
         let seized = self.balances()?;
@@ -315,6 +322,8 @@ impl<'info> Liquidate<'info> {
             args.min_collateral_received,
             FlashLiquidatorError::CollateralBelowMinimum,
         )?;
+
+        stages::end_of("balances after");
 
         // Swap.
         let collateral_sold = if args.legs.is_empty() {
@@ -334,6 +343,8 @@ impl<'info> Liquidate<'info> {
         // Profit.
         let end_debt = self.debt_expected().balance(&self.keeper_debt)?;
         let profit = require_profit(before.debt, end_debt, flash_fee, args.min_profit)?;
+
+        stages::end_of("profit");
 
         emit!(Liquidated {
             keeper: *self.keeper.key,
@@ -355,6 +366,7 @@ impl<'info> Liquidate<'info> {
             profit,
             min_profit: args.min_profit,
         });
+        stages::end_of("event");
         Ok(())
     }
 
@@ -556,6 +568,7 @@ impl<'info> Liquidate<'info> {
                 keeper,
             )?);
         }
+        stages::end_of("swap: accounts");
         Swap {
             authority: self.swap_authority.as_ref(),
             keeper: self.keeper.as_ref(),

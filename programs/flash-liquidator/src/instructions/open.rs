@@ -7,6 +7,7 @@ use crate::{
     checks::{require, require_equal},
     errors::FlashLiquidatorError,
     introspection::{ExpectedLoan, verify_flash_loan, verify_settle_follows},
+    stages,
     state::{Bracket, Guard, MAX_GUARDS},
     token,
 };
@@ -92,6 +93,7 @@ pub struct BracketAccounts<'info> {
 impl<'info> BracketAccounts<'info> {
     /// See [`crate::flash_liquidator::open`].
     pub fn open(&self, args: OpenArgs, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
+        stages::end_of("entry");
         require_before_deadline(args.deadline_slot)?;
         {
             let sysvar = self.instructions_sysvar.try_borrow_data()?;
@@ -108,6 +110,7 @@ impl<'info> BracketAccounts<'info> {
             )?;
             verify_settle_follows(&sysvar, args.settle_index, args.flash_repay_index)?;
         }
+        stages::end_of("flash loan and settle");
         require(guarded_accounts.len() <= MAX_GUARDS, FlashLiquidatorError::TooManyGuards)?;
         require_equal(
             guarded_accounts.len() as u64,
@@ -133,6 +136,8 @@ impl<'info> BracketAccounts<'info> {
             guards.push(Guard { mint, min_balance: balance.saturating_sub(max_loss) });
         }
 
+        stages::end_of("balances");
+
         let bracket = Bracket {
             keeper: *self.keeper.key,
             settle_index: args.settle_index,
@@ -144,6 +149,8 @@ impl<'info> BracketAccounts<'info> {
             min_lamports: self.keeper.lamports().saturating_sub(args.max_lamports_spent),
             guards,
         };
-        bracket.create(&self.bracket, &self.keeper, args.bracket_bump)
+        bracket.create(&self.bracket, &self.keeper, args.bracket_bump)?;
+        stages::end_of("bracket created");
+        Ok(())
     }
 }
