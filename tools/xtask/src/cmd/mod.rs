@@ -1,6 +1,5 @@
 //! One module per command.
 
-pub mod bench;
 pub mod build;
 pub mod docs;
 pub mod fuzz;
