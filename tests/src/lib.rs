@@ -7,8 +7,10 @@ pub mod bank;
 pub mod bracket;
 pub mod invariants;
 pub mod plan;
+pub mod scene;
 pub mod stage;
 
 pub use invariants::Invariants;
 pub use plan::Plan;
+pub use scene::Scene;
 pub use stage::Stage;

@@ -10,122 +10,28 @@ use anchor_lang::{AnchorDeserialize, Discriminator};
 use flash_liquidator_client::{
     flash_liquidation::Refresh,
     receiver::{self, Liquidated, Redemption},
-    transaction::MAX_TRANSACTION_BYTES,
 };
-use flash_liquidator_tests::{Invariants, Plan};
-use klend_fork::{ForkError, Outcome, Pool, Position, Rehearsal, World};
-use solana_address::Address;
-use solana_instruction::Instruction;
-use solana_keypair::Keypair;
-use solana_signer::Signer;
+use flash_liquidator_tests::{Plan, Scene, scene::DEEP};
+use klend_fork::{ForkError, Outcome, Rehearsal, World};
 
-/// Depth of the pools that collateral is sold in, USD.
-const DEEP: u64 = 100_000_000;
-
-/// A world, a keeper without tokens, and an obligation.
-struct Scene {
-    world: World,
-    keeper: Keypair,
-    obligation: Address,
+/// What a test expects of a scene's keeper.
+trait Act {
+    fn attempt(&mut self, rehearsal: &Rehearsal) -> Result<Vec<Liquidated>, ForkError>;
+    fn liquidate(&mut self, rehearsal: &Rehearsal) -> Liquidated;
+    fn expect_error(&mut self, rehearsal: &Rehearsal) -> u32;
 }
 
-impl Clone for Scene {
-    fn clone(&self) -> Self {
-        Self {
-            world: self.world.clone(),
-            keeper: self.keeper.insecure_clone(),
-            obligation: self.obligation,
-        }
-    }
-}
-
-impl Scene {
-    /// An obligation with these deposits and borrows, whole tokens by symbol.
-    fn open(deposits: &[(&str, u64)], borrows: &[(&str, u64)], group: u8) -> Self {
-        Self::open_in(World::builtin().unwrap(), deposits, borrows, group)
-    }
-
-    fn open_in(
-        mut world: World,
-        deposits: &[(&str, u64)],
-        borrows: &[(&str, u64)],
-        group: u8,
-    ) -> Self {
-        let units = |world: &World, list: &[(&str, u64)]| -> Vec<(Address, u64)> {
-            list.iter()
-                .map(|(symbol, tokens)| {
-                    let reserve = world.reserve_named(symbol).unwrap();
-                    let mint = world.reserve_addresses(&reserve).unwrap().liquidity_mint;
-                    let decimals = u32::from(world.decimals(&mint).unwrap());
-                    (reserve, tokens * 10u64.pow(decimals))
-                })
-                .collect()
-        };
-        world.restamp_prices().unwrap();
-        let (deposits, borrows) = (units(&world, deposits), units(&world, borrows));
-        let keeper = world.actor("keeper");
-        let borrower = world.actor("borrower");
-        let position = Position::new(&deposits, &borrows).in_group(group);
-        let obligation = world.open_position(&borrower, &position).unwrap();
-        Self { world, keeper, obligation }
-    }
-
-    fn reserve(&self, symbol: &str) -> Address {
-        self.world.reserve_named(symbol).unwrap()
-    }
-
-    /// Multiplies a price by `percent`.
-    fn reprice(&mut self, symbol: &str, percent: u64) {
-        let reserve = self.reserve(symbol);
-        let price = self.world.price(&reserve).unwrap().scaled(percent, 100).unwrap();
-        self.world.set_price(&reserve, price).unwrap();
-    }
-
-    fn pool(&mut self, a: &str, b: &str) -> Pool {
-        let (a, b) = (self.reserve(a), self.reserve(b));
-        self.world.create_pool_at_oracle_price(&a, &b, DEEP, 5).unwrap()
-    }
-
-    /// A liquidation of `debt` against `collateral` with a loan of all the debt.
-    fn rehearse(&mut self, debt: &str, collateral: &str) -> Rehearsal {
-        let (debt, collateral) = (self.reserve(debt), self.reserve(collateral));
-        let account = self.world.obligation(&self.obligation).unwrap();
-        let owed = account
-            .borrows
-            .iter()
-            .find(|borrow| *klend_model::keys::address(&borrow.borrow_reserve) == debt)
-            .map(|borrow| u128::from(borrow.borrowed_amount_sf) >> 60)
-            .expect("the obligation owes this debt");
-        let (keeper, obligation) = (self.keeper.pubkey(), self.obligation);
-        let loan = u64::try_from(owed).unwrap() + 2;
-        Rehearsal::new(&mut self.world, &keeper, &obligation, &debt, &collateral, loan).unwrap()
-    }
-
-    /// [`Self::rehearse`] with a direct pool.
-    fn rehearse_sale(&mut self, debt: &str, collateral: &str) -> Rehearsal {
-        let pool = self.pool(collateral, debt);
-        self.rehearse(debt, collateral).sell_through(&mut self.world, &[pool]).unwrap()
-    }
-
-    fn try_send(&mut self, instructions: &[Instruction]) -> Result<Outcome, ForkError> {
-        let table = self.world.table_for(instructions, &self.keeper.pubkey())?;
-        let before = Invariants::note(&self.world, &self.keeper.pubkey());
-        let outcome = self.world.send_v0(instructions, &[&self.keeper], &[table])?;
-        before.assert_hold(&self.world, &outcome);
-        assert!(outcome.bytes <= MAX_TRANSACTION_BYTES);
-        Ok(outcome)
-    }
-
-    fn send(&mut self, rehearsal: &Rehearsal) -> Result<Vec<Liquidated>, ForkError> {
+impl Act for Scene {
+    fn attempt(&mut self, rehearsal: &Rehearsal) -> Result<Vec<Liquidated>, ForkError> {
         let instructions = rehearsal.instructions(&self.world)?;
-        self.try_send(&instructions).map(|outcome| events(&outcome))
+        self.send(&instructions).map(|outcome| events(&outcome))
     }
 
     /// Sends, and expects one event whose figures add up.
     fn liquidate(&mut self, rehearsal: &Rehearsal) -> Liquidated {
         let account = rehearsal.keeper_accounts.debt;
         let before = self.world.balance(&account).unwrap();
-        let events = self.send(rehearsal).unwrap();
+        let events = self.attempt(rehearsal).unwrap();
         let [event] = &events[..] else { panic!("{} events", events.len()) };
         let kept = i128::from(self.world.balance(&account).unwrap()) - i128::from(before);
         assert_eq!(kept, i128::from(event.profit), "the event's profit is what was kept");
@@ -135,7 +41,7 @@ impl Scene {
     }
 
     fn expect_error(&mut self, rehearsal: &Rehearsal) -> u32 {
-        match self.send(rehearsal) {
+        match self.attempt(rehearsal) {
             Err(ForkError::Failed(failure)) => failure.custom_code().expect("a program's error"),
             other => panic!("{other:?}"),
         }
@@ -189,15 +95,14 @@ fn without_a_leg_the_collateral_stays_with_the_keeper() {
     let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
     scene.reprice("SOL", 80);
     let mut rehearsal = scene.rehearse("USDC", "SOL");
-    let mint = scene.world.reserve_addresses(&scene.reserve("USDC")).unwrap().liquidity_mint;
     // The loan is repaid out of the keeper's own tokens, with its consent.
-    let own = 200_000_000_000;
-    scene.world.give(&scene.keeper.pubkey(), &mint, own).unwrap();
+    let own = 200_000_000_000i64;
+    scene.give_keeper("USDC", 200_000);
     assert_eq!(
         scene.expect_error(&rehearsal),
         code(flash_liquidator::FlashLiquidatorError::ProfitBelowMinimum)
     );
-    rehearsal.terms.min_profit = -i64::try_from(own).unwrap();
+    rehearsal.terms.min_profit = -own;
     let event = scene.liquidate(&rehearsal);
     assert_eq!(
         i128::from(event.profit),
@@ -237,7 +142,7 @@ fn two_liquidations_share_one_loan() {
     for instruction in again.into_iter().rev() {
         plan = plan.after_liquidate(instruction);
     }
-    let events = events(&scene.try_send(&plan.instructions).unwrap());
+    let events = events(&scene.send(&plan.instructions).unwrap());
     let [first, second] = &events[..] else { panic!("{} events", events.len()) };
     assert_eq!((first.debt_repaid, second.debt_repaid), (3_000_000_000, 3_000_000_000));
     // Each covers the whole fee; the keeper keeps one of them.
@@ -270,41 +175,19 @@ fn the_loan_may_come_from_another_market() {
     assert!(event.profit > 0);
 }
 
-/// A world whose SOL vault can pay out only a little.
-fn short_of_liquidity() -> Scene {
-    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
-    scene.reprice("SOL", 80);
-    let sol = scene.reserve("SOL");
-    let vault = scene.world.reserve_addresses(&sol).unwrap().liquidity_supply_vault;
-    let (left, mut moved) = (1_000_000_000, 0);
-    scene
-        .world
-        .edit_reserve(&sol, |reserve| {
-            let liquidity = &mut reserve.liquidity;
-            moved = liquidity.total_available_amount - left;
-            liquidity.total_available_amount = left;
-            let borrowed = u128::from(liquidity.borrowed_amount_sf) + (u128::from(moved) << 60);
-            liquidity.borrowed_amount_sf = borrowed.into();
-        })
-        .unwrap();
-    let mut account = scene.world.account(&vault).unwrap();
-    let amount = u64::from_le_bytes(account.data[64..72].try_into().unwrap()) - moved;
-    account.data[64..72].copy_from_slice(&amount.to_le_bytes());
-    scene.world.set_account(&vault, account).unwrap();
-    scene
-}
-
 #[test]
 fn a_partial_redemption_is_refused_unless_allowed() {
-    let mut scene = short_of_liquidity();
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 80);
+    // The vault can pay out only a little.
+    scene.drain_vault("SOL", 1_000_000_000);
     let mut rehearsal = scene.rehearse_sale("USDC", "SOL");
     assert_eq!(
         scene.expect_error(&rehearsal),
         code(flash_liquidator::FlashLiquidatorError::RedemptionIncomplete)
     );
 
-    let mint = scene.world.reserve_addresses(&scene.reserve("USDC")).unwrap().liquidity_mint;
-    scene.world.give(&scene.keeper.pubkey(), &mint, 200_000_000_000).unwrap();
+    scene.give_keeper("USDC", 200_000);
     rehearsal.terms.redemption = Redemption::AllowPartial;
     rehearsal.terms.min_profit = i64::MIN;
     let event = scene.liquidate(&rehearsal);
@@ -316,18 +199,9 @@ fn a_partial_redemption_is_refused_unless_allowed() {
 
 #[test]
 fn debt_and_collateral_of_the_same_mint() {
-    // klend's own instructions do not let an obligation borrow what it deposits,
-    // but migrated positions do exist: move the deposit into the debt's reserve.
     let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
-    let usdc = scene.reserve("USDC");
-    scene
-        .world
-        .edit_obligation(&scene.obligation.clone(), |obligation| {
-            obligation.deposits[0].deposit_reserve = klend_model::keys::to_v2(&usdc);
-            // Worth some 119,800 USDC: an LTV just above the limit of 90 %.
-            obligation.deposits[0].deposited_amount = 106_000_000_000;
-        })
-        .unwrap();
+    // Worth some 119,800 USDC: an LTV just above the limit of 90 %.
+    scene.move_deposit("USDC", 106_000_000_000);
     let rehearsal = scene.rehearse("USDC", "USDC");
     let event = scene.liquidate(&rehearsal);
     assert_eq!(event.debt_mint, event.collateral_mint);
@@ -344,11 +218,9 @@ fn debt_and_collateral_of_the_same_mint() {
 fn bad_debt_costs_no_more_than_the_keeper_signed_for() {
     let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
     scene.reprice("SOL", 60);
-    let usdc = scene.reserve("USDC");
-    let mint = scene.world.reserve_addresses(&usdc).unwrap().liquidity_mint;
-    scene.world.give(&scene.keeper.pubkey(), &mint, 200_000_000_000).unwrap();
+    scene.give_keeper("USDC", 200_000);
     // A poor price: the pool takes two per cent, more than the bad-debt bonus.
-    let sol = scene.reserve("SOL");
+    let (sol, usdc) = (scene.reserve("SOL"), scene.reserve("USDC"));
     let pool = scene.world.create_pool_at_oracle_price(&sol, &usdc, DEEP, 200).unwrap();
     let mut rehearsal =
         scene.rehearse("USDC", "SOL").sell_through(&mut scene.world, &[pool]).unwrap();
@@ -398,13 +270,7 @@ fn a_route_through_an_intermediate_token() {
 fn an_obligation_in_an_elevation_group() {
     // Group 4: SOL and JitoSOL against PYUSD.
     let mut scene = Scene::open(&[("SOL", 500), ("JITOSOL", 300)], &[("PYUSD", 110_000)], 4);
-    for percent in [85, 80, 75, 70] {
-        scene.reprice("SOL", percent);
-        scene.world.refresh(&scene.obligation.clone()).unwrap();
-        if scene.world.obligation(&scene.obligation).unwrap().is_liquidatable() {
-            break;
-        }
-    }
+    scene.reprice_until_unhealthy("SOL");
     for collateral in ["SOL", "JITOSOL"] {
         let rehearsal = scene.rehearse_sale("PYUSD", collateral);
         let event = scene.clone().liquidate(&rehearsal);

@@ -38,10 +38,24 @@ impl Programs {
     /// # Errors
     /// [`ForkError::ProgramNotBuilt`] or [`ForkError::File`].
     pub fn from_environment() -> Result<Self, ForkError> {
-        let stand_in = |name, id, variable| load(name, id, Some(variable));
+        Self::with_klend_and_farms(Some(KLEND_ELF), Some(FARMS_ELF))
+    }
+
+    /// The same with the stand-ins, whatever the environment names.
+    ///
+    /// # Errors
+    /// As [`from_environment`](Self::from_environment).
+    pub fn stand_ins() -> Result<Self, ForkError> {
+        Self::with_klend_and_farms(None, None)
+    }
+
+    fn with_klend_and_farms(
+        klend: Option<&'static str>,
+        farms: Option<&'static str>,
+    ) -> Result<Self, ForkError> {
         Ok(Self(vec![
-            stand_in("klend_stand_in", KLEND_PROGRAM_ID, KLEND_ELF)?,
-            stand_in("farms_stand_in", FARMS_PROGRAM_ID, FARMS_ELF)?,
+            load("klend_stand_in", KLEND_PROGRAM_ID, klend)?,
+            load("farms_stand_in", FARMS_PROGRAM_ID, farms)?,
             load("swap_stand_in", swap_stand_in::ID, None)?,
             load("flash_liquidator", receiver::PROGRAM_ID, None)?,
         ]))

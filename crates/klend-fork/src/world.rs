@@ -68,7 +68,15 @@ impl World {
     /// # Errors
     /// [`ForkError::ProgramNotBuilt`] when the programs have not been built.
     pub fn builtin() -> Result<Self, ForkError> {
-        Self::from_snapshot(crate::builtin::snapshot()?, &Programs::from_environment()?)
+        Self::builtin_with(&Programs::from_environment()?)
+    }
+
+    /// [`builtin`](Self::builtin) with other programs.
+    ///
+    /// # Errors
+    /// [`ForkError`] when the virtual machine refuses a program.
+    pub fn builtin_with(programs: &Programs) -> Result<Self, ForkError> {
+        Self::from_snapshot(crate::builtin::snapshot()?, programs)
     }
 
     /// A world from a fork folder ([`Snapshot::read`]).

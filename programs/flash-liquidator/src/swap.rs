@@ -20,8 +20,8 @@ use anchor_spl::{associated_token, token::spl_token, token_2022::spl_token_2022}
 use crate::{
     SwapLeg,
     checks::{fail, require, require_at_least, require_key},
-    errors::{FlashLiquidatorError, Result},
-    klend, token,
+    errors::FlashLiquidatorError,
+    klend, stages, token,
 };
 
 /// Seed of a keeper's swap authority: `["swap_authority", keeper]`.
@@ -51,29 +51,33 @@ const FORBIDDEN_LEG_PROGRAMS: [Pubkey; 11] = [
 
 /// One token on the way from collateral to debt: the swap authority's account
 /// and the keeper's account that it is emptied into.
-pub struct RouteToken<'a, 'info> {
+pub struct RouteToken<'info> {
     /// Token account of the swap authority.
-    pub swap_account: &'a AccountInfo<'info>,
-    /// Token account of the keeper, checked to be that.
-    pub keeper_account: &'a AccountInfo<'info>,
+    pub swap_account: &'info AccountInfo<'info>,
+    /// Token account of the keeper.
+    pub keeper_account: &'info AccountInfo<'info>,
     /// Mint of both.
-    pub mint: &'a AccountInfo<'info>,
+    pub mint: &'info AccountInfo<'info>,
     /// Token program of both.
-    pub token_program: &'a AccountInfo<'info>,
+    pub token_program: &'info AccountInfo<'info>,
     /// Balance the swap account held before this instruction put anything there.
     entry_balance: u64,
 }
 
-impl<'a, 'info> RouteToken<'a, 'info> {
-    /// Checks that the swap account is what its role needs, and notes what it
-    /// already holds.
+impl<'info> RouteToken<'info> {
+    /// Checks that both accounts are what their roles need, and notes what the
+    /// swap account already holds.
     pub fn new(
-        swap_account: &'a AccountInfo<'info>,
-        keeper_account: &'a AccountInfo<'info>,
-        mint: &'a AccountInfo<'info>,
-        token_program: &'a AccountInfo<'info>,
+        swap_account: &'info AccountInfo<'info>,
+        keeper_account: &'info AccountInfo<'info>,
+        mint: &'info AccountInfo<'info>,
+        token_program: &'info AccountInfo<'info>,
         swap_authority: &Pubkey,
+        keeper: &Pubkey,
     ) -> Result<Self> {
+        let expected =
+            token::Expected { token_program: token_program.key, mint: mint.key, owner: keeper };
+        expected.balance(keeper_account)?;
         let mut token =
             Self { swap_account, keeper_account, mint, token_program, entry_balance: 0 };
         token.entry_balance = token.balance(swap_authority)?;
@@ -102,23 +106,21 @@ impl<'a, 'info> RouteToken<'a, 'info> {
 }
 
 /// A swap authority with the tokens it may touch.
-pub struct Swap<'a, 'info> {
-    /// Accounts in front of those of the legs: all that the transfers need.
-    pub infos: &'a [AccountInfo<'info>],
+pub struct Swap<'info> {
     /// PDA that signs the legs.
-    pub authority: &'a AccountInfo<'info>,
+    pub authority: &'info AccountInfo<'info>,
     /// Keeper the authority belongs to.
-    pub keeper: &'a AccountInfo<'info>,
+    pub keeper: &'info AccountInfo<'info>,
     /// Bump of the authority's address.
     pub authority_bump: u8,
     /// Token 0 is the collateral, then the intermediates, then the debt when the
     /// last leg pays the swap authority instead of the keeper.
-    pub tokens: Vec<RouteToken<'a, 'info>>,
+    pub tokens: Vec<RouteToken<'info>>,
     /// How many of `tokens` may be a leg's input.
     pub input_count: usize,
 }
 
-impl<'a, 'info> Swap<'a, 'info> {
+impl<'info> Swap<'info> {
     /// Fails unless `authority` is the keeper's swap authority.
     ///
     /// Compares with the hash alone, a tenth of the cost of
@@ -140,21 +142,23 @@ impl<'a, 'info> Swap<'a, 'info> {
         &self,
         collateral: u64,
         legs: Vec<SwapLeg>,
-        mut leg_accounts: &[AccountInfo<'info>],
+        mut leg_accounts: &'info [AccountInfo<'info>],
     ) -> Result<u64> {
         let bump = [self.authority_bump];
         let seeds: &[&[u8]] = &[SWAP_AUTHORITY_SEED, self.keeper.key.as_ref(), &bump];
         let signer_seeds = &[seeds];
 
         let input = &self.tokens[0];
-        token::Transfer {
-            token_program: input.token_program.key,
-            mint: input.mint,
-            from: input.keeper_account.key,
-            to: input.swap_account.key,
-            authority: self.keeper.key,
-        }
-        .invoke(collateral, self.infos, &[])?;
+        token::transfer(
+            input.token_program,
+            input.mint,
+            input.keeper_account,
+            input.swap_account,
+            self.keeper,
+            &[],
+            collateral,
+        )?;
+        stages::end_of("swap: collateral in");
 
         for leg in legs {
             let (accounts, rest) = leg_accounts
@@ -172,17 +176,21 @@ impl<'a, 'info> Swap<'a, 'info> {
             FlashLiquidatorError::SignerReassigned,
         )?;
 
+        stages::end_of("swap: legs");
+
         let unsold = input.brought(self.authority.key)?;
         for token in &self.tokens {
-            token::Transfer {
-                token_program: token.token_program.key,
-                mint: token.mint,
-                from: token.swap_account.key,
-                to: token.keeper_account.key,
-                authority: self.authority.key,
-            }
-            .invoke(token.brought(self.authority.key)?, self.infos, signer_seeds)?;
+            token::transfer(
+                token.token_program,
+                token.mint,
+                token.swap_account,
+                token.keeper_account,
+                self.authority,
+                signer_seeds,
+                token.brought(self.authority.key)?,
+            )?;
         }
+        stages::end_of("swap: proceeds out");
         Ok(unsold)
     }
 
@@ -190,7 +198,7 @@ impl<'a, 'info> Swap<'a, 'info> {
     fn execute_leg(
         &self,
         mut leg: SwapLeg,
-        accounts: &[AccountInfo<'info>],
+        accounts: &'info [AccountInfo<'info>],
         signer_seeds: &[&[&[u8]]],
     ) -> Result<()> {
         let (program, swap_accounts) =

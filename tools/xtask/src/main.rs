@@ -33,8 +33,8 @@ enum Command {
     Test(cmd::test::Args),
     /// Flash-liquidate a position on a forked klend and show what happened
     Demo(cmd::tool::Args),
-    /// Measure compute units, transaction bytes and program size
-    Bench(cmd::tool::Args),
+    /// Measure what the receiver costs, or hold it against the committed figures
+    Bench(cmd::bench::Args),
     /// Bend transactions and the bytes the program parses, at random, for long
     Fuzz(cmd::fuzz::Args),
     /// Generate idl/flash_liquidator.json from the program
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Command::Build(args) => cmd::build::run(args),
         Command::Test(args) => cmd::test::run(args),
         Command::Demo(args) => cmd::tool::run("demo", args),
-        Command::Bench(args) => cmd::tool::run("bench", args),
+        Command::Bench(args) => cmd::bench::run(args),
         Command::Fuzz(args) => cmd::fuzz::run(args),
         Command::Idl(args) => cmd::idl::run(args),
         Command::Lint(args) => cmd::lint::run(args),

@@ -22,6 +22,40 @@ pub enum Choice {
     Kit,
 }
 
+/// How programs are compiled, where it is not as they are deployed.
+#[derive(Clone, Debug, Default)]
+pub struct Variant {
+    /// Features that are switched on.
+    pub features: Vec<String>,
+    /// Another `opt-level` than the profile's for the programs' own packages.
+    pub opt_level: Option<String>,
+}
+
+impl Variant {
+    /// With these features.
+    pub fn with_features(features: &[&str]) -> Self {
+        let features = features.iter().map(ToString::to_string).collect();
+        Self { features, ..Self::default() }
+    }
+
+    /// For cargo: its `--features` and `--config`.
+    fn arguments(&self, programs: &[&Program]) -> Vec<String> {
+        let mut arguments = Vec::new();
+        if !self.features.is_empty() {
+            arguments.extend(["--features".to_owned(), self.features.join(",")]);
+        }
+        if let Some(level) = &self.opt_level {
+            // cargo takes 0 to 3 as numbers and the rest as text.
+            let level = if level.parse::<u8>().is_ok() { level } else { &format!("{level:?}") };
+            for program in programs {
+                let key = format!("profile.release.package.{}.opt-level", program.package);
+                arguments.extend(["--config".to_owned(), format!("{key}={level}")]);
+            }
+        }
+        arguments
+    }
+}
+
 /// A compiler that is ready to be used.
 pub enum Toolchain {
     PlatformTools,
@@ -56,14 +90,31 @@ impl Toolchain {
         Ok(Self::Kit { home: PathBuf::from(printed.trim()) })
     }
 
+    /// Its name and version, for reports.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::PlatformTools => {
+                let versions = process::probe(process::cargo().args(["build-sbf", "--version"]));
+                let versions = versions.unwrap_or_default();
+                let name = versions.lines().find(|line| line.starts_with("platform-tools "));
+                name.unwrap_or("platform-tools").to_owned()
+            }
+            Self::Kit { home } => {
+                let rustc = home.join("bin/rustc");
+                let version = process::probe(Command::new(rustc).arg("--version"));
+                format!("the kit in tools/sbf ({})", version.unwrap_or_default().trim())
+            }
+        }
+    }
+
     /// Compiles the programs of `workspace` into the folder `out`.
     ///
     /// # Errors
     /// When the compilation fails, or its result cannot be copied.
-    pub fn compile(&self, workspace: &Workspace, features: &[String], out: &Path) -> Result<()> {
+    pub fn compile(&self, workspace: &Workspace, variant: &Variant, out: &Path) -> Result<()> {
         match self {
-            Self::PlatformTools => compile_with_platform_tools(workspace, features, out),
-            Self::Kit { home } => compile_with_kit(home, workspace, features, out),
+            Self::PlatformTools => compile_with_platform_tools(workspace, variant, out),
+            Self::Kit { home } => compile_with_kit(home, workspace, variant, out),
         }
     }
 }
@@ -93,18 +144,13 @@ fn installed_platform_tools(programs: &[Program]) -> Result<String> {
     Ok(format!("platform-tools {version}, Rust {rustc}"))
 }
 
-fn compile_with_platform_tools(
-    workspace: &Workspace,
-    features: &[String],
-    out: &Path,
-) -> Result<()> {
+fn compile_with_platform_tools(workspace: &Workspace, variant: &Variant, out: &Path) -> Result<()> {
     for program in &workspace.programs {
         let mut build = process::cargo();
         build.args(["build-sbf", "--manifest-path"]).arg(&program.manifest);
         build.arg("--sbf-out-dir").arg(out);
-        if !features.is_empty() {
-            build.arg("--features").arg(features.join(","));
-        }
+        // Behind the dashes they are cargo's.
+        build.arg("--").args(variant.arguments(&[program]));
         process::run(&format!("cargo build-sbf for {}", program.package), &mut build)?;
     }
     Ok(())
@@ -113,13 +159,18 @@ fn compile_with_platform_tools(
 fn compile_with_kit(
     home: &Path,
     workspace: &Workspace,
-    features: &[String],
+    variant: &Variant,
     out: &Path,
 ) -> Result<()> {
     // Apart from the host's builds: another compiler. Apart for each set of features:
     // cargo keeps one cdylib per package and would compile it anew at every change.
-    let variant = features.iter().fold("sbf".to_owned(), |name, feature| name + "-" + feature);
-    let target = workspace.target.join(variant);
+    let folder = variant
+        .features
+        .iter()
+        .map(String::as_str)
+        .chain(variant.opt_level.is_some().then_some("opt"));
+    let target =
+        workspace.target.join(folder.fold("sbf".to_owned(), |name, part| name + "-" + part));
     // Each deployed program alone: in one cargo call the features of all of them would be
     // united. The test programs do not matter that much and compile faster together.
     let (together, alone): (Vec<_>, Vec<_>) =
@@ -133,9 +184,7 @@ fn compile_with_kit(
         for program in &call {
             build.args(["-p", &program.package]);
         }
-        if !features.is_empty() {
-            build.arg("--features").arg(features.join(","));
-        }
+        build.args(variant.arguments(&call));
         let names: Vec<_> = call.iter().map(|program| program.package.as_str()).collect();
         process::run(&format!("compiling {}", names.join(", ")), &mut build)?;
         for program in call {

@@ -3,10 +3,10 @@ use anchor_lang::{prelude::*, solana_program::system_program};
 use super::BracketAccounts;
 use crate::{
     checks::{require, require_at_least, require_equal, require_key, require_profit},
-    errors::{FlashLiquidatorError, Result},
+    errors::FlashLiquidatorError,
     events::Settled,
     introspection::{ExpectedLoan, current_index, verify_flash_loan},
-    klend,
+    klend, stages,
     state::Bracket,
     token,
 };
@@ -14,6 +14,7 @@ use crate::{
 impl<'info> BracketAccounts<'info> {
     /// See [`crate::flash_liquidator::settle`].
     pub fn settle(&self, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
+        stages::end_of("entry");
         let bracket = Bracket::read(&self.bracket, self.keeper.key)?;
         let principal = {
             let sysvar = self.instructions_sysvar.try_borrow_data()?;
@@ -34,6 +35,7 @@ impl<'info> BracketAccounts<'info> {
                 },
             )?
         };
+        stages::end_of("bracket and flash loan");
         let flash_fee = klend::flash_loan_fee_of(&self.flash_reserve, principal)?;
 
         let debt_balance = token::Expected {
@@ -64,6 +66,8 @@ impl<'info> BracketAccounts<'info> {
             )?;
         }
 
+        stages::end_of("balances");
+
         // Whoever had the keeper's signature could have made its wallet a multisig of
         // the token program, and with that its own.
         require_key(
@@ -79,7 +83,9 @@ impl<'info> BracketAccounts<'info> {
             FlashLiquidatorError::LamportsBelowFloor,
         )?;
 
-        Settled {
+        stages::end_of("bracket closed");
+
+        emit!(Settled {
             keeper: *self.keeper.key,
             flash_reserve: *self.flash_reserve.key,
             debt_mint: *self.debt_mint.key,
@@ -89,8 +95,8 @@ impl<'info> BracketAccounts<'info> {
             debt_after: debt_balance,
             profit,
             min_profit: bracket.min_profit,
-        }
-        .log();
+        });
+        stages::end_of("event");
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::toolchain::{Choice, Toolchain};
+use crate::toolchain::{Choice, Toolchain, Variant};
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
@@ -37,16 +37,21 @@ pub fn run(args: Args) -> Result<()> {
         }
         workspace.programs.retain(|program| args.packages.contains(&program.package));
     }
-    build(&workspace, args.toolchain, &args.features)
+    let variant = Variant { features: args.features, opt_level: None };
+    let toolchain = Toolchain::prepare(&workspace, args.toolchain.toolchain)?;
+    compile_and_list(&workspace, &toolchain, &variant, &workspace.deploy_dir())
 }
 
-/// Compiles the programs of `workspace` into its deploy folder and lists them.
+/// Compiles the programs of `workspace` into its deploy folder and lists them; returns
+/// what they were compiled with.
 ///
 /// # Errors
 /// When no compiler can be prepared, or the compilation fails.
-pub fn build(workspace: &Workspace, toolchain: ToolchainArgs, features: &[String]) -> Result<()> {
+pub fn build(workspace: &Workspace, toolchain: ToolchainArgs) -> Result<Toolchain> {
     let toolchain = Toolchain::prepare(workspace, toolchain.toolchain)?;
-    compile_and_list(workspace, &toolchain, features, &workspace.deploy_dir())
+    let as_deployed = Variant::default();
+    compile_and_list(workspace, &toolchain, &as_deployed, &workspace.deploy_dir())?;
+    Ok(toolchain)
 }
 
 /// As [`build`], and compiles the deployed programs a second time with the feature
@@ -55,22 +60,34 @@ pub fn build(workspace: &Workspace, toolchain: ToolchainArgs, features: &[String
 /// # Errors
 /// As [`build`].
 pub fn build_for_tests(workspace: &Workspace, toolchain: ToolchainArgs) -> Result<()> {
-    let toolchain = Toolchain::prepare(workspace, toolchain.toolchain)?;
-    compile_and_list(workspace, &toolchain, &[], &workspace.deploy_dir())?;
+    let toolchain = build(workspace, toolchain)?;
+    let mutation = Variant::with_features(&["mutation"]);
+    build_deployed(workspace, &toolchain, &mutation, &workspace.mutation_dir())
+}
+
+/// Compiles a variant of the deployed programs alone into the folder `out`.
+///
+/// # Errors
+/// When the compilation fails.
+pub fn build_deployed(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    variant: &Variant,
+    out: &Path,
+) -> Result<()> {
     let mut deployed = workspace.clone();
     deployed.programs.retain(|program| !program.is_test_program);
-    let features = ["mutation".to_owned()];
-    compile_and_list(&deployed, &toolchain, &features, &workspace.mutation_dir())
+    compile_and_list(&deployed, toolchain, variant, out)
 }
 
 fn compile_and_list(
     workspace: &Workspace,
     toolchain: &Toolchain,
-    features: &[String],
+    variant: &Variant,
     out: &Path,
 ) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    toolchain.compile(workspace, features, out)?;
+    toolchain.compile(workspace, variant, out)?;
     for program in &workspace.programs {
         let path = out.join(&program.file_name);
         let size =

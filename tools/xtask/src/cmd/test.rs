@@ -67,12 +67,21 @@ pub fn cargo_test(workspace: &Workspace, cargo_args: &[String]) -> Result<Comman
         command.arg("--workspace");
     }
     command.env("SBF_OUT_DIR", workspace.deploy_dir());
+    pass_real_programs(&mut command)?;
+    Ok(command)
+}
+
+/// Tells `command` where the programs are that replace the stand-ins, if any.
+///
+/// # Errors
+/// When a variable names a program that is not there.
+pub fn pass_real_programs(command: &mut Command) -> Result<()> {
     for name in REAL_PROGRAMS {
         if let Some(path) = env::var_os(name).filter(|path| !path.is_empty()) {
             command.env(name, absolute(name, &path)?);
         }
     }
-    Ok(command)
+    Ok(())
 }
 
 /// Tests run in their package's folder: a relative path means something else there.

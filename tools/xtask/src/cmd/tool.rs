@@ -1,5 +1,7 @@
-//! `cargo xtask demo` and `bench`: build what is missing, then hand over to the
-//! package of that name under `tools`.
+//! `cargo xtask demo`: build what is missing, then hand over to the package of that
+//! name under `tools`.
+
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -22,14 +24,25 @@ pub fn run(package: &str, args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
     let wants_help = args.tool_args.iter().any(|arg| arg == "--help" || arg == "-h");
     if !wants_help {
-        build::build(&workspace, args.toolchain, &[])?;
+        build::build(&workspace, args.toolchain)?;
     }
-    let mut tool = process::cargo();
+    process::run(package, command(&workspace, package)?.args(args.tool_args))
+}
+
+/// The package of that name under `tools`, to run on the programs in the deploy folder;
+/// its arguments are for the caller to add.
+///
+/// # Errors
+/// When it cannot be compiled.
+pub fn command(workspace: &Workspace, package: &str) -> Result<Command> {
+    let mut build = process::cargo();
+    // With the features of the whole workspace: what its tests have compiled serves
+    // this, too. `cargo run` would compile half of it again.
+    build.current_dir(&workspace.root).args(["build", "--quiet", "--workspace", "--bin", package]);
+    process::run(&format!("compiling {package}"), &mut build)?;
     // The caller's folder stays the current one: arguments may hold relative paths.
-    tool.args(["run", "--package", package, "--manifest-path"])
-        .arg(workspace.root.join("Cargo.toml"))
-        .arg("--")
-        .args(args.tool_args)
-        .env("SBF_OUT_DIR", workspace.deploy_dir());
-    process::run(package, &mut tool)
+    let executable = format!("{package}{}", std::env::consts::EXE_SUFFIX);
+    let mut tool = Command::new(workspace.target.join("debug").join(executable));
+    tool.env("SBF_OUT_DIR", workspace.deploy_dir());
+    Ok(tool)
 }

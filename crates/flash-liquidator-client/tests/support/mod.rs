@@ -1,0 +1,163 @@
+//! Flash liquidations of obligations of any shape, without accounts behind them:
+//! what they take in a transaction depends on how many there are and on nothing
+//! else.
+
+#![allow(dead_code, reason = "each of those who include it uses its own part")]
+
+use bytemuck::Zeroable;
+use flash_liquidator_client::{
+    compute_budget::ComputeBudget,
+    flash_liquidation::{FlashLiquidation, KeeperAccounts, Refresh},
+    klend::{ObligationAddresses, ReserveAddresses},
+    receiver::{Route, Terms, swap_authority},
+    swap::{Side, Trade, stand_in, whirlpool::Whirlpool},
+    token::TOKEN_PROGRAM_ID,
+};
+use klend_interface::state::Reserve;
+use klend_model::keys::to_v2;
+use solana_address::Address;
+use solana_instruction::Instruction;
+
+/// Where the collateral is sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Venue {
+    /// Nowhere: the keeper keeps it.
+    None,
+    /// The constant-product pool of tests and local forks.
+    StandIn,
+    /// A Whirlpool.
+    Whirlpool,
+}
+
+/// What an obligation and its liquidation are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Deposits, each in a reserve of its own.
+    pub deposits: u8,
+    /// Debts, each in a reserve of its own.
+    pub debts: u8,
+    /// Whether reserves have farms, on both sides.
+    pub farms: bool,
+    /// Whether the obligation is in an elevation group, so that klend wants all
+    /// its deposits again when it liquidates.
+    pub in_group: bool,
+    /// Where the collateral is sold.
+    pub venue: Venue,
+}
+
+/// A key of its own for each kind and number.
+pub fn key(kind: u8, number: u8) -> Address {
+    let mut bytes = [kind; 32];
+    bytes[0] = number;
+    Address::new_from_array(bytes)
+}
+
+/// The keeper of all these liquidations.
+pub fn keeper() -> Address {
+    key(20, 0)
+}
+
+/// A reserve; all read the market's Scope account.
+fn reserve(number: u8, farms: bool) -> ReserveAddresses {
+    let mut state = Reserve::zeroed();
+    let at = |kind| to_v2(&key(kind, number));
+    state.lending_market = to_v2(&key(1, 0));
+    state.liquidity.mint_pubkey = at(10);
+    state.liquidity.supply_vault = at(11);
+    state.liquidity.fee_vault = at(12);
+    state.liquidity.token_program = to_v2(&TOKEN_PROGRAM_ID);
+    state.collateral.mint_pubkey = at(13);
+    state.collateral.supply_vault = at(14);
+    if farms {
+        state.farm_collateral = at(15);
+        state.farm_debt = at(16);
+    }
+    state.config.token_info.scope_configuration.price_feed = to_v2(&key(2, 0));
+    ReserveAddresses::read(&key(17, number), &state)
+}
+
+impl Shape {
+    /// A liquidation of the first deposit for the first debt.
+    pub fn instructions(
+        &self,
+        compute_budget: ComputeBudget,
+        refresh: Refresh,
+    ) -> Vec<Instruction> {
+        let keeper = keeper();
+        let reserves: Vec<ReserveAddresses> =
+            (0..self.deposits + self.debts).map(|number| reserve(number, self.farms)).collect();
+        let (deposits, borrows) = reserves.split_at(usize::from(self.deposits));
+        let (withdraw, repay) = (&deposits[0], &borrows[0]);
+        let keys = |reserves: &[ReserveAddresses]| reserves.iter().map(|r| r.reserve).collect();
+        let obligation = ObligationAddresses {
+            obligation: key(3, 0),
+            lending_market: key(1, 0),
+            owner: key(4, 0),
+            deposit_reserves: keys(deposits),
+            borrow_reserves: keys(borrows),
+            referrer: None,
+            elevation_group: u8::from(self.in_group),
+        };
+        FlashLiquidation {
+            keeper,
+            keeper_accounts: KeeperAccounts::associated(&keeper, repay, withdraw),
+            obligation: &obligation,
+            reserves: &reserves,
+            referrer_token_states: &[],
+            repay_reserve: repay.reserve,
+            withdraw_reserve: withdraw.reserve,
+            flash_reserve: repay,
+            flash_amount: 1_000_000,
+            terms: Terms::default(),
+            route: self.venue.route(&keeper, withdraw, repay),
+            compute_budget,
+            setup: Vec::new(),
+            refresh,
+        }
+        .instructions()
+        .expect("all reserves are given and few")
+    }
+}
+
+impl Venue {
+    /// One leg that pays the keeper's debt account itself.
+    fn route(
+        self,
+        keeper: &Address,
+        withdraw: &ReserveAddresses,
+        repay: &ReserveAddresses,
+    ) -> Option<Route> {
+        let mut route = Route::new(keeper, withdraw, repay);
+        route.swap_debt = None;
+        let side = |account, mint| Side { account, mint, token_program: TOKEN_PROGRAM_ID };
+        let trade = Trade {
+            authority: swap_authority(keeper).0,
+            input: side(route.swap_collateral, withdraw.liquidity_mint),
+            output: side(
+                KeeperAccounts::associated(keeper, repay, withdraw).debt,
+                repay.liquidity_mint,
+            ),
+            min_out: 0,
+            token: 0,
+        };
+        let (pool, vaults) = (key(30, 0), [key(31, 0), key(31, 1)]);
+        route.legs = vec![match self {
+            Self::None => return None,
+            Self::StandIn => {
+                let [vault_in, vault_out] = vaults;
+                stand_in::leg(&stand_in::Pool { pool, vault_in, vault_out }, &trade)
+            }
+            Self::Whirlpool => Whirlpool {
+                pool,
+                tick_spacing: 4,
+                fee_rate: 400,
+                tick: -18_000,
+                mints: [withdraw.liquidity_mint, repay.liquidity_mint],
+                vaults,
+            }
+            .leg(&trade)
+            .expect("the pool trades both tokens"),
+        }];
+        Some(route)
+    }
+}

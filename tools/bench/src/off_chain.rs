@@ -1,0 +1,149 @@
+//! Times of what runs off chain, as `crates/klend-model/benches/off_chain` reports
+//! them.
+
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    machine::Machine,
+    report::{bytes, count, table},
+};
+
+/// Times of one run, with the machine they are of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OffChain {
+    /// Where it ran.
+    pub machine: Machine,
+    /// What it reported.
+    pub measured: Measured,
+}
+
+/// What the off-chain benchmark reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Single operations.
+    pub operations: Vec<Operation>,
+    /// A change of prices over many obligations.
+    pub updates: Vec<Update>,
+    /// Resident memory.
+    pub memory: Vec<Memory>,
+}
+
+/// One operation, nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// What is done.
+    pub name: String,
+    /// Median of this project's.
+    pub ours: f64,
+    /// Median of the straightforward implementation.
+    pub peer: f64,
+}
+
+/// A change of prices, nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Update {
+    /// What changed.
+    pub name: String,
+    /// Obligations under watch.
+    pub obligations: u64,
+    /// Of these, the tracker had to value so many.
+    pub valued: u64,
+    /// So many are unhealthy.
+    pub unhealthy: u64,
+    /// Median of the tracker.
+    pub ours: f64,
+    /// Median of the straightforward implementation, which values all of them.
+    pub peer: f64,
+}
+
+/// Memory for each obligation under watch, bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Obligations.
+    pub obligations: u64,
+    /// The tracker's.
+    pub ours: f64,
+    /// The straightforward implementation's.
+    pub peer: f64,
+}
+
+impl OffChain {
+    /// Reads a report that was made on this machine.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let measured = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        Ok(Self { machine: Machine::this(), measured })
+    }
+
+    /// The section of the report.
+    pub fn markdown(&self) -> String {
+        let Machine { cpu, threads, system, rustc } = &self.machine;
+        let mut text = format!(
+            "\n## Off chain\n\n\
+             Medians of one run on {cpu}, {threads} threads, {system}, {rustc}, one thread used. The peer\n\
+             is a straightforward implementation of klend's rules on `klend-interface`'s types and\n\
+             fractions (`crates/klend-model/benches/off_chain/peer.rs`); the run fails when it and\n\
+             `klend-model` disagree.\n\n"
+        );
+        let mut operations =
+            table(&["operation", "time", "a second", "peer", "a second", "times faster"]);
+        for Operation { name, ours, peer } in &self.measured.operations {
+            let rate = |nanos: f64| count((1e9 / nanos) as u64);
+            operations.add_row([
+                name.clone(),
+                time(*ours),
+                rate(*ours),
+                time(*peer),
+                rate(*peer),
+                format!("{:.1}", peer / ours),
+            ]);
+        }
+        let _ = writeln!(text, "{operations}\n");
+        text.push_str(
+            "What a change of prices costs over all obligations under watch: the reserves are made\n\
+             ready at the new prices, and the keeper's tracker finds those above their limit, valuing\n\
+             only the ones that the change can have brought there. The peer values all of them.\n\n",
+        );
+        let mut updates = table(&[
+            "change",
+            "obligations",
+            "valued",
+            "unhealthy",
+            "time",
+            "peer",
+            "times faster",
+        ]);
+        for update in &self.measured.updates {
+            updates.add_row([
+                update.name.clone(),
+                count(update.obligations),
+                count(update.valued),
+                count(update.unhealthy),
+                time(update.ours),
+                time(update.peer),
+                format!("{:.0}", update.peer / update.ours),
+            ]);
+        }
+        let _ = writeln!(text, "{updates}\n");
+        for memory in &self.measured.memory {
+            let _ = writeln!(
+                text,
+                "Resident memory for each of {} obligations under watch: {}, the peer's {}.",
+                count(memory.obligations),
+                bytes(memory.ours),
+                bytes(memory.peer)
+            );
+        }
+        text
+    }
+}
+
+fn time(nanos: f64) -> String {
+    format!("{:.3?}", Duration::from_nanos(nanos.max(0.0).round() as u64))
+}

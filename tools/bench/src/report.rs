@@ -1,0 +1,463 @@
+//! All figures, as they are committed: `benchmarks.json` for machines,
+//! `BENCHMARKS.md` and a chart for readers.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use flash_liquidator_client::budget::Format;
+use indicatif::{HumanBytes, HumanCount};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    chart::{self, Bar},
+    check::TOLERANCE_PERCENT,
+    off_chain::OffChain,
+    scenarios::{Measured, Scenario},
+    shapes::{Bytes, DEBTS, DEPOSITS, Shapes},
+    sizes::Size,
+    stages::Profile,
+};
+
+const JSON: &str = "benchmarks.json";
+const MARKDOWN: &str = "BENCHMARKS.md";
+const CHART: &str = "docs/compute-units.svg";
+
+/// Everything that is committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Benchmarks {
+    /// What the programs were compiled with.
+    pub toolchain: String,
+    /// Versions of the packages that matter.
+    pub packages: String,
+    /// The receiver that was measured.
+    pub program: Elf,
+    /// With the stand-in klend.
+    pub stand_in: Measured,
+    /// With the real klend, where somebody had it.
+    pub real: Option<Real>,
+    /// Stages of instructions, with the stand-in klend.
+    pub stages: Option<Of<Vec<Profile>>>,
+    /// Bytes by shape.
+    pub shapes: Vec<Shapes>,
+    /// The program at other optimisation levels.
+    pub sizes: Option<Of<Vec<Size>>>,
+    /// Times of what runs off chain.
+    pub off_chain: Option<OffChain>,
+}
+
+/// A compiled receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elf {
+    /// Its size.
+    pub bytes: u64,
+    /// Lamports that keep it on chain.
+    pub rent: u64,
+    /// First half of its SHA-256.
+    pub sha256: String,
+}
+
+/// Figures kept from an earlier run may be of an earlier build of the receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Of<T> {
+    /// Which one: [`Elf::sha256`].
+    pub program: String,
+    /// The figures.
+    pub figures: T,
+}
+
+/// What was measured with the real klend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Real {
+    /// Which klend.
+    pub klend: String,
+    /// With which build of the receiver.
+    pub measured: Of<Measured>,
+}
+
+impl Benchmarks {
+    /// Reads the committed figures of `folder`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(JSON);
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Writes the figures, their tables and their chart into `folder`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        put(&folder.join(JSON), &(indented(&serde_json::to_value(self)?, 0) + "\n"))?;
+        if let Some(stages) = &self.stages {
+            put(&folder.join(CHART), &stages_chart(&stages.figures))?;
+        }
+        put(&folder.join(MARKDOWN), &self.markdown())
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!(
+            "# Benchmarks\n\n\
+             Written by `cargo xtask bench`; do not edit. Compute units, bytes and sizes are the\n\
+             same on every machine with the same compiler, and `cargo xtask bench --check`, a step\n\
+             of the gate, fails when one of them grows by more than {TOLERANCE_PERCENT} %. Times are of one machine\n\
+             and held by nothing.\n\n\
+             | to | run |\n|----|-----|\n\
+             | measure all but the sizes below | `cargo xtask bench` |\n\
+             | the same without stages and times, in seconds | `cargo xtask bench --quick` |\n\
+             | compare the program at other optimisation levels | `cargo xtask bench --sizes` |\n\
+             | fill the columns of the real klend | `KLEND_ELF=… FARMS_ELF=… KLEND_NAME=\"klend …\" cargo xtask bench` |\n\
+             | accept larger figures | any of these, and commit what they wrote |\n\n\
+             Programs: compiled with {}; {}.\n",
+            self.toolchain, self.packages
+        );
+        let real = self.real.as_ref();
+        let _ = match real {
+            Some(real) => {
+                writeln!(text, "Real klend: {}{}.", real.klend, self.age(&real.measured.program))
+            }
+            None => writeln!(text, "Real klend: not measured."),
+        };
+        text.push_str(&self.units());
+        text.push_str(&self.stages());
+        text.push_str(&self.bytes());
+        text.push_str(&self.program_sizes());
+        if let Some(off_chain) = &self.off_chain {
+            text.push_str(&off_chain.markdown());
+        }
+        text
+    }
+
+    /// Whether figures are of this receiver.
+    fn age(&self, program: &str) -> &'static str {
+        if program == self.program.sha256 {
+            ""
+        } else {
+            ", measured with an earlier build of the program"
+        }
+    }
+
+    fn units(&self) -> String {
+        let none = Measured::default();
+        let real = self.real.as_ref().map_or(&none, |real| &real.measured.figures);
+        let real_by_name: BTreeMap<&str, &Scenario> =
+            real.scenarios.iter().map(|scenario| (scenario.name.as_str(), scenario)).collect();
+        let mut added = table(&[
+            "compute units added to klend's instruction",
+            "forwarder",
+            "real",
+            "receiver",
+            "real",
+            "ratio",
+            "real",
+        ]);
+        let mut whole = table(&[
+            "compute units in all",
+            "klend alone",
+            "real",
+            "`liquidate`",
+            "real",
+            "of it swaps",
+            "transaction",
+            "real",
+            "bytes",
+        ]);
+        for scenario in &self.stand_in.scenarios {
+            let real = real_by_name.get(scenario.name.as_str()).copied();
+            let both = |figure: fn(&Scenario) -> u64| {
+                [count(figure(scenario)), real.map(figure).map_or_else(String::new, count)]
+            };
+            let ratio = |scenario: &Scenario| {
+                format!("{:.2}", scenario.overhead() as f64 / scenario.floor().max(1) as f64)
+            };
+            let mut row = vec![scenario.name.clone()];
+            row.extend(both(Scenario::floor));
+            row.extend(both(Scenario::overhead));
+            row.extend([ratio(scenario), real.map_or_else(String::new, ratio)]);
+            added.add_row(row);
+            let mut row = vec![scenario.name.clone()];
+            row.extend(both(|scenario| scenario.direct));
+            row.extend(both(|scenario| scenario.liquidate));
+            row.push(count(scenario.swaps));
+            row.extend(both(|scenario| scenario.transaction));
+            row.push(count(scenario.bytes));
+            whole.add_row(row);
+        }
+        let mut brackets = table(&[
+            "compute units of a bracket",
+            "`open`",
+            "real",
+            "`settle`",
+            "real",
+            "both",
+            "real",
+        ]);
+        for bracket in &self.stand_in.brackets {
+            let real = real.brackets.iter().find(|real| real.guards == bracket.guards);
+            let or_none = |value: Option<u64>| value.map_or_else(String::new, count);
+            brackets.add_row([
+                format!("{} guarded accounts besides the debt account", bracket.guards),
+                count(bracket.open),
+                or_none(real.map(|real| real.open)),
+                count(bracket.settle),
+                or_none(real.map(|real| real.settle)),
+                count(bracket.open + bracket.settle),
+                or_none(real.map(|real| real.open + real.settle)),
+            ]);
+        }
+        format!(
+            "\n## Compute units\n\n\
+             The scenarios are those of `tests/suites/liquidations.rs`, on the built-in fork; SOL has a\n\
+             collateral farm, PYUSD a debt farm. Columns named *real* repeat the one before with the\n\
+             real klend and farms programs, the others are the stand-ins'.\n\n\
+             What the receiver adds to klend's own instruction (liquidate v2, at top level), swap\n\
+             programs apart. The forwarder is a program that passes its accounts on to klend and does\n\
+             nothing else (`tests/programs/cpi-forwarder`): no receiver can add less.\n\n\
+             {added}\n\n\
+             Whole instructions and transactions. Bytes are those of a v0 transaction with a lookup\n\
+             table.\n\n{whole}\n\n\
+             `open` and `settle`, around instructions that stay at top level.\n\n{brackets}\n"
+        )
+    }
+
+    fn stages(&self) -> String {
+        let Some(stages) = &self.stages else { return String::new() };
+        let mut text = format!(
+            "\n## Where the units go\n\n\
+             ![Compute units by stage]({CHART})\n\n\
+             Measured with a copy of the program that logs the units left at the end of every stage\n\
+             (feature `stages`); what the logging costs is known from the same transaction without it\n\
+             and subtracted, so stages add up to what the instruction really takes{}. In\n\
+             brackets: what the called programs used.\n",
+            self.age(&stages.program)
+        );
+        let (liquidations, brackets): (Vec<_>, Vec<_>) =
+            stages.figures.iter().partition(|profile| profile.name.contains(' '));
+        for profiles in [liquidations, brackets] {
+            let _ = write!(text, "\n{}\n", stages_table(&profiles));
+        }
+        text
+    }
+
+    fn bytes(&self) -> String {
+        let mut text = "\n## Transaction bytes\n\n\
+             By the shape of the obligation: its deposits and debts, each in a reserve of its own. *v0*\n\
+             looks up what it can in a table (1,232 bytes), *v1* spells everything out (4,096 bytes);\n\
+             both refresh all reserves in one batch. *naive* is a legacy transaction with a\n\
+             `refresh_reserve` for each, where 1,232 bytes fit. A transaction may lock 64 accounts.\n"
+            .to_owned();
+        let mut fits = table(&[
+            "deposits that fit beside",
+            "format",
+            "1 debt",
+            "2",
+            "3",
+            "4",
+            "5",
+            "1 × 1",
+            "8 × 5",
+        ]);
+        for shapes in &self.shapes {
+            for (name, format, bytes) in [
+                ("v0", Format::V0, &shapes.v0),
+                ("v1", Format::V1, &shapes.v1),
+                ("naive", Format::V0, &shapes.naive),
+            ] {
+                let most = shapes.most_deposits(bytes, format);
+                let mut row = vec![shapes.name(), name.to_owned()];
+                row.extend(
+                    most.map(|most| if most == 0 { "-".to_owned() } else { most.to_string() }),
+                );
+                row.extend([bytes[0][0], bytes[DEPOSITS - 1][DEBTS - 1]].map(count));
+                fits.add_row(row);
+            }
+        }
+        let _ = write!(
+            text,
+            "\nThe largest shapes that fit, and the bytes of the smallest and the largest:\n\n{fits}\n"
+        );
+        if let Some(largest) = self.shapes.last() {
+            let _ = write!(
+                text,
+                "\nAll shapes with the longest of these routes ({}), as v0 / v1 / naive; the others\n\
+                 are in `{JSON}`:\n\n{}\n",
+                largest.name(),
+                bytes_table(largest)
+            );
+        }
+        text
+    }
+
+    fn program_sizes(&self) -> String {
+        let mut text = format!(
+            "\n## Program size\n\n\
+             `flash_liquidator.so`: {} bytes, {} to keep it on chain.\n",
+            count(self.program.bytes),
+            sol(self.program.rent)
+        );
+        let Some(sizes) = &self.sizes else { return text };
+        let mut table = table(&[
+            "`opt-level` of the program",
+            "bytes",
+            "rent",
+            "adds without a leg",
+            "with one",
+        ]);
+        for size in &sizes.figures {
+            table.add_row([
+                size.level.clone(),
+                count(size.elf),
+                sol(size.rent),
+                count(size.no_leg),
+                count(size.one_leg),
+            ]);
+        }
+        let _ = write!(
+            text,
+            "\nWith other optimisation levels of the program's own package, its dependencies as in\n\
+             `Cargo.toml`, and the units it then adds to klend's instruction{}:\n\n{table}\n",
+            self.age(&sizes.program)
+        );
+        text
+    }
+}
+
+/// A Markdown table whose columns but the first are numbers.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// `1,234`.
+pub fn count(value: u64) -> String {
+    HumanCount(value).to_string()
+}
+
+fn sol(lamports: u64) -> String {
+    format!("{:.4} SOL", lamports as f64 / 1e9)
+}
+
+/// `3.28 KiB`.
+pub fn bytes(value: f64) -> String {
+    HumanBytes(value as u64).to_string()
+}
+
+fn stages_table(profiles: &[&Profile]) -> Table {
+    let mut header = vec!["stage"];
+    header.extend(profiles.iter().map(|profile| profile.name.as_str()));
+    let mut table = table(&header);
+    let mut names: Vec<&str> = Vec::new();
+    for profile in profiles {
+        // New stages go where this instruction has them.
+        let mut place = 0;
+        for stage in &profile.stages {
+            match names.iter().position(|name| *name == stage.name) {
+                Some(position) => place = position + 1,
+                None => {
+                    names.insert(place, &stage.name);
+                    place += 1;
+                }
+            }
+        }
+    }
+    for name in names {
+        let mut row = vec![name.to_owned()];
+        row.extend(profiles.iter().map(|profile| {
+            let Some(stage) = profile.stages.iter().find(|stage| stage.name == name) else {
+                return String::new();
+            };
+            let calls: Vec<String> = stage
+                .calls
+                .iter()
+                .map(|call| format!("{} {}", call.program, count(call.units)))
+                .collect();
+            if calls.is_empty() {
+                count(stage.own)
+            } else {
+                format!("{} ({})", count(stage.own), calls.join(", "))
+            }
+        }));
+        table.add_row(row);
+    }
+    let sum = |name: &str, figure: fn(&Profile) -> u64| {
+        let mut row = vec![name.to_owned()];
+        row.extend(profiles.iter().map(|profile| count(figure(profile))));
+        row
+    };
+    table.add_row(sum("**all of the receiver's own**", Profile::own));
+    table.add_row(sum("**with what it calls**", |profile| profile.total));
+    table
+}
+
+fn stages_chart(profiles: &[Profile]) -> String {
+    let bars: Vec<Bar> = profiles
+        .iter()
+        .map(|profile| Bar {
+            label: profile.name.clone(),
+            parts: profile.stages.iter().map(|stage| (stage.name.clone(), stage.own)).collect(),
+        })
+        .collect();
+    chart::stacked_bars("The receiver's own compute units by stage", "CU", &bars)
+}
+
+fn bytes_table(shapes: &Shapes) -> Table {
+    let mut table = table(&["deposits", "1 debt", "2 debts", "3 debts", "4 debts", "5 debts"]);
+    let at = |bytes: &Bytes, deposits: usize, debts: usize| count(bytes[deposits][debts]);
+    for deposits in 0..DEPOSITS {
+        let mut row = vec![(deposits + 1).to_string()];
+        row.extend((0..DEBTS).map(|debts| {
+            [&shapes.v0, &shapes.v1, &shapes.naive]
+                .map(|bytes| at(bytes, deposits, debts))
+                .join(" / ")
+        }));
+        table.add_row(row);
+    }
+    table
+}
+
+/// JSON with one line for each element of a list: readable, and with differences that
+/// say what changed.
+fn indented(value: &Value, depth: usize) -> String {
+    const OUTER: usize = 3;
+    let pad = |depth| "  ".repeat(depth);
+    let lines: Vec<String> = match value {
+        Value::Object(map) if depth < OUTER && map.values().any(|value| !is_plain(value)) => map
+            .iter()
+            .map(|(key, value)| {
+                format!(
+                    "{}{}: {}",
+                    pad(depth + 1),
+                    Value::from(key.as_str()),
+                    indented(value, depth + 1)
+                )
+            })
+            .collect(),
+        Value::Array(list) if list.iter().any(|value| !is_plain(value)) => list
+            .iter()
+            .map(|value| pad(depth + 1) + &indented(value, depth.max(OUTER) + 1))
+            .collect(),
+        _ => return value.to_string(),
+    };
+    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
+    format!("{open}\n{}\n{}{close}", lines.join(",\n"), pad(depth))
+}
+
+fn is_plain(value: &Value) -> bool {
+    !value.is_object() && !value.is_array()
+}
+
+/// A file that is there is replaced whole or not at all.
+fn put(path: &Path, text: &str) -> Result<()> {
+    let partial = path.with_extension("partial");
+    fs::write(&partial, text)
+        .and_then(|()| fs::rename(&partial, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

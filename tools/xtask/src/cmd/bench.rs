@@ -1,0 +1,88 @@
+//! `cargo xtask bench`: what the receiver costs, by `tools/bench` and the off-chain
+//! benchmark of `klend-model`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::build::{self, ToolchainArgs};
+use super::{test, tool};
+use crate::process;
+use crate::toolchain::Variant;
+use crate::workspace::Workspace;
+
+/// Optimisation levels that `--sizes` compares.
+const LEVELS: [&str; 3] = ["3", "s", "z"];
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    toolchain: ToolchainArgs,
+    /// Compare with the committed figures instead of writing them; fails when one grew by
+    /// more than a per cent
+    #[arg(long, conflicts_with_all = ["sizes", "quick"])]
+    check: bool,
+    /// Compile the program once for each optimisation level, too, and compare
+    #[arg(long)]
+    sizes: bool,
+    /// Leave out what takes long and keep its committed figures: stages and off-chain times
+    #[arg(long)]
+    quick: bool,
+    /// Names the klend of KLEND_ELF in the tables, for example "klend 1.16, compiled locally"
+    #[arg(long, env = "KLEND_NAME", value_name = "TEXT")]
+    klend_name: Option<String>,
+    /// Folder of BENCHMARKS.md and benchmarks.json; the repository's unless told
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let toolchain = build::build(&workspace, args.toolchain)?;
+    let scratch = workspace.target.join("bench");
+    let mut bench = tool::command(&workspace, "bench")?;
+    bench.arg("--dir").arg(args.dir.as_ref().unwrap_or(&workspace.root));
+    bench.arg("--toolchain").arg(toolchain.describe());
+    if args.check {
+        return process::run("bench", bench.arg("--check"));
+    }
+    test::pass_real_programs(&mut bench)?;
+    if let Some(name) = &args.klend_name {
+        bench.arg("--klend-name").arg(name);
+    }
+
+    if !args.quick {
+        let stages = scratch.join("stages");
+        let variant = Variant::with_features(&["stages"]);
+        build::build_deployed(&workspace, &toolchain, &variant, &stages)?;
+        bench.arg("--stages").arg(stages);
+    }
+    if args.sizes {
+        let sizes = scratch.join("sizes");
+        for level in LEVELS {
+            let variant = Variant { opt_level: Some(level.to_owned()), ..Variant::default() };
+            build::build_deployed(&workspace, &toolchain, &variant, &sizes.join(level))?;
+        }
+        bench.arg("--sizes").arg(sizes);
+    }
+    if !args.quick {
+        let times = scratch.join("off-chain.json");
+        let mut off_chain = process::cargo();
+        off_chain.current_dir(&workspace.root).args([
+            "bench",
+            "--package",
+            "klend-model",
+            "--bench",
+            "off_chain",
+            "--",
+            "--json",
+        ]);
+        let json = process::output("the off-chain benchmark", &mut off_chain)?;
+        fs::create_dir_all(&scratch)
+            .and_then(|()| fs::write(&times, json))
+            .with_context(|| format!("cannot write {}", times.display()))?;
+        bench.arg("--off-chain").arg(times);
+    }
+    process::run("bench", &mut bench)
+}
