@@ -1,12 +1,13 @@
-//! The checks of this program in one form. A failing one builds its error out of
-//! line: Anchor's macros would inline that at every call and double the program.
+//! The checks of this program in one form. A failing one logs its error out of line,
+//! without formatting: Anchor's macros would inline that at every call, and the
+//! machinery behind them would double the program.
 //!
 //! The feature `mutation` lets the tests switch one check off, to prove that some
 //! attack then gets through. Nothing of it is in any other build.
 
-use anchor_lang::prelude::*;
+use anchor_lang::{prelude::*, solana_program::log::sol_log};
 
-use crate::errors::FlashLiquidatorError;
+use crate::errors::{ErrorText, FlashLiquidatorError, InterfaceError, Result};
 
 /// Fails with `error` unless `condition` holds.
 #[inline(always)]
@@ -66,33 +67,120 @@ pub fn require_profit(before: u64, after: u64, flash_fee: u64, min_profit: i64) 
     }
 }
 
-/// The error itself, for `ok_or_else` and `map_err`.
+/// Fails unless `account` signs the transaction; `name` is for the log.
+#[inline(always)]
+#[cfg_attr(feature = "mutation", track_caller)]
+pub fn require_signer(account: &AccountInfo, name: &str) -> Result<()> {
+    if account.is_signer || switched_off() {
+        Ok(())
+    } else {
+        Err(fail_interface(InterfaceError::AccountNotSigner, Some(name)))
+    }
+}
+
+/// Fails unless `account` is writable; `name` is for the log.
+#[inline(always)]
+#[cfg_attr(feature = "mutation", track_caller)]
+pub fn require_writable(account: &AccountInfo, name: &str) -> Result<()> {
+    if account.is_writable || switched_off() {
+        Ok(())
+    } else {
+        Err(fail_interface(InterfaceError::ConstraintMut, Some(name)))
+    }
+}
+
+/// Fails unless `account` is the program `expected`; `name` is for the log.
+#[inline(always)]
+#[cfg_attr(feature = "mutation", track_caller)]
+pub fn require_program(account: &AccountInfo, expected: &Pubkey, name: &str) -> Result<()> {
+    if account.key == expected || switched_off() {
+        Ok(())
+    } else {
+        Err(fail_interface(InterfaceError::InvalidProgramId, Some(name)))
+    }
+}
+
+/// Logs the error and gives its number to return, for `ok_or_else` and `map_err`.
 #[cold]
 #[inline(never)]
-pub fn fail(error: FlashLiquidatorError) -> Error {
+pub fn fail(error: FlashLiquidatorError) -> ProgramError {
     // Linkers leave out what no code refers to.
     // SAFETY: reads the first byte of a string that has one.
     #[allow(unsafe_code)]
     let _ = unsafe { core::ptr::read_volatile(crate::SECURITY_TXT.as_ptr()) };
-    error.into()
+    log_error(error.text(), error.into(), None)
+}
+
+/// As [`fail`], for what Anchor would refuse; `account` is the name of the one at fault.
+#[cold]
+#[inline(never)]
+pub fn fail_interface(error: InterfaceError, account: Option<&str>) -> ProgramError {
+    log_error(error.text(), error as u32, account)
 }
 
 #[cold]
 #[inline(never)]
-fn fail_with_numbers(actual: u64, bound: u64, error: FlashLiquidatorError) -> Error {
-    fail(error).with_values((actual, bound))
+fn fail_with_numbers(actual: u64, bound: u64, error: FlashLiquidatorError) -> ProgramError {
+    let error = fail(error);
+    log(&["Left: ", &actual.to_string()]);
+    log(&["Right: ", &bound.to_string()]);
+    error
 }
 
 #[cold]
 #[inline(never)]
-fn fail_with_keys(actual: &Pubkey, expected: &Pubkey, error: FlashLiquidatorError) -> Error {
-    fail(error).with_pubkeys((*actual, *expected))
+fn fail_with_keys(actual: &Pubkey, expected: &Pubkey, error: FlashLiquidatorError) -> ProgramError {
+    let error = fail(error);
+    log(&["Left:"]);
+    log_key(actual);
+    log(&["Right:"]);
+    log_key(expected);
+    error
 }
 
 #[cold]
 #[inline(never)]
-fn fail_unprofitable(profit: i64, min_profit: i64) -> Error {
-    fail(FlashLiquidatorError::ProfitBelowMinimum).with_values((profit, min_profit))
+fn fail_unprofitable(profit: i64, min_profit: i64) -> ProgramError {
+    let error = fail(FlashLiquidatorError::ProfitBelowMinimum);
+    log(&["Left: ", &profit.to_string()]);
+    log(&["Right: ", &min_profit.to_string()]);
+    error
+}
+
+/// Logs an error in Anchor's form, which explorers and clients know.
+fn log_error(text: ErrorText, number: u32, account: Option<&str>) -> ProgramError {
+    let (origin, account) = match account {
+        Some(account) => ("caused by account: ", account),
+        None => ("occurred", ""),
+    };
+    let ErrorText { name, message } = text;
+    log(&[
+        "AnchorError ",
+        origin,
+        account,
+        ". Error Code: ",
+        name,
+        ". Error Number: ",
+        &number.to_string(),
+        ". Error Message: ",
+        message,
+        ".",
+    ]);
+    ProgramError::Custom(number)
+}
+
+/// Logs a line made of `parts`. Not on the host, where tests make errors by the million.
+fn log(parts: &[&str]) {
+    if cfg!(target_os = "solana") {
+        sol_log(&parts.concat());
+    }
+}
+
+/// Logs a key in base58.
+fn log_key(key: &Pubkey) {
+    if cfg!(target_os = "solana") {
+        key.log();
+    }
 }
 
 /// Whether the check that asks is switched off: never, unless built for the

@@ -18,8 +18,8 @@ use anchor_lang::{
 
 use crate::{
     checks::{fail, require},
-    errors::FlashLiquidatorError,
-    instruction,
+    entrypoint,
+    errors::{FlashLiquidatorError, Result},
     klend::{self, flash_account},
 };
 
@@ -212,15 +212,15 @@ pub fn verify_settle_follows(sysvar: &[u8], settle_index: u8, repay_index: u8) -
         if instruction.program_id != crate::ID.as_array() {
             continue;
         }
-        let is_settle = instruction.data == instruction::Settle::DISCRIMINATOR;
+        let is_settle = instruction.data == entrypoint::SETTLE;
         if index == settle_index && is_settle {
             require(instruction.metas == open.metas, FlashLiquidatorError::SettleNotFound)?;
             found = true;
             continue;
         }
         require(
-            !instruction.data.starts_with(instruction::Settle::DISCRIMINATOR)
-                && !instruction.data.starts_with(instruction::Open::DISCRIMINATOR),
+            !instruction.data.starts_with(&entrypoint::SETTLE)
+                && !instruction.data.starts_with(&entrypoint::OPEN),
             FlashLiquidatorError::BracketNested,
         )?;
     }

@@ -9,7 +9,7 @@ use anchor_lang::prelude::*;
 
 use crate::{
     checks::{fail, require, require_key},
-    errors::FlashLiquidatorError,
+    errors::{FlashLiquidatorError, Result},
 };
 
 /// The klend deployment whose flash loans and liquidations are accepted.
@@ -246,7 +246,7 @@ mod tests {
     fn a_disabled_reserve_is_an_error_and_not_a_huge_fee() {
         assert_eq!(
             flash_loan_fee(1_000, FLASH_LOANS_DISABLED).unwrap_err(),
-            error!(FlashLiquidatorError::FlashLoansDisabled)
+            fail(FlashLiquidatorError::FlashLoansDisabled)
         );
     }
 
@@ -255,7 +255,7 @@ mod tests {
         // The largest rate that is not `disabled` is almost 16 times the principal.
         assert_eq!(
             flash_loan_fee(u64::MAX, u64::MAX - 1).unwrap_err(),
-            error!(FlashLiquidatorError::MathOverflow)
+            fail(FlashLiquidatorError::MathOverflow)
         );
     }
 }

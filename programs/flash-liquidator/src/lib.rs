@@ -12,7 +12,8 @@
 //! administer, to upgrade by configuration or to steal. Everything a keeper
 //! wants limited is an argument the keeper signs.
 //!
-//! Where to read what: `introspection` proves the flash loan from the
+//! Where to read what: `entrypoint` and `account_list` are where execution begins,
+//! `introspection` proves the flash loan from the
 //! instructions sysvar, `klend` holds every klend number, `token` reads token
 //! accounts, `swap` isolates swap programs, `instructions` ties them together.
 
@@ -34,12 +35,15 @@
 
 use anchor_lang::prelude::*;
 
+pub mod account_list;
 pub mod checks;
+pub mod entrypoint;
 pub mod errors;
 pub mod events;
 pub mod instructions;
 pub mod introspection;
 pub mod klend;
+pub mod reader;
 pub mod stages;
 pub mod state;
 pub mod swap;
@@ -64,7 +68,9 @@ const SECURITY_TXT: &str = concat!(
     "=======END SECURITY.TXT V1=======\0"
 );
 
-/// Entry points.
+/// The instructions as Anchor knows them, for clients and the IDL. On chain
+/// [`entrypoint`] takes the place of Anchor's dispatcher.
+#[cfg(any(not(target_os = "solana"), feature = "no-entrypoint"))]
 #[program]
 pub mod flash_liquidator {
     use super::*;
@@ -96,7 +102,8 @@ pub mod flash_liquidator {
         ctx: Context<'info, Liquidate<'info>>,
         args: LiquidateArgs,
     ) -> Result<()> {
-        ctx.accounts.process(args, ctx.remaining_accounts)
+        let accounts = [&ctx.accounts.to_account_infos(), ctx.remaining_accounts].concat();
+        Ok(ctx.accounts.process(args, &accounts, ctx.remaining_accounts)?)
     }
 
     /// Opens a bracket around top-level instructions: notes the balances of the
@@ -113,7 +120,7 @@ pub mod flash_liquidator {
     /// * the deadline has passed;
     /// * a guarded account is not the keeper's, or has a delegate or close authority.
     pub fn open<'info>(ctx: Context<'info, BracketAccounts<'info>>, args: OpenArgs) -> Result<()> {
-        ctx.accounts.open(args, ctx.remaining_accounts)
+        Ok(ctx.accounts.open(args, ctx.remaining_accounts)?)
     }
 
     /// Ends a bracket: fails unless the debt account covers fee and minimum
@@ -126,6 +133,6 @@ pub mod flash_liquidator {
     /// # Emits
     /// [`Settled`].
     pub fn settle<'info>(ctx: Context<'info, BracketAccounts<'info>>) -> Result<()> {
-        ctx.accounts.settle(ctx.remaining_accounts)
+        Ok(ctx.accounts.settle(ctx.remaining_accounts)?)
     }
 }

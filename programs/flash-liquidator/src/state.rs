@@ -9,7 +9,8 @@ use anchor_lang::{
 
 use crate::{
     checks::{fail, require, require_key},
-    errors::FlashLiquidatorError,
+    errors::{FlashLiquidatorError, Result},
+    reader::Reader,
 };
 
 /// Seed of a keeper's bracket: `["bracket", keeper]`.
@@ -51,10 +52,43 @@ pub struct Guard {
 }
 
 impl Bracket {
-    /// Bytes of this bracket's account, discriminator included.
-    #[expect(clippy::arithmetic_side_effects, reason = "at most `MAX_GUARDS` guards")]
-    fn space(&self) -> usize {
-        8 + 32 + 3 + 8 + 8 + 8 + 4 + self.guards.len() * (32 + 8)
+    /// The account's data: discriminator, then this in borsh.
+    #[expect(clippy::cast_possible_truncation, reason = "at most `MAX_GUARDS` guards")]
+    fn encode(&self) -> Vec<u8> {
+        let mut data = Self::DISCRIMINATOR.to_vec();
+        data.extend_from_slice(self.keeper.as_array());
+        data.extend_from_slice(&[
+            self.settle_index,
+            self.flash_borrow_index,
+            self.flash_repay_index,
+        ]);
+        data.extend_from_slice(&self.min_profit.to_le_bytes());
+        data.extend_from_slice(&self.debt_balance.to_le_bytes());
+        data.extend_from_slice(&self.min_lamports.to_le_bytes());
+        data.extend_from_slice(&(self.guards.len() as u32).to_le_bytes());
+        for guard in &self.guards {
+            data.extend_from_slice(guard.mint.as_array());
+            data.extend_from_slice(&guard.min_balance.to_le_bytes());
+        }
+        data
+    }
+
+    /// The reverse of [`Self::encode`].
+    fn decode(data: &[u8]) -> Option<Self> {
+        Reader::read_all(data.strip_prefix(Self::DISCRIMINATOR)?, |reader| {
+            Some(Self {
+                keeper: reader.array()?.into(),
+                settle_index: reader.u8()?,
+                flash_borrow_index: reader.u8()?,
+                flash_repay_index: reader.u8()?,
+                min_profit: reader.i64()?,
+                debt_balance: reader.u64()?,
+                min_lamports: reader.u64()?,
+                guards: reader.list(|reader| {
+                    Some(Guard { mint: reader.array()?.into(), min_balance: reader.u64()? })
+                })?,
+            })
+        })
     }
 
     /// Creates `account` at the keeper's bracket address and writes this to it.
@@ -73,9 +107,9 @@ impl Bracket {
         // of the seeds, and `close` would empty another signer's wallet.
         require(!account.is_signer, FlashLiquidatorError::BracketMismatch)?;
         let seeds: &[&[u8]] = &[BRACKET_SEED, keeper.key.as_ref(), &[bump]];
-        let space = self.space();
-        let rent = Rent::get()?.minimum_balance(space);
-        let (space, owner) = ((space as u64).to_le_bytes(), crate::ID.to_bytes());
+        let data = self.encode();
+        let rent = Rent::get()?.minimum_balance(data.len());
+        let (space, owner) = ((data.len() as u64).to_le_bytes(), crate::ID.to_bytes());
 
         let missing = rent.saturating_sub(account.lamports());
         if missing == rent {
@@ -90,7 +124,8 @@ impl Bracket {
             system_call(SYSTEM_ASSIGN, &[&owner], &[account], 1, &[seeds])?;
         }
 
-        self.try_serialize(&mut &mut account.try_borrow_mut_data()?[..])
+        account.try_borrow_mut_data()?.copy_from_slice(&data);
+        Ok(())
     }
 
     /// Reads the bracket that `keeper` opened.
@@ -99,8 +134,8 @@ impl Bracket {
     /// `BracketMismatch` when `account` is not a bracket of this program and keeper.
     pub fn read(account: &AccountInfo, keeper: &Pubkey) -> Result<Self> {
         require_key(account.owner, &crate::ID, FlashLiquidatorError::BracketMismatch)?;
-        let bracket = Self::try_deserialize(&mut &account.try_borrow_data()?[..])
-            .map_err(|_| fail(FlashLiquidatorError::BracketMismatch))?;
+        let bracket = Self::decode(&account.try_borrow_data()?)
+            .ok_or_else(|| fail(FlashLiquidatorError::BracketMismatch))?;
         require_key(&bracket.keeper, keeper, FlashLiquidatorError::BracketMismatch)?;
         Ok(bracket)
     }
@@ -115,7 +150,7 @@ impl Bracket {
         **account.try_borrow_mut_lamports()? = 0;
         **keeper.try_borrow_mut_lamports()? = lamports;
         account.assign(&system_program::ID);
-        Ok(account.resize(0)?)
+        account.resize(0)
     }
 }
 
@@ -145,5 +180,34 @@ fn system_call<'info>(
         .collect();
     let infos: Vec<_> = accounts.iter().map(|account| (*account).clone()).collect();
     let instruction = Instruction { program_id: system_program::ID, accounts: metas, data };
-    Ok(invoke_signed(&instruction, &infos, signer_seeds)?)
+    invoke_signed(&instruction, &infos, signer_seeds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bracket_is_encoded_as_anchor_does() {
+        let guard = |byte| Guard { mint: Pubkey::new_from_array([byte; 32]), min_balance: 7 };
+        for guards in [vec![], vec![guard(1)], vec![guard(2); MAX_GUARDS]] {
+            let bracket = Bracket {
+                keeper: Pubkey::new_from_array([9; 32]),
+                settle_index: 1,
+                flash_borrow_index: 2,
+                flash_repay_index: 3,
+                min_profit: -4,
+                debt_balance: 5,
+                min_lamports: 6,
+                guards,
+            };
+            let data = bracket.encode();
+            let mut expected = Vec::new();
+            bracket.try_serialize(&mut expected).unwrap();
+            assert_eq!(data, expected);
+            assert_eq!(Bracket::decode(&data), Some(bracket));
+            assert_eq!(Bracket::decode(&data[..data.len() - 1]), None);
+            assert_eq!(Bracket::decode(&data[1..]), None);
+        }
+    }
 }

@@ -20,7 +20,7 @@ use anchor_spl::{associated_token, token::spl_token, token_2022::spl_token_2022}
 use crate::{
     SwapLeg,
     checks::{fail, require, require_at_least, require_key},
-    errors::FlashLiquidatorError,
+    errors::{FlashLiquidatorError, Result},
     klend, stages, token,
 };
 
@@ -51,33 +51,29 @@ const FORBIDDEN_LEG_PROGRAMS: [Pubkey; 11] = [
 
 /// One token on the way from collateral to debt: the swap authority's account
 /// and the keeper's account that it is emptied into.
-pub struct RouteToken<'info> {
+pub struct RouteToken<'a, 'info> {
     /// Token account of the swap authority.
-    pub swap_account: &'info AccountInfo<'info>,
-    /// Token account of the keeper.
-    pub keeper_account: &'info AccountInfo<'info>,
+    pub swap_account: &'a AccountInfo<'info>,
+    /// Token account of the keeper, checked to be that.
+    pub keeper_account: &'a AccountInfo<'info>,
     /// Mint of both.
-    pub mint: &'info AccountInfo<'info>,
+    pub mint: &'a AccountInfo<'info>,
     /// Token program of both.
-    pub token_program: &'info AccountInfo<'info>,
+    pub token_program: &'a AccountInfo<'info>,
     /// Balance the swap account held before this instruction put anything there.
     entry_balance: u64,
 }
 
-impl<'info> RouteToken<'info> {
-    /// Checks that both accounts are what their roles need, and notes what the
-    /// swap account already holds.
+impl<'a, 'info> RouteToken<'a, 'info> {
+    /// Checks that the swap account is what its role needs, and notes what it
+    /// already holds.
     pub fn new(
-        swap_account: &'info AccountInfo<'info>,
-        keeper_account: &'info AccountInfo<'info>,
-        mint: &'info AccountInfo<'info>,
-        token_program: &'info AccountInfo<'info>,
+        swap_account: &'a AccountInfo<'info>,
+        keeper_account: &'a AccountInfo<'info>,
+        mint: &'a AccountInfo<'info>,
+        token_program: &'a AccountInfo<'info>,
         swap_authority: &Pubkey,
-        keeper: &Pubkey,
     ) -> Result<Self> {
-        let expected =
-            token::Expected { token_program: token_program.key, mint: mint.key, owner: keeper };
-        expected.balance(keeper_account)?;
         let mut token =
             Self { swap_account, keeper_account, mint, token_program, entry_balance: 0 };
         token.entry_balance = token.balance(swap_authority)?;
@@ -106,21 +102,23 @@ impl<'info> RouteToken<'info> {
 }
 
 /// A swap authority with the tokens it may touch.
-pub struct Swap<'info> {
+pub struct Swap<'a, 'info> {
+    /// Accounts in front of those of the legs: all that the transfers need.
+    pub infos: &'a [AccountInfo<'info>],
     /// PDA that signs the legs.
-    pub authority: &'info AccountInfo<'info>,
+    pub authority: &'a AccountInfo<'info>,
     /// Keeper the authority belongs to.
-    pub keeper: &'info AccountInfo<'info>,
+    pub keeper: &'a AccountInfo<'info>,
     /// Bump of the authority's address.
     pub authority_bump: u8,
     /// Token 0 is the collateral, then the intermediates, then the debt when the
     /// last leg pays the swap authority instead of the keeper.
-    pub tokens: Vec<RouteToken<'info>>,
+    pub tokens: Vec<RouteToken<'a, 'info>>,
     /// How many of `tokens` may be a leg's input.
     pub input_count: usize,
 }
 
-impl<'info> Swap<'info> {
+impl<'a, 'info> Swap<'a, 'info> {
     /// Fails unless `authority` is the keeper's swap authority.
     ///
     /// Compares with the hash alone, a tenth of the cost of
@@ -142,22 +140,21 @@ impl<'info> Swap<'info> {
         &self,
         collateral: u64,
         legs: Vec<SwapLeg>,
-        mut leg_accounts: &'info [AccountInfo<'info>],
+        mut leg_accounts: &[AccountInfo<'info>],
     ) -> Result<u64> {
         let bump = [self.authority_bump];
         let seeds: &[&[u8]] = &[SWAP_AUTHORITY_SEED, self.keeper.key.as_ref(), &bump];
         let signer_seeds = &[seeds];
 
         let input = &self.tokens[0];
-        token::transfer(
-            input.token_program,
-            input.mint,
-            input.keeper_account,
-            input.swap_account,
-            self.keeper,
-            &[],
-            collateral,
-        )?;
+        token::Transfer {
+            token_program: input.token_program.key,
+            mint: input.mint,
+            from: input.keeper_account.key,
+            to: input.swap_account.key,
+            authority: self.keeper.key,
+        }
+        .invoke(collateral, self.infos, &[])?;
         stages::end_of("swap: collateral in");
 
         for leg in legs {
@@ -180,15 +177,14 @@ impl<'info> Swap<'info> {
 
         let unsold = input.brought(self.authority.key)?;
         for token in &self.tokens {
-            token::transfer(
-                token.token_program,
-                token.mint,
-                token.swap_account,
-                token.keeper_account,
-                self.authority,
-                signer_seeds,
-                token.brought(self.authority.key)?,
-            )?;
+            token::Transfer {
+                token_program: token.token_program.key,
+                mint: token.mint,
+                from: token.swap_account.key,
+                to: token.keeper_account.key,
+                authority: self.authority.key,
+            }
+            .invoke(token.brought(self.authority.key)?, self.infos, signer_seeds)?;
         }
         stages::end_of("swap: proceeds out");
         Ok(unsold)
@@ -198,7 +194,7 @@ impl<'info> Swap<'info> {
     fn execute_leg(
         &self,
         mut leg: SwapLeg,
-        accounts: &'info [AccountInfo<'info>],
+        accounts: &[AccountInfo<'info>],
         signer_seeds: &[&[&[u8]]],
     ) -> Result<()> {
         let (program, swap_accounts) =

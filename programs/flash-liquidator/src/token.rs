@@ -15,7 +15,7 @@ use anchor_spl::{token::spl_token, token_2022::spl_token_2022};
 
 use crate::{
     checks::{fail, require},
-    errors::FlashLiquidatorError,
+    errors::{FlashLiquidatorError, Result},
 };
 
 /// Length of a token account without extensions.
@@ -137,43 +137,56 @@ pub fn unchecked_mint(account: &AccountInfo) -> Result<Pubkey> {
         .ok_or_else(|| fail(FlashLiquidatorError::TokenAccountInvalid))
 }
 
-/// Moves `amount` raw units with `transfer_checked`; nothing when it is zero.
-///
-/// `token_program` must have passed [`is_token_program`], since it is handed
-/// `authority`'s signature.
-pub fn transfer<'info>(
-    token_program: &AccountInfo<'info>,
-    mint: &AccountInfo<'info>,
-    from: &AccountInfo<'info>,
-    to: &AccountInfo<'info>,
-    authority: &AccountInfo<'info>,
-    signer_seeds: &[&[&[u8]]],
-    amount: u64,
-) -> Result<()> {
-    if amount == 0 {
-        return Ok(());
+/// A `transfer_checked` of either token program.
+pub struct Transfer<'a, 'info> {
+    /// Must have passed [`is_token_program`]: it is handed the authority's signature.
+    pub token_program: &'a Pubkey,
+    /// Mint of both accounts.
+    pub mint: &'a AccountInfo<'info>,
+    /// Token account that pays.
+    pub from: &'a Pubkey,
+    /// Token account that receives.
+    pub to: &'a Pubkey,
+    /// Owner of `from`, who signs.
+    pub authority: &'a Pubkey,
+}
+
+impl Transfer<'_, '_> {
+    /// Moves `amount` raw units; nothing when it is zero.
+    ///
+    /// The runtime finds the accounts of the call among `infos`, which may hold others:
+    /// those are not part of it.
+    pub fn invoke(
+        &self,
+        amount: u64,
+        infos: &[AccountInfo],
+        signer_seeds: &[&[&[u8]]],
+    ) -> Result<()> {
+        if amount == 0 {
+            return Ok(());
+        }
+        let decimals = *self
+            .mint
+            .try_borrow_data()?
+            .get(MINT_DECIMALS)
+            .ok_or_else(|| fail(FlashLiquidatorError::TokenAccountInvalid))?;
+        let mut data = Vec::with_capacity(10);
+        data.push(TRANSFER_CHECKED);
+        data.extend_from_slice(&amount.to_le_bytes());
+        data.push(decimals);
+        let accounts = vec![
+            AccountMeta::new(*self.from, false),
+            AccountMeta::new_readonly(*self.mint.key, false),
+            AccountMeta::new(*self.to, false),
+            AccountMeta::new_readonly(*self.authority, true),
+        ];
+        // Unchecked: no account data is borrowed here.
+        invoke_signed_unchecked(
+            &Instruction { program_id: *self.token_program, accounts, data },
+            infos,
+            signer_seeds,
+        )
     }
-    let decimals = *mint
-        .try_borrow_data()?
-        .get(MINT_DECIMALS)
-        .ok_or_else(|| fail(FlashLiquidatorError::TokenAccountInvalid))?;
-    let mut data = Vec::with_capacity(10);
-    data.push(TRANSFER_CHECKED);
-    data.extend_from_slice(&amount.to_le_bytes());
-    data.push(decimals);
-    let accounts = vec![
-        AccountMeta::new(*from.key, false),
-        AccountMeta::new_readonly(*mint.key, false),
-        AccountMeta::new(*to.key, false),
-        AccountMeta::new_readonly(*authority.key, true),
-    ];
-    // Unchecked: no account data is borrowed here.
-    invoke_signed_unchecked(
-        &Instruction { program_id: *token_program.key, accounts, data },
-        &[from.clone(), mint.clone(), to.clone(), authority.clone()],
-        signer_seeds,
-    )?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -21,7 +21,10 @@ use solana_system_interface::instruction as system;
 use spl_token_interface::{instruction as token, state::AccountState};
 use swap_stand_in::Variant;
 
-use crate::attack::{Sent, Stop::*, attacks, ending};
+use crate::{
+    attack::{Sent, Stop::*, attacks, ending},
+    parser,
+};
 
 const ASSOCIATED_TOKEN_PROGRAM: Address = address!("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL");
 
@@ -46,6 +49,10 @@ attacks! {
     borrow_more_than_there_is: Code(6008),
     flash_loans_disabled: Code(6036),
     loan_spent_on_the_way: Code(1),
+
+    // Flags of accounts.
+    keeper_who_does_not_sign: Code(3010),
+    swap_account_that_is_read_only: Code(2000),
 
     // Arguments.
     after_the_deadline: Ours(DeadlinePassed),
@@ -132,10 +139,17 @@ fn called_by_another_program(stage: &mut Stage) -> Sent {
 
 fn spoofed_instructions_sysvar(stage: &mut Stage) -> Sent {
     let fake = Address::new_unique();
-    let wallet = stage.account(&stage.thief.pubkey());
-    stage.put(&fake, wallet);
     let plan = stage.unsold().account(INSTRUCTIONS_SYSVAR, &fake);
+    spoof_sysvar(stage, &fake, &plan.instructions, plan.liquidate_index());
     stage.attempt(&plan.instructions)
+}
+
+/// An account that says what the instructions sysvar would while the instruction at
+/// `current` runs.
+pub fn spoof_sysvar(stage: &mut Stage, fake: &Address, plan: &[Instruction], current: usize) {
+    let current = u16::try_from(current).expect("few instructions");
+    let wallet = stage.account(&stage.thief.pubkey());
+    stage.put(fake, Account { data: parser::serialized(plan, current), ..wallet });
 }
 
 fn liquidate_before_the_loan(stage: &mut Stage) -> Sent {
@@ -180,6 +194,23 @@ fn loan_of_somebody_else(stage: &mut Stage) -> Sent {
     let mut plan = stage.unsold();
     plan.borrow().accounts[0].pubkey = thief;
     plan.repay().accounts[0].pubkey = thief;
+    stage.attempt(&plan.instructions)
+}
+
+/// In the name of somebody who knows nothing of it.
+fn keeper_who_does_not_sign(stage: &mut Stage) -> Sent {
+    let mut plan = stage.unsold();
+    plan.liquidate().accounts[KEEPER] = AccountMeta::new(stage.thief.pubkey(), false);
+    stage.attempt(&plan.instructions)
+}
+
+fn swap_account_that_is_read_only(stage: &mut Stage) -> Sent {
+    let mut plan = stage.sold();
+    // Wherever it appears: a flag counts for the whole transaction.
+    let swap_account = plan.liquidate().accounts[SWAP_COLLATERAL].pubkey;
+    for account in &mut plan.liquidate().accounts {
+        account.is_writable &= account.pubkey != swap_account;
+    }
     stage.attempt(&plan.instructions)
 }
 

@@ -23,7 +23,10 @@ use solana_signer::Signer;
 use solana_system_interface::instruction as system;
 use spl_token_interface::instruction::{self as token, AuthorityType};
 
-use crate::attack::{Sent, Stop::*, attacks};
+use crate::{
+    adversarial::spoof_sysvar,
+    attack::{Sent, Stop::*, attacks},
+};
 
 attacks! {
     // Where the two stand.
@@ -42,6 +45,7 @@ attacks! {
     open_before_the_loan: Ours(FlashBorrowNotBefore),
     open_after_the_deadline: Ours(DeadlinePassed),
     open_with_a_spoofed_sysvar: Ours(InstructionsSysvarMalformed),
+    open_with_another_system_program: Code(3008),
 
     // Whose bracket it is.
     bracket_in_another_signers_wallet: Ours(BracketMismatch),
@@ -181,9 +185,13 @@ fn open_after_the_deadline(stage: &mut Stage) -> Sent {
 
 fn open_with_a_spoofed_sysvar(stage: &mut Stage) -> Sent {
     let fake = Address::new_unique();
-    let wallet = stage.account(&stage.thief.pubkey());
-    stage.put(&fake, wallet);
     let plan = both(bracketed(stage, &[]), |ix| ix.accounts[SYSVAR].pubkey = fake);
+    spoof_sysvar(stage, &fake, &plan.instructions, plan.index_of(Open::DISCRIMINATOR));
+    stage.attempt(&plan.instructions)
+}
+
+fn open_with_another_system_program(stage: &mut Stage) -> Sent {
+    let plan = both(bracketed(stage, &[]), |ix| ix.accounts[SYSTEM].pubkey = receiver::PROGRAM_ID);
     stage.attempt(&plan.instructions)
 }
 
@@ -446,6 +454,7 @@ fn open_and_settle_cost_little() {
 // --- tools ------------------------------------------------------------------------
 
 const SYSVAR: usize = 6;
+const SYSTEM: usize = 7;
 
 /// A liquidation that sells its collateral, in a bracket that allows no loss.
 pub fn bracketed(stage: &mut Stage, guards: &[Address]) -> Plan {

@@ -1,4 +1,4 @@
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 
 use anchor_lang::{
     prelude::*,
@@ -8,13 +8,16 @@ use anchor_lang::{
     },
 };
 
-use super::{deserialize_exactly, require_before_deadline};
+use super::{deserialize_with, require_before_deadline};
 use crate::{
-    checks::{fail, require, require_at_least, require_equal, require_profit},
-    errors::FlashLiquidatorError,
+    account_list::AccountList,
+    checks::{fail, require, require_at_least, require_equal, require_key, require_profit},
+    errors::{FlashLiquidatorError, Result},
     events::Liquidated,
     introspection::{ExpectedLoan, verify_flash_loan},
-    klend, stages,
+    klend,
+    reader::Reader,
+    stages,
     swap::{ACCOUNTS_PER_INTERMEDIATE, RouteToken, Swap},
     token,
 };
@@ -28,9 +31,6 @@ pub enum Redemption {
     /// Leave unredeemed cTokens in the keeper's cToken account and report them.
     AllowPartial,
 }
-
-/// Most bytes of instruction data a leg may have: those of the largest transaction.
-const MAX_LEG_DATA: u32 = 4_096;
 
 /// One call of a swap program.
 #[derive(AnchorSerialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -47,22 +47,15 @@ pub struct SwapLeg {
     pub data: Vec<u8>,
 }
 
-impl AnchorDeserialize for SwapLeg {
-    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        Ok(Self {
-            account_count: AnchorDeserialize::deserialize_reader(reader)?,
-            input: AnchorDeserialize::deserialize_reader(reader)?,
-            amount_in_offset: AnchorDeserialize::deserialize_reader(reader)?,
+impl SwapLeg {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        Some(Self {
+            account_count: reader.u8()?,
+            input: reader.u8()?,
+            amount_in_offset: reader.option(Reader::u16)?,
             data: {
-                // Borsh would allocate whatever length is announced, up to a
-                // megabyte, and exhaust the heap instead of failing.
-                let len = u32::deserialize_reader(reader)?;
-                if len > MAX_LEG_DATA {
-                    return Err(ErrorKind::InvalidData.into());
-                }
-                let mut data = vec![0; len as usize];
-                reader.read_exact(&mut data)?;
-                data
+                let len = reader.count()?;
+                reader.bytes(len)?.to_vec()
             },
         })
     }
@@ -98,23 +91,31 @@ pub struct LiquidateArgs {
     pub legs: Vec<SwapLeg>,
 }
 
+impl LiquidateArgs {
+    pub(crate) fn read(reader: &mut Reader) -> Option<Self> {
+        Some(Self {
+            repay_amount: reader.u64()?,
+            min_collateral_received: reader.u64()?,
+            min_profit: reader.i64()?,
+            deadline_slot: reader.u64()?,
+            flash_borrow_index: reader.u8()?,
+            flash_repay_index: reader.u8()?,
+            redemption: match reader.u8()? {
+                0 => Redemption::RequireFull,
+                1 => Redemption::AllowPartial,
+                _ => return None,
+            },
+            deposit_reserve_count: reader.u8()?,
+            intermediate_count: reader.u8()?,
+            swap_authority_bump: reader.u8()?,
+            legs: reader.list(SwapLeg::read)?,
+        })
+    }
+}
+
 impl AnchorDeserialize for LiquidateArgs {
     fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        deserialize_exactly(reader, |reader| {
-            Ok(Self {
-                repay_amount: AnchorDeserialize::deserialize_reader(reader)?,
-                min_collateral_received: AnchorDeserialize::deserialize_reader(reader)?,
-                min_profit: AnchorDeserialize::deserialize_reader(reader)?,
-                deadline_slot: AnchorDeserialize::deserialize_reader(reader)?,
-                flash_borrow_index: AnchorDeserialize::deserialize_reader(reader)?,
-                flash_repay_index: AnchorDeserialize::deserialize_reader(reader)?,
-                redemption: AnchorDeserialize::deserialize_reader(reader)?,
-                deposit_reserve_count: AnchorDeserialize::deserialize_reader(reader)?,
-                intermediate_count: AnchorDeserialize::deserialize_reader(reader)?,
-                swap_authority_bump: AnchorDeserialize::deserialize_reader(reader)?,
-                legs: AnchorDeserialize::deserialize_reader(reader)?,
-            })
-        })
+        deserialize_with(reader, Self::read)
     }
 }
 
@@ -131,8 +132,10 @@ impl AnchorDeserialize for LiquidateArgs {
 /// program does. `dup` marks accounts that may rightly appear twice.
 #[derive(Accounts)]
 pub struct Liquidate<'info> {
+    /// CHECK: here.
     /// Liquidator, owner of the user token accounts, and borrower of the flash loan.
-    pub keeper: Signer<'info>,
+    #[account(signer)]
+    pub keeper: UncheckedAccount<'info>,
 
     /// CHECK: klend.
     /// Obligation to liquidate.
@@ -262,11 +265,65 @@ struct Seizure {
 }
 
 impl<'info> Liquidate<'info> {
+    /// Takes the accounts that are named from `accounts`.
+    ///
+    /// # Errors
+    /// `AccountNotEnoughKeys`, `AccountNotSigner`, `ConstraintMut`,
+    /// `InstructionsSysvarMalformed`, `WrongKlendProgram`.
+    pub fn take(accounts: &mut AccountList<'info>) -> Result<Self> {
+        let taken = Self {
+            keeper: accounts.signer("keeper")?,
+            obligation: accounts.writable("obligation")?,
+            lending_market: accounts.any("lending_market")?,
+            lending_market_authority: accounts.any("lending_market_authority")?,
+            repay_reserve: accounts.writable("repay_reserve")?,
+            debt_mint: accounts.any("debt_mint")?,
+            repay_reserve_liquidity_supply: accounts.writable("repay_reserve_liquidity_supply")?,
+            withdraw_reserve: accounts.writable("withdraw_reserve")?,
+            collateral_mint: accounts.any("collateral_mint")?,
+            ctoken_mint: accounts.writable("ctoken_mint")?,
+            withdraw_reserve_collateral_supply: accounts
+                .writable("withdraw_reserve_collateral_supply")?,
+            withdraw_reserve_liquidity_supply: accounts
+                .writable("withdraw_reserve_liquidity_supply")?,
+            withdraw_reserve_fee_vault: accounts.writable("withdraw_reserve_fee_vault")?,
+            keeper_debt: accounts.writable("keeper_debt")?,
+            keeper_ctoken: accounts.writable("keeper_ctoken")?,
+            keeper_collateral: accounts.writable("keeper_collateral")?,
+            ctoken_token_program: accounts.any("ctoken_token_program")?,
+            debt_token_program: accounts.any("debt_token_program")?,
+            collateral_token_program: accounts.any("collateral_token_program")?,
+            instructions_sysvar: accounts.any("instructions_sysvar")?,
+            collateral_farm_user_state: accounts.any("collateral_farm_user_state")?,
+            collateral_farm_state: accounts.any("collateral_farm_state")?,
+            debt_farm_user_state: accounts.any("debt_farm_user_state")?,
+            debt_farm_state: accounts.any("debt_farm_state")?,
+            farms_program: accounts.any("farms_program")?,
+            klend_program: accounts.any("klend_program")?,
+            flash_reserve: accounts.any("flash_reserve")?,
+            swap_authority: accounts.any("swap_authority")?,
+            swap_collateral: accounts.optional_writable("swap_collateral")?,
+            swap_debt: accounts.optional_writable("swap_debt")?,
+        };
+        require_key(
+            taken.instructions_sysvar.key,
+            &solana_sdk_ids::sysvar::instructions::ID,
+            FlashLiquidatorError::InstructionsSysvarMalformed,
+        )?;
+        require_key(
+            taken.klend_program.key,
+            &klend::PROGRAM_ID,
+            FlashLiquidatorError::WrongKlendProgram,
+        )?;
+        Ok(taken)
+    }
+
     /// See [`crate::flash_liquidator::liquidate`].
     pub fn process(
-        &'info self,
+        &self,
         args: LiquidateArgs,
-        remaining_accounts: &'info [AccountInfo<'info>],
+        accounts: &[AccountInfo<'info>],
+        remaining_accounts: &[AccountInfo<'info>],
     ) -> Result<()> {
         stages::end_of("entry");
 
@@ -308,7 +365,8 @@ impl<'info> Liquidate<'info> {
         // Liquidate.
         let (deposit_reserves, remaining_accounts) =
             split(remaining_accounts, args.deposit_reserve_count)?;
-        self.liquidate_in_klend(repay_cap, deposit_reserves)?;
+        let klend_accounts = in_front_of(remaining_accounts, accounts);
+        liquidate_in_klend(repay_cap, klend_accounts, deposit_reserves)?;
         stages::end_of("call of klend");
 
         // Numbers after, and what they mean.
@@ -335,6 +393,7 @@ impl<'info> Liquidate<'info> {
                 args.intermediate_count,
                 args.swap_authority_bump,
                 args.legs,
+                accounts,
                 remaining_accounts,
             )?;
             checked_sub(seizure.collateral_received, unsold)?
@@ -346,7 +405,7 @@ impl<'info> Liquidate<'info> {
 
         stages::end_of("profit");
 
-        emit!(Liquidated {
+        Liquidated {
             keeper: *self.keeper.key,
             obligation: *self.obligation.key,
             lending_market: *self.lending_market.key,
@@ -365,7 +424,8 @@ impl<'info> Liquidate<'info> {
             swap_proceeds: checked_sub(end_debt, seized.debt)?,
             profit,
             min_profit: args.min_profit,
-        });
+        }
+        .log();
         stages::end_of("event");
         Ok(())
     }
@@ -408,80 +468,6 @@ impl<'info> Liquidate<'info> {
         )
     }
 
-    /// klend's liquidate v2 with the keeper as liquidator. Only the keeper's
-    /// account is marked as a signer.
-    #[expect(
-        clippy::arithmetic_side_effects,
-        clippy::indexing_slicing,
-        reason = "a transaction has few accounts, and `named` is as long as the constant it indexes"
-    )]
-    fn liquidate_in_klend(
-        &self,
-        repay_cap: u64,
-        deposit_reserves: &[AccountInfo<'info>],
-    ) -> Result<()> {
-        let named: [&AccountInfo<'info>; klend::LIQUIDATE_V2_ACCOUNTS] = [
-            &self.keeper,
-            &self.obligation,
-            &self.lending_market,
-            &self.lending_market_authority,
-            &self.repay_reserve,
-            &self.debt_mint,
-            &self.repay_reserve_liquidity_supply,
-            &self.withdraw_reserve,
-            &self.collateral_mint,
-            &self.ctoken_mint,
-            &self.withdraw_reserve_collateral_supply,
-            &self.withdraw_reserve_liquidity_supply,
-            &self.withdraw_reserve_fee_vault,
-            &self.keeper_debt,
-            &self.keeper_ctoken,
-            &self.keeper_collateral,
-            &self.ctoken_token_program,
-            &self.debt_token_program,
-            &self.collateral_token_program,
-            &self.instructions_sysvar,
-            &self.collateral_farm_user_state,
-            &self.collateral_farm_state,
-            &self.debt_farm_user_state,
-            &self.debt_farm_state,
-            &self.farms_program,
-        ];
-        let count = klend::LIQUIDATE_V2_ACCOUNTS + deposit_reserves.len();
-        let mut metas = Vec::with_capacity(count);
-        let mut infos = Vec::with_capacity(count);
-        for (position, account) in named.into_iter().enumerate() {
-            metas.push(AccountMeta {
-                pubkey: *account.key,
-                is_signer: position == 0,
-                // An optional account that is absent is klend's own id, never writable.
-                is_writable: klend::LIQUIDATE_V2_WRITABLE[position]
-                    && *account.key != klend::PROGRAM_ID,
-            });
-            infos.push(account.clone());
-        }
-        for account in deposit_reserves {
-            metas.push(AccountMeta::new(*account.key, false));
-            infos.push(account.clone());
-        }
-
-        let mut data = Vec::with_capacity(32);
-        data.extend_from_slice(&klend::LIQUIDATE_V2_DISCRIMINATOR);
-        data.extend_from_slice(&repay_cap.to_le_bytes());
-        // min_acceptable_received_liquidity_amount: klend may compare it with a
-        // theoretical value; what arrived is measured here instead.
-        data.extend_from_slice(&0u64.to_le_bytes());
-        // max_allowed_ltv_override_percent: staging only, and never for us.
-        data.extend_from_slice(&0u64.to_le_bytes());
-
-        // Unchecked: no account data is borrowed here.
-        invoke_unchecked(
-            &Instruction { program_id: klend::PROGRAM_ID, accounts: metas, data },
-            &infos,
-        )?;
-        Ok(())
-    }
-
     /// What the liquidation moved, from the balances around it.
     fn seizure(
         &self,
@@ -521,12 +507,13 @@ impl<'info> Liquidate<'info> {
     /// Sells `collateral` units; returns those that came back unsold.
     #[expect(clippy::arithmetic_side_effects, reason = "small counts")]
     fn sell(
-        &'info self,
+        &self,
         collateral: u64,
         intermediate_count: u8,
         authority_bump: u8,
         legs: Vec<crate::SwapLeg>,
-        remaining_accounts: &'info [AccountInfo<'info>],
+        accounts: &[AccountInfo<'info>],
+        remaining_accounts: &[AccountInfo<'info>],
     ) -> Result<u64> {
         let (authority, keeper) = (self.swap_authority.key, self.keeper.key);
         Swap::verify_authority(authority, keeper, authority_bump)?;
@@ -546,16 +533,16 @@ impl<'info> Liquidate<'info> {
             self.collateral_mint.as_ref(),
             self.collateral_token_program.as_ref(),
             authority,
-            keeper,
         )?);
         for [swap_account, keeper_account, mint, token_program] in intermediates.as_chunks().0 {
+            token::Expected { token_program: token_program.key, mint: mint.key, owner: keeper }
+                .balance(keeper_account)?;
             tokens.push(RouteToken::new(
                 swap_account,
                 keeper_account,
                 mint,
                 token_program,
                 authority,
-                keeper,
             )?);
         }
         if let Some(swap_debt) = &self.swap_debt {
@@ -565,11 +552,11 @@ impl<'info> Liquidate<'info> {
                 self.debt_mint.as_ref(),
                 self.debt_token_program.as_ref(),
                 authority,
-                keeper,
             )?);
         }
         stages::end_of("swap: accounts");
         Swap {
+            infos: in_front_of(leg_accounts, accounts),
             authority: self.swap_authority.as_ref(),
             keeper: self.keeper.as_ref(),
             authority_bump,
@@ -578,6 +565,46 @@ impl<'info> Liquidate<'info> {
         }
         .execute(collateral, legs, leg_accounts)
     }
+}
+
+/// klend's liquidate v2. `accounts` begins with klend's, the keeper as liquidator the
+/// first of them; no other account is marked as a signer. What follows klend's is not
+/// part of the call.
+#[expect(clippy::arithmetic_side_effects, reason = "a transaction has few accounts")]
+fn liquidate_in_klend(
+    repay_cap: u64,
+    accounts: &[AccountInfo],
+    deposit_reserves: &[AccountInfo],
+) -> Result<()> {
+    let mut metas = Vec::with_capacity(klend::LIQUIDATE_V2_ACCOUNTS + deposit_reserves.len());
+    for (position, (account, is_writable)) in
+        accounts.iter().zip(klend::LIQUIDATE_V2_WRITABLE).enumerate()
+    {
+        metas.push(AccountMeta {
+            pubkey: *account.key,
+            is_signer: position == 0,
+            // An optional account that is absent is klend's own id, never writable.
+            is_writable: is_writable && *account.key != klend::PROGRAM_ID,
+        });
+    }
+    for account in deposit_reserves {
+        metas.push(AccountMeta::new(*account.key, false));
+    }
+
+    let mut data = Vec::with_capacity(32);
+    data.extend_from_slice(&klend::LIQUIDATE_V2_DISCRIMINATOR);
+    data.extend_from_slice(&repay_cap.to_le_bytes());
+    // min_acceptable_received_liquidity_amount: klend may compare it with a
+    // theoretical value; what arrived is measured here instead.
+    data.extend_from_slice(&0u64.to_le_bytes());
+    // max_allowed_ltv_override_percent: staging only, and never for us.
+    data.extend_from_slice(&0u64.to_le_bytes());
+
+    // Unchecked: no account data is borrowed here.
+    invoke_unchecked(
+        &Instruction { program_id: klend::PROGRAM_ID, accounts: metas, data },
+        accounts,
+    )
 }
 
 /// Most debt klend may take: the keeper's cap, never more than the loan.
@@ -598,6 +625,14 @@ fn split<'a, 'info>(
     accounts
         .split_at_checked(usize::from(count))
         .ok_or_else(|| fail(FlashLiquidatorError::RemainingAccountsMissing))
+}
+
+/// The part of `accounts` in front of `rest`, which is their end.
+fn in_front_of<'a, 'info>(
+    rest: &[AccountInfo<'info>],
+    accounts: &'a [AccountInfo<'info>],
+) -> &'a [AccountInfo<'info>] {
+    accounts.split_at(accounts.len().saturating_sub(rest.len())).0
 }
 
 fn checked_sub(minuend: u64, subtrahend: u64) -> Result<u64> {

@@ -1,10 +1,14 @@
 //! One instruction a file: accounts, arguments, handler.
 
-use std::io::{Error, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 
 use anchor_lang::prelude::*;
 
-use crate::{checks::require_at_least, errors::FlashLiquidatorError};
+use crate::{
+    checks::require_at_least,
+    errors::{FlashLiquidatorError, Result},
+    reader::Reader,
+};
 
 pub mod liquidate;
 pub mod open;
@@ -13,16 +17,15 @@ mod settle;
 pub use liquidate::*;
 pub use open::*;
 
-/// Reads arguments with `read` and fails when bytes are left over.
-fn deserialize_exactly<R: Read, T>(
+/// For `AnchorDeserialize`, which clients and tests use: all of `reader`, decoded by
+/// `read` as the program does.
+fn deserialize_with<R: Read, T>(
     reader: &mut R,
-    read: impl FnOnce(&mut R) -> std::io::Result<T>,
+    read: impl FnOnce(&mut Reader) -> Option<T>,
 ) -> std::io::Result<T> {
-    let args = read(reader)?;
-    match reader.read(&mut [0])? {
-        0 => Ok(args),
-        _ => Err(Error::new(ErrorKind::InvalidData, "bytes after the arguments")),
-    }
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    Reader::read_all(&bytes, read).ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
 /// Fails when the current slot is after `deadline_slot`; 0 means no deadline.

@@ -1,12 +1,14 @@
 use std::io::Read;
 
-use anchor_lang::prelude::*;
+use anchor_lang::{prelude::*, solana_program::system_program};
 
-use super::{deserialize_exactly, require_before_deadline};
+use super::{deserialize_with, require_before_deadline};
 use crate::{
-    checks::{require, require_equal},
-    errors::FlashLiquidatorError,
+    account_list::AccountList,
+    checks::{require, require_equal, require_key, require_program},
+    errors::{FlashLiquidatorError, Result},
     introspection::{ExpectedLoan, verify_flash_loan, verify_settle_follows},
+    reader::Reader,
     stages,
     state::{Bracket, Guard, MAX_GUARDS},
     token,
@@ -35,20 +37,24 @@ pub struct OpenArgs {
     pub max_losses: Vec<u64>,
 }
 
+impl OpenArgs {
+    pub(crate) fn read(reader: &mut Reader) -> Option<Self> {
+        Some(Self {
+            flash_borrow_index: reader.u8()?,
+            flash_repay_index: reader.u8()?,
+            settle_index: reader.u8()?,
+            bracket_bump: reader.u8()?,
+            min_profit: reader.i64()?,
+            deadline_slot: reader.u64()?,
+            max_lamports_spent: reader.u64()?,
+            max_losses: reader.list(Reader::u64)?,
+        })
+    }
+}
+
 impl AnchorDeserialize for OpenArgs {
     fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        deserialize_exactly(reader, |reader| {
-            Ok(Self {
-                flash_borrow_index: AnchorDeserialize::deserialize_reader(reader)?,
-                flash_repay_index: AnchorDeserialize::deserialize_reader(reader)?,
-                settle_index: AnchorDeserialize::deserialize_reader(reader)?,
-                bracket_bump: AnchorDeserialize::deserialize_reader(reader)?,
-                min_profit: AnchorDeserialize::deserialize_reader(reader)?,
-                deadline_slot: AnchorDeserialize::deserialize_reader(reader)?,
-                max_lamports_spent: AnchorDeserialize::deserialize_reader(reader)?,
-                max_losses: AnchorDeserialize::deserialize_reader(reader)?,
-            })
-        })
+        deserialize_with(reader, Self::read)
     }
 }
 
@@ -59,10 +65,11 @@ impl AnchorDeserialize for OpenArgs {
 /// account, at most [`MAX_GUARDS`].
 #[derive(Accounts)]
 pub struct BracketAccounts<'info> {
+    /// CHECK: here.
     /// Borrower of the flash loan, owner of the guarded accounts; lends the
     /// bracket its rent.
-    #[account(mut)]
-    pub keeper: Signer<'info>,
+    #[account(mut, signer)]
+    pub keeper: UncheckedAccount<'info>,
     /// CHECK: by the system program on creation, by owner and content on reading.
     /// PDA `["bracket", keeper]`; made by `open`, closed by `settle`.
     #[account(mut)]
@@ -86,11 +93,38 @@ pub struct BracketAccounts<'info> {
             @ FlashLiquidatorError::InstructionsSysvarMalformed
     )]
     pub instructions_sysvar: UncheckedAccount<'info>,
+    /// CHECK: the address.
     /// System program.
-    pub system_program: Program<'info, System>,
+    #[account(address = system_program::ID)]
+    pub system_program: UncheckedAccount<'info>,
 }
 
 impl<'info> BracketAccounts<'info> {
+    /// Takes the accounts that are named from `accounts`.
+    ///
+    /// # Errors
+    /// `AccountNotEnoughKeys`, `AccountNotSigner`, `ConstraintMut`,
+    /// `InstructionsSysvarMalformed`, `InvalidProgramId`.
+    pub fn take(accounts: &mut AccountList<'info>) -> Result<Self> {
+        let taken = Self {
+            keeper: accounts.writable_signer("keeper")?,
+            bracket: accounts.writable("bracket")?,
+            keeper_debt: accounts.any("keeper_debt")?,
+            debt_mint: accounts.any("debt_mint")?,
+            debt_token_program: accounts.any("debt_token_program")?,
+            flash_reserve: accounts.any("flash_reserve")?,
+            instructions_sysvar: accounts.any("instructions_sysvar")?,
+            system_program: accounts.any("system_program")?,
+        };
+        require_key(
+            taken.instructions_sysvar.key,
+            &solana_sdk_ids::sysvar::instructions::ID,
+            FlashLiquidatorError::InstructionsSysvarMalformed,
+        )?;
+        require_program(&taken.system_program, &system_program::ID, "system_program")?;
+        Ok(taken)
+    }
+
     /// See [`crate::flash_liquidator::open`].
     pub fn open(&self, args: OpenArgs, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
         stages::end_of("entry");

@@ -3,7 +3,7 @@ use anchor_lang::{prelude::*, solana_program::system_program};
 use super::BracketAccounts;
 use crate::{
     checks::{require, require_at_least, require_equal, require_key, require_profit},
-    errors::FlashLiquidatorError,
+    errors::{FlashLiquidatorError, Result},
     events::Settled,
     introspection::{ExpectedLoan, current_index, verify_flash_loan},
     klend, stages,
@@ -85,7 +85,7 @@ impl<'info> BracketAccounts<'info> {
 
         stages::end_of("bracket closed");
 
-        emit!(Settled {
+        Settled {
             keeper: *self.keeper.key,
             flash_reserve: *self.flash_reserve.key,
             debt_mint: *self.debt_mint.key,
@@ -95,7 +95,8 @@ impl<'info> BracketAccounts<'info> {
             debt_after: debt_balance,
             profit,
             min_profit: bracket.min_profit,
-        });
+        }
+        .log();
         stages::end_of("event");
         Ok(())
     }
