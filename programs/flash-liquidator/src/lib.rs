@@ -68,8 +68,9 @@ const SECURITY_TXT: &str = concat!(
     "=======END SECURITY.TXT V1=======\0"
 );
 
-/// The instructions as Anchor knows them, for clients and the IDL. On chain
-/// [`entrypoint`] takes the place of Anchor's dispatcher.
+// As Anchor knows them, for clients and the IDL. On chain `entrypoint` takes the place
+// of Anchor's dispatcher.
+/// Entry points.
 #[cfg(any(not(target_os = "solana"), feature = "no-entrypoint"))]
 #[program]
 pub mod flash_liquidator {
