@@ -24,7 +24,6 @@ pub fn put(root: &Path, path: &str, contents: &str, mode: Mode, command: &str) -
     let target = root.join(path);
     let committed = fs::read_to_string(&target).unwrap_or_default();
     if committed == contents {
-        eprintln!("{path}: up to date");
         return Ok(());
     }
     if !mode.check {

@@ -4,12 +4,13 @@
 //! command is such a module and one arm in [`Command`]. What commands share:
 //! [`workspace`] knows the packages, [`toolchain`] the compilers for Solana programs,
 //! [`process`] how to run things,
-//! [`generated`] how to keep committed files true to the code.
+//! [`generated`] how to keep committed files true to the code, [`node`] Node.js.
 
 mod cmd;
 mod dependencies;
 mod generated;
 mod markdown;
+mod node;
 mod process;
 mod toolchain;
 mod workspace;
@@ -37,8 +38,16 @@ enum Command {
     Bench(cmd::bench::Args),
     /// Bend transactions and the bytes the program parses, at random, for long
     Fuzz(cmd::fuzz::Args),
+    /// Write the built-in fork as a folder, target/fork
+    Fork(cmd::fork::Args),
+    /// Test the TypeScript client on the programs, in LiteSVM
+    Typescript(cmd::typescript::Args),
     /// Generate idl/flash_liquidator.json from the program
     Idl(cmd::idl::Args),
+    /// Generate docs/errors.md from the code
+    Errors(cmd::errors::Args),
+    /// Generate what is generated of clients/ts, from the IDL and the Rust code
+    Clients(cmd::clients::Args),
     /// Check formatting, clippy's lints and where dependencies come from
     Lint(cmd::lint::Args),
     /// Check the documents' links and run their commands
@@ -52,7 +61,11 @@ fn main() -> ExitCode {
         Command::Demo(args) => cmd::tool::run("demo", args),
         Command::Bench(args) => cmd::bench::run(args),
         Command::Fuzz(args) => cmd::fuzz::run(args),
+        Command::Fork(args) => cmd::fork::run(args),
+        Command::Typescript(args) => cmd::typescript::run(args),
         Command::Idl(args) => cmd::idl::run(args),
+        Command::Errors(args) => cmd::errors::run(args),
+        Command::Clients(args) => cmd::clients::run(args),
         Command::Lint(args) => cmd::lint::run(args),
         Command::Docs(args) => cmd::docs::run(args),
     };

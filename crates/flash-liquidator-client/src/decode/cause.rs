@@ -173,8 +173,11 @@ fn halves(text: &str, separator: &str, default_hint: &str) -> (String, String) {
 }
 
 fn full_sentence(text: &str) -> String {
+    let first_word = text.split(' ').next().unwrap_or_default();
     let mut letters = text.chars();
     let mut sentence: String = match letters.next() {
+        // Names stay as they are.
+        Some(_) if first_word.contains('_') || first_word == "klend" => text.to_owned(),
         Some(first) => first.to_uppercase().chain(letters).collect(),
         None => String::new(),
     };
@@ -445,6 +448,8 @@ mod tests {
         assert_eq!(words.title, "flash-liquidator 7010 DeadlinePassed");
         assert_eq!(words.sentence, "The deadline slot has passed.");
         assert_eq!(words.hint, "Quote again and send a fresh transaction.");
+        let words = Cause::Receiver(receiver_error(7011).unwrap()).explain();
+        assert_eq!(words.sentence, "repay_amount is zero.");
     }
 
     #[test]

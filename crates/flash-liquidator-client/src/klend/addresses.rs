@@ -5,7 +5,7 @@ use solana_address::{Address, address};
 use super::pda;
 
 /// klend writes this key, or all zeros, where an oracle is not configured.
-const NO_ORACLE: Address = address!("nu11111111111111111111111111111111111111111");
+pub const NO_ORACLE: Address = address!("nu11111111111111111111111111111111111111111");
 
 /// Oracle accounts that a reserve is configured to read; `None` = not used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

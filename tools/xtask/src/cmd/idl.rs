@@ -19,7 +19,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Where it is committed.
-pub const PATH: &str = "idl/flash_liquidator.json";
+const PATH: &str = "idl/flash_liquidator.json";
 
 const PACKAGE: &str = "flash-liquidator";
 
@@ -37,7 +37,9 @@ pub fn run(args: Args) -> Result<()> {
         bail!("parts of the interface without documentation: {}", undocumented.join(", "));
     }
     let json = serde_json::to_string_pretty(&idl)? + "\n";
-    generated::put(&workspace.root, PATH, &json, args.mode, "cargo xtask idl")
+    generated::put(&workspace.root, PATH, &json, args.mode, "cargo xtask idl")?;
+    eprintln!("{PATH} is what the program generates");
+    Ok(())
 }
 
 /// What the tests of `idl-build` print.

@@ -2,9 +2,13 @@
 
 pub mod bench;
 pub mod build;
+pub mod clients;
 pub mod docs;
+pub mod errors;
+pub mod fork;
 pub mod fuzz;
 pub mod idl;
 pub mod lint;
 pub mod test;
 pub mod tool;
+pub mod typescript;

@@ -8,8 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::build::{self, ToolchainArgs};
-use crate::process;
+use super::typescript;
 use crate::workspace::Workspace;
+use crate::{node, process};
 
 /// Programs that replace the stand-ins when these variables name their ELF files.
 const REAL_PROGRAMS: [&str; 2] = ["KLEND_ELF", "FARMS_ELF"];
@@ -22,6 +23,10 @@ pub struct Args {
     /// (LONG_TESTS=1 is set for the tests)
     #[arg(long)]
     long: bool,
+    /// Leave out the TypeScript client's tests, which need Node.js. They are also left
+    /// out when arguments for `cargo test` select some tests
+    #[arg(long)]
+    no_typescript: bool,
     /// For `cargo test`, for example `-p klend-model`, a part of a test's name, or
     /// `-- --nocapture`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
@@ -30,15 +35,30 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
+    let with_typescript = !args.no_typescript && args.cargo_args.is_empty();
+    if with_typescript {
+        // Before the long part: its absence is better known early.
+        node::prepare(&workspace)?;
+    }
     build::build_for_tests(&workspace, args.toolchain)?;
+    let rust = cargo_tests(&workspace, &args);
+    if !with_typescript {
+        eprintln!("TypeScript tests: left out");
+        return rust;
+    }
+    // Whatever the first says: a developer wants to know of both.
+    typescript::test(&workspace).and(rust)
+}
+
+fn cargo_tests(workspace: &Workspace, args: &Args) -> Result<()> {
     if !args.long {
-        let mut tests = cargo_test(&workspace, &args.cargo_args)?;
+        let mut tests = cargo_test(workspace, &args.cargo_args)?;
         return process::run("cargo test", tests.args(&args.cargo_args));
     }
     // Two runs: an ignored documentation test is an example that is not meant to run.
     let (options, harness_options) = split_at_dashes(&args.cargo_args);
     let targets = ["--lib", "--bins", "--tests", "--examples"];
-    let mut tests = cargo_test(&workspace, &args.cargo_args)?;
+    let mut tests = cargo_test(workspace, &args.cargo_args)?;
     tests
         .env("LONG_TESTS", "1")
         .args(targets)
@@ -46,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
         .args(["--", "--include-ignored"])
         .args(harness_options);
     process::run("cargo test", &mut tests)?;
-    let mut examples = cargo_test(&workspace, &args.cargo_args)?;
+    let mut examples = cargo_test(workspace, &args.cargo_args)?;
     examples.env("LONG_TESTS", "1").arg("--doc").args(&args.cargo_args);
     process::run("cargo test --doc", &mut examples)
 }

@@ -1,0 +1,46 @@
+//! `cargo xtask typescript`: the TypeScript client's tests, on the programs just built.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::build::{self, ToolchainArgs};
+use super::{errors, fork, test};
+use crate::workspace::Workspace;
+use crate::{node, process};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    toolchain: ToolchainArgs,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let workspace = Workspace::load()?;
+    node::prepare(&workspace)?;
+    build::build(&workspace, args.toolchain, &[])?;
+    test(&workspace)
+}
+
+/// Writes what the tests read, a fork folder and the instructions that the Rust client
+/// builds, and runs them. The programs must have been built.
+///
+/// # Errors
+/// When Node.js is not there, something cannot be written, or a test fails.
+pub fn test(workspace: &Workspace) -> Result<()> {
+    node::prepare(workspace)?;
+    fork::write(workspace)?;
+    let folder = workspace.target.join("typescript");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let vectors = folder.join("vectors.json");
+    fs::write(&vectors, errors::reference(workspace, "vectors")?)
+        .with_context(|| format!("cannot write {}", vectors.display()))?;
+
+    let mut npm = Command::new("npm");
+    npm.args(["run", "--silent", "test"]).current_dir(node::folder(workspace));
+    npm.env("SBF_OUT_DIR", workspace.deploy_dir());
+    npm.env("FORK_DIR", workspace.target.join("fork")).env("VECTORS", vectors);
+    test::pass_real_programs(&mut npm)?;
+    process::run("npm test", &mut npm)
+}

@@ -1,0 +1,69 @@
+//! Node.js for the TypeScript client.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// What `@solana/kit` and `litesvm` need, as `engines` of clients/ts says.
+const OLDEST: (u32, u32) = (20, 18);
+
+/// The client's folder.
+pub fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("clients/ts")
+}
+
+/// Checks that Node.js is recent enough and installs the packages that the lockfile
+/// names, unless they are there.
+///
+/// # Errors
+/// When Node.js or npm is not there or too old, or the installation fails.
+pub fn prepare(workspace: &Workspace) -> Result<()> {
+    let wanted = format!("the TypeScript client needs Node.js {}.{} or newer", OLDEST.0, OLDEST.1);
+    let Ok(printed) = process::probe(Command::new("node").arg("--version")) else {
+        bail!("{wanted}, and there is no node on the PATH: install it from https://nodejs.org");
+    };
+    match version(&printed) {
+        Some(found) if found >= OLDEST => {}
+        _ => bail!("{wanted}, the one on the PATH is {}", printed.trim()),
+    }
+    if process::probe(Command::new("npm").arg("--version")).is_err() {
+        bail!("{wanted} with npm, and there is no npm on the PATH");
+    }
+
+    let folder = folder(workspace);
+    let read = |path: &Path| {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let lockfile = read(&folder.join("package-lock.json"))?;
+    let installed = folder.join("node_modules/.installed-lockfile.json");
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == lockfile) {
+        return Ok(());
+    }
+    eprintln!("Installing the packages of clients/ts");
+    process::run("npm ci", Command::new("npm").args(["ci", "--no-progress"]).current_dir(&folder))?;
+    fs::write(&installed, lockfile).with_context(|| format!("cannot write {}", installed.display()))
+}
+
+/// `v20.18.1` as `(20, 18)`.
+fn version(printed: &str) -> Option<(u32, u32)> {
+    let mut parts = printed.trim().strip_prefix('v')?.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert_eq!(version("v20.18.1\n"), Some((20, 18)));
+        assert!(version("v18.20.4") < Some(OLDEST));
+        assert!(version("v100.0.0") > Some(OLDEST));
+        assert_eq!(version("20"), None);
+    }
+}
