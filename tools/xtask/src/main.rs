@@ -40,7 +40,7 @@ enum Command {
     Fuzz(cmd::fuzz::Args),
     /// Write the built-in fork as a folder, target/fork
     Fork(cmd::fork::Args),
-    /// Test the TypeScript client on the programs, in LiteSVM
+    /// Test the TypeScript client on the programs, in LiteSVM, and migrations/deploy.ts
     Typescript(cmd::typescript::Args),
     /// Generate idl/flash_liquidator.json from the program
     Idl(cmd::idl::Args),

@@ -1,4 +1,4 @@
-//! Node.js for the TypeScript client.
+//! Node.js for what is written in TypeScript: the client and `migrations`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,22 @@ use crate::workspace::Workspace;
 const OLDEST: (u32, u32) = (20, 18);
 
 /// The client's folder.
-pub fn folder(workspace: &Workspace) -> PathBuf {
+pub fn client(workspace: &Workspace) -> PathBuf {
     workspace.root.join("clients/ts")
 }
 
-/// Checks that Node.js is recent enough and installs the packages that the lockfile
-/// names, unless they are there.
+/// The folder of `deploy.ts`.
+pub fn migrations(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("migrations")
+}
+
+/// Checks that Node.js is recent enough and installs the packages that the lockfiles
+/// name, unless they are there.
 ///
 /// # Errors
 /// When Node.js or npm is not there or too old, or the installation fails.
 pub fn prepare(workspace: &Workspace) -> Result<()> {
-    let wanted = format!("the TypeScript client needs Node.js {}.{} or newer", OLDEST.0, OLDEST.1);
+    let wanted = format!("what is in TypeScript needs Node.js {}.{} or newer", OLDEST.0, OLDEST.1);
     let Ok(printed) = process::probe(Command::new("node").arg("--version")) else {
         bail!("{wanted}, and there is no node on the PATH: install it from https://nodejs.org");
     };
@@ -35,17 +40,22 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
         bail!("{wanted} with npm, and there is no npm on the PATH");
     }
 
-    let folder = folder(workspace);
-    let read = |path: &Path| {
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let lockfile = read(&folder.join("package-lock.json"))?;
+    install(&client(workspace))?;
+    install(&migrations(workspace))
+}
+
+fn install(folder: &Path) -> Result<()> {
+    let lockfile = folder.join("package-lock.json");
+    let lockfile = fs::read_to_string(&lockfile)
+        .with_context(|| format!("cannot read {}", lockfile.display()))?;
     let installed = folder.join("node_modules/.installed-lockfile.json");
     if fs::read_to_string(&installed).is_ok_and(|installed| installed == lockfile) {
         return Ok(());
     }
-    eprintln!("Installing the packages of clients/ts");
-    process::run("npm ci", Command::new("npm").args(["ci", "--no-progress"]).current_dir(&folder))?;
+    eprintln!("Installing the packages of {}", folder.display());
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-progress", "--loglevel=error"]).current_dir(folder);
+    process::run("npm ci", &mut npm)?;
     fs::write(&installed, lockfile).with_context(|| format!("cannot write {}", installed.display()))
 }
 

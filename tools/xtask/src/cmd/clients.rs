@@ -32,7 +32,7 @@ pub fn run(args: Args) -> Result<()> {
     // Elsewhere first: the generator empties the folder it writes to.
     let out = workspace.target.join("typescript/generated");
     let mut generator = Command::new("node");
-    generator.arg("scripts/generate.mjs").arg(&out).current_dir(node::folder(&workspace));
+    generator.arg("scripts/generate.mjs").arg(&out).current_dir(node::client(&workspace));
     process::run("Codama", &mut generator)?;
     put_folder(&workspace, "clients/ts/src/generated", &files(&out)?, args.mode)?;
     eprintln!("clients/ts is what the IDL and the code generate");

@@ -1,4 +1,5 @@
-//! `cargo xtask typescript`: the TypeScript client's tests, on the programs just built.
+//! `cargo xtask typescript`: the tests of the TypeScript client, on the programs just
+//! built, and of `migrations/deploy.ts`.
 
 use std::fs;
 use std::process::Command;
@@ -37,10 +38,13 @@ pub fn test(workspace: &Workspace) -> Result<()> {
     fs::write(&vectors, errors::reference(workspace, "vectors")?)
         .with_context(|| format!("cannot write {}", vectors.display()))?;
 
-    let mut npm = Command::new("npm");
-    npm.args(["run", "--silent", "test"]).current_dir(node::folder(workspace));
-    npm.env("SBF_OUT_DIR", workspace.deploy_dir());
-    npm.env("FORK_DIR", workspace.target.join("fork")).env("VECTORS", vectors);
-    test::pass_real_programs(&mut npm)?;
-    process::run("npm test", &mut npm)
+    for folder in [node::migrations(workspace), node::client(workspace)] {
+        let mut npm = Command::new("npm");
+        npm.args(["run", "--silent", "test"]).current_dir(&folder);
+        npm.env("SBF_OUT_DIR", workspace.deploy_dir());
+        npm.env("FORK_DIR", workspace.target.join("fork")).env("VECTORS", &vectors);
+        test::pass_real_programs(&mut npm)?;
+        process::run(&format!("npm test in {}", folder.display()), &mut npm)?;
+    }
+    Ok(())
 }
