@@ -20,7 +20,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    build::build(&workspace, args.toolchain, &[])?;
+    build::build(&workspace, args.toolchain)?;
     let folder = write(&workspace)?;
     let shown = folder.strip_prefix(&workspace.root).unwrap_or(&folder);
     eprintln!("{}: a market with a risky position, a healthy one and a pool", shown.display());

@@ -20,7 +20,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
     node::prepare(&workspace)?;
-    build::build(&workspace, args.toolchain, &[])?;
+    build::build(&workspace, args.toolchain)?;
     test(&workspace)
 }
 
