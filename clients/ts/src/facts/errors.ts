@@ -37,7 +37,7 @@ export const RECEIVER_ERRORS: readonly ErrorEntry[] = [
   { code: 7020, name: "TokenAccountWrongMint", sentence: "The token account is of another mint.", hint: "Check the accounts and arguments of the instruction." },
   { code: 7021, name: "TokenAccountWrongOwner", sentence: "The token account belongs to somebody else.", hint: "Check the accounts and arguments of the instruction." },
   { code: 7022, name: "SameMintNeedsOneAccount", sentence: "Debt and collateral are the same mint.", hint: "Pass one token account for both, and no swap." },
-  { code: 7023, name: "SwapAuthorityMismatch", sentence: "swap_authority is not the keeper's.", hint: "Derive it from the seeds swap_authority and keeper, and the bump passed." },
+  { code: 7023, name: "SwapAuthorityMismatch", sentence: "swap_authority is not the keeper's.", hint: "Derive it from ['swap_authority', keeper] and the bump passed." },
   { code: 7024, name: "SwapCollateralMissing", sentence: "A swap leg needs swap_collateral, the swap authority's account of the collateral mint.", hint: "Check the accounts and arguments of the instruction." },
   { code: 7025, name: "RemainingAccountsMissing", sentence: "Too few remaining accounts for what the arguments announce.", hint: "Check the accounts and arguments of the instruction." },
   { code: 7026, name: "RemainingAccountsUnused", sentence: "More remaining accounts than the arguments announce.", hint: "Check the accounts and arguments of the instruction." },

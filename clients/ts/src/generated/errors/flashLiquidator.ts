@@ -60,7 +60,7 @@ export const FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_WRONG_MINT = 0x1b6c; // 7020
 export const FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_WRONG_OWNER = 0x1b6d; // 7021
 /** SameMintNeedsOneAccount: Debt and collateral are the same mint: pass one token account for both, and no swap */
 export const FLASH_LIQUIDATOR_ERROR__SAME_MINT_NEEDS_ONE_ACCOUNT = 0x1b6e; // 7022
-/** SwapAuthorityMismatch: swap_authority is not the keeper's: derive it from the seeds swap_authority and keeper, and the bump passed */
+/** SwapAuthorityMismatch: swap_authority is not the keeper's: derive it from ['swap_authority', keeper] and the bump passed */
 export const FLASH_LIQUIDATOR_ERROR__SWAP_AUTHORITY_MISMATCH = 0x1b6f; // 7023
 /** SwapCollateralMissing: A swap leg needs swap_collateral, the swap authority's account of the collateral mint */
 export const FLASH_LIQUIDATOR_ERROR__SWAP_COLLATERAL_MISSING = 0x1b70; // 7024
@@ -198,7 +198,7 @@ if (process.env['NODE_ENV'] !== 'production') {
     [FLASH_LIQUIDATOR_ERROR__SAME_MINT_NEEDS_ONE_ACCOUNT]: `Debt and collateral are the same mint: pass one token account for both, and no swap`,
     [FLASH_LIQUIDATOR_ERROR__SETTLE_NOT_FOUND]: `settle_index must name this program's settle, before the flash repay, with the accounts of open`,
     [FLASH_LIQUIDATOR_ERROR__SIGNER_REASSIGNED]: `A program took over the account of the keeper or of its swap authority: avoid that program`,
-    [FLASH_LIQUIDATOR_ERROR__SWAP_AUTHORITY_MISMATCH]: `swap_authority is not the keeper's: derive it from the seeds swap_authority and keeper, and the bump passed`,
+    [FLASH_LIQUIDATOR_ERROR__SWAP_AUTHORITY_MISMATCH]: `swap_authority is not the keeper's: derive it from ['swap_authority', keeper] and the bump passed`,
     [FLASH_LIQUIDATOR_ERROR__SWAP_COLLATERAL_MISSING]: `A swap leg needs swap_collateral, the swap authority's account of the collateral mint`,
     [FLASH_LIQUIDATOR_ERROR__SWAP_OVERSPENT]: `A swap took tokens that were not this liquidation's: lower the leg's input`,
     [FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_EXPOSED]: `A token account others had in hand has a delegate or close authority: revoke it, or avoid the program that set it`,
