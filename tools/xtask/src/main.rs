@@ -38,6 +38,8 @@ enum Command {
     Bench(cmd::bench::Args),
     /// Bend transactions and the bytes the program parses, at random, for long
     Fuzz(cmd::fuzz::Args),
+    /// Compile the last commit in two other folders and compare the programs
+    Reproduce(cmd::reproduce::Args),
     /// Write the built-in fork as a folder, target/fork
     Fork(cmd::fork::Args),
     /// Test the TypeScript client on the programs, in LiteSVM, and migrations/deploy.ts
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => cmd::tool::run("demo", args),
         Command::Bench(args) => cmd::bench::run(args),
         Command::Fuzz(args) => cmd::fuzz::run(args),
+        Command::Reproduce(args) => cmd::reproduce::run(args),
         Command::Fork(args) => cmd::fork::run(args),
         Command::Typescript(args) => cmd::typescript::run(args),
         Command::Idl(args) => cmd::idl::run(args),

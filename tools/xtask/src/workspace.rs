@@ -84,12 +84,19 @@ impl Workspace {
     /// When cargo cannot read the workspace.
     pub fn load() -> Result<Self> {
         // This package is <root>/tools/xtask; the caller may be anywhere.
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
+        Self::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+    }
+
+    /// The workspace in another folder.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn at(root: &Path) -> Result<Self> {
         let json = process::output(
             "cargo metadata",
             process::cargo()
                 .args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"])
-                .arg(manifest),
+                .arg(root.join("Cargo.toml")),
         )?;
         let metadata: Metadata =
             serde_json::from_str(&json).context("the output of cargo metadata")?;

@@ -9,6 +9,7 @@ pub mod fork;
 pub mod fuzz;
 pub mod idl;
 pub mod lint;
+pub mod reproduce;
 pub mod test;
 pub mod tool;
 pub mod typescript;
