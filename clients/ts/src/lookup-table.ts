@@ -15,12 +15,10 @@ import {
   isSignerRole,
 } from '@solana/kit';
 
-import type { BuiltInstruction } from './meta.js';
+import { type BuiltInstruction, systemProgramAddress } from './meta.js';
 
 const programAddress =
   'AddressLookupTab1e1111111111111111111111111' as Address<'AddressLookupTab1e1111111111111111111111111'>;
-const systemProgramAddress =
-  '11111111111111111111111111111111' as Address<'11111111111111111111111111111111'>;
 const encoder = getAddressEncoder();
 
 /**

@@ -33,6 +33,10 @@ export type BuiltInstruction = Instruction<string, readonly (AccountMeta | Signe
 export const instructionsSysvarAddress =
   'Sysvar1nstructions1111111111111111111111111' as Address<'Sysvar1nstructions1111111111111111111111111'>;
 
+/** The system program. */
+export const systemProgramAddress =
+  '11111111111111111111111111111111' as Address<'11111111111111111111111111111111'>;
+
 /** SPL Token, the program of every cToken. */
 export const tokenProgramAddress =
   'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA' as Address<'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA'>;

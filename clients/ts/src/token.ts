@@ -12,12 +12,10 @@ import {
   getProgramDerivedAddress,
 } from '@solana/kit';
 
-import type { BuiltInstruction } from './meta.js';
+import { type BuiltInstruction, systemProgramAddress } from './meta.js';
 
 const associatedTokenProgramAddress =
   'ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL' as Address<'ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL'>;
-const systemProgramAddress =
-  '11111111111111111111111111111111' as Address<'11111111111111111111111111111111'>;
 const encoder = getAddressEncoder();
 
 /** Where `wallet` holds `mint` by convention. */

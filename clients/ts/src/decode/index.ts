@@ -23,7 +23,7 @@ import {
   getSettledDecoder,
 } from '../generated/index.js';
 import { EVENT_DISCRIMINATORS } from '../facts/events.js';
-import { tokenProgramAddress } from '../meta.js';
+import { systemProgramAddress, tokenProgramAddress } from '../meta.js';
 import { type Logs, readLogs } from './logs.js';
 
 export { type Logs, readLogs } from './logs.js';
@@ -73,7 +73,6 @@ export interface Executed {
 }
 
 const token2022ProgramAddress = 'TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb';
-const systemProgramAddress = '11111111111111111111111111111111';
 
 /** Reads what was reported about a transaction. */
 export function decodeTransaction({ logs: lines, error, programs = [] }: Executed): Decoded {

@@ -15,6 +15,7 @@ import {
 } from '@solana/kit';
 
 import { KLEND, LENDING_MARKET, OBLIGATION, RESERVE } from '../facts/klend.js';
+import { systemProgramAddress } from '../meta.js';
 import { lendingMarketAuthority, referrerTokenState } from './pda.js';
 
 /** An account as an RPC node, a snapshot or LiteSVM gives it. */
@@ -119,8 +120,6 @@ export interface Obligation {
   readonly wasLiquidatable: boolean;
 }
 
-/** The default public key: klend's way to leave an address out. */
-const UNSET = '11111111111111111111111111111111' as Address;
 const addressDecoder = getAddressDecoder();
 const textDecoder = new TextDecoder();
 
@@ -157,7 +156,8 @@ class Fields {
 
   optionalAddress(offset: number): Address | null {
     const address = this.address(offset);
-    return address === UNSET ? null : address;
+    // The default public key, which is the system program's, is klend's way to leave one out.
+    return address === systemProgramAddress ? null : address;
   }
 
   u8(offset: number): number {
