@@ -2,7 +2,7 @@ use anchor_lang::{
     prelude::*,
     solana_program::{
         instruction::{AccountMeta, Instruction},
-        program::invoke_signed,
+        program::invoke_signed_unchecked,
         system_program,
     },
 };
@@ -53,9 +53,15 @@ pub struct Guard {
 
 impl Bracket {
     /// The account's data: discriminator, then this in borsh.
-    #[expect(clippy::cast_possible_truncation, reason = "at most `MAX_GUARDS` guards")]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "at most `MAX_GUARDS` guards"
+    )]
     fn encode(&self) -> Vec<u8> {
-        let mut data = Self::DISCRIMINATOR.to_vec();
+        let mut data =
+            Vec::with_capacity(size_of::<Self>() + self.guards.len() * size_of::<Guard>());
+        data.extend_from_slice(Self::DISCRIMINATOR);
         data.extend_from_slice(self.keeper.as_array());
         data.extend_from_slice(&[
             self.settle_index,
@@ -160,6 +166,10 @@ const SYSTEM_ASSIGN: u32 = 1;
 const SYSTEM_TRANSFER: u32 = 2;
 const SYSTEM_ALLOCATE: u32 = 8;
 
+/// Most bytes of data that a call of the system program here has: number, lamports,
+/// space, owner.
+const SYSTEM_DATA_LEN: usize = 4 + 8 + 8 + 32;
+
 /// Calls the system program with writable `accounts`, of which the first
 /// `signers` sign.
 fn system_call<'info>(
@@ -169,7 +179,8 @@ fn system_call<'info>(
     signers: usize,
     signer_seeds: &[&[&[u8]]],
 ) -> Result<()> {
-    let mut data = instruction.to_le_bytes().to_vec();
+    let mut data = Vec::with_capacity(SYSTEM_DATA_LEN);
+    data.extend_from_slice(&instruction.to_le_bytes());
     for arg in args {
         data.extend_from_slice(arg);
     }
@@ -180,7 +191,8 @@ fn system_call<'info>(
         .collect();
     let infos: Vec<_> = accounts.iter().map(|account| (*account).clone()).collect();
     let instruction = Instruction { program_id: system_program::ID, accounts: metas, data };
-    invoke_signed(&instruction, &infos, signer_seeds)
+    // Unchecked: no account data is borrowed here.
+    invoke_signed_unchecked(&instruction, &infos, signer_seeds)
 }
 
 #[cfg(test)]

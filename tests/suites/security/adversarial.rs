@@ -769,6 +769,18 @@ fn an_honest_liquidation_gets_through() {
     stage.send(&plan.instructions).unwrap();
 }
 
+/// A transaction locks 64 accounts, but an instruction may list one again and again, as
+/// the route of an aggregator does.
+#[test]
+fn a_leg_may_list_more_accounts_than_a_transaction_locks() {
+    let mut stage = Stage::new();
+    let mint = stage.mint(&stage.usdc);
+    let again = std::iter::repeat_n(AccountMeta::new_readonly(mint, false), 100);
+    let mut plan = stage.sold().remaining(again).args(|args| args.legs[0].account_count += 100);
+    assert!(plan.liquidate().accounts.len() > 128);
+    stage.send(&plan.instructions).unwrap();
+}
+
 #[test]
 fn what_a_swap_leaves_behind_comes_back_to_the_keeper() {
     let mut stage = Stage::new();

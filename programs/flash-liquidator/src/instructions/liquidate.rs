@@ -577,19 +577,15 @@ fn liquidate_in_klend(
     deposit_reserves: &[AccountInfo],
 ) -> Result<()> {
     let mut metas = Vec::with_capacity(klend::LIQUIDATE_V2_ACCOUNTS + deposit_reserves.len());
-    for (position, (account, is_writable)) in
-        accounts.iter().zip(klend::LIQUIDATE_V2_WRITABLE).enumerate()
-    {
-        metas.push(AccountMeta {
+    metas.extend(accounts.iter().zip(klend::LIQUIDATE_V2_WRITABLE).enumerate().map(
+        |(position, (account, is_writable))| AccountMeta {
             pubkey: *account.key,
             is_signer: position == 0,
             // An optional account that is absent is klend's own id, never writable.
             is_writable: is_writable && *account.key != klend::PROGRAM_ID,
-        });
-    }
-    for account in deposit_reserves {
-        metas.push(AccountMeta::new(*account.key, false));
-    }
+        },
+    ));
+    metas.extend(deposit_reserves.iter().map(|account| AccountMeta::new(*account.key, false)));
 
     let mut data = Vec::with_capacity(32);
     data.extend_from_slice(&klend::LIQUIDATE_V2_DISCRIMINATOR);
