@@ -38,7 +38,7 @@ pub fn run(args: Args) -> Result<()> {
     let with_typescript = !args.no_typescript && args.cargo_args.is_empty();
     if with_typescript {
         // Before the long part: its absence is better known early.
-        node::prepare(&workspace)?;
+        node::prepare(&workspace).context("`--no-typescript` leaves these tests out")?;
     }
     build::build_for_tests(&workspace, args.toolchain)?;
     let rust = cargo_tests(&workspace, &args);
