@@ -9,8 +9,8 @@
 pub fn end_of(stage: &str) {
     #[cfg(feature = "stages")]
     {
-        anchor_lang::solana_program::log::sol_log(stage);
-        anchor_lang::solana_program::log::sol_log_compute_units();
+        solana_program::log::sol_log(stage);
+        solana_program::log::sol_log_compute_units();
     }
     #[cfg(not(feature = "stages"))]
     let _ = stage;

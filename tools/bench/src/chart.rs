@@ -5,18 +5,18 @@ use std::fmt::Write;
 use indicatif::HumanCount;
 
 const WIDTH: usize = 900;
-const LABEL_WIDTH: usize = 250;
-const TOTAL_WIDTH: usize = 80;
+const LABEL_WIDTH: usize = 170;
+const TOTAL_WIDTH: usize = 90;
 const BAR_HEIGHT: usize = 24;
 const ROW_HEIGHT: usize = 38;
 const LEGEND_COLUMNS: usize = 4;
 const LEGEND_ROW: usize = 20;
 const TOP: usize = 40;
 
-/// Distinct on white and on black, also for most who do not tell red from green.
-const COLOURS: [&str; 12] = [
+/// Distinct from each other, on white and on black.
+const COLOURS: [&str; 14] = [
     "#4e79a7", "#f28e2b", "#76b7b2", "#e15759", "#b07aa1", "#59a14f", "#edc948", "#9c755f",
-    "#ff9da7", "#86bcb6", "#d37295", "#8a8f98",
+    "#ff9da7", "#a0cbe8", "#d37295", "#8cd17d", "#8a8f98", "#b6992d",
 ];
 
 /// One bar.
@@ -28,16 +28,11 @@ pub struct Bar {
     pub parts: Vec<(String, u64)>,
 }
 
-/// A chart with one bar a row, all to one scale; `unit` stands behind the totals.
-pub fn stacked_bars(title: &str, unit: &str, bars: &[Bar]) -> String {
+/// A chart with one bar a row, all to one scale; `unit` stands behind the totals, and
+/// `names` are those of all parts in the legend's order.
+pub fn stacked_bars(title: &str, unit: &str, names: &[&str], bars: &[Bar]) -> String {
     let total = |bar: &Bar| bar.parts.iter().map(|(_, length)| length).sum::<u64>();
     let longest = bars.iter().map(total).max().unwrap_or(1).max(1);
-    let mut names: Vec<&str> = Vec::new();
-    for (name, _) in bars.iter().flat_map(|bar| &bar.parts) {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
     let colour = |name: &str| {
         let position = names.iter().position(|known| *known == name).unwrap_or_default();
         COLOURS[position % COLOURS.len()]
@@ -49,7 +44,7 @@ pub fn stacked_bars(title: &str, unit: &str, bars: &[Bar]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"{title}\">\n\
          <style>\n\
-         text {{ font: 13px system-ui, \"DejaVu Sans\", sans-serif; fill: #656d76 }}\n\
+         text {{ font: 13px system-ui, \"DejaVu Sans\", sans-serif; fill: #6e7781 }}\n\
          .title {{ font-size: 15px; font-weight: 600 }}\n\
          .part {{ font-size: 11px; fill: #000 }}\n\
          @media (prefers-color-scheme: dark) {{ text {{ fill: #a5adb8 }} .part {{ fill: #000 }} }}\n\
@@ -119,15 +114,12 @@ mod tests {
             label: label.to_owned(),
             parts: parts.iter().map(|(name, length)| ((*name).to_owned(), *length)).collect(),
         };
-        let svg = stacked_bars(
-            "t",
-            "CU",
-            &[bar("long", &[("a", 570), ("b", 570)]), bar("<short>", &[("b", 285)])],
-        );
-        // 570 pixels for the longest bar.
-        assert_eq!(svg.matches("width=\"285.0\"").count(), 2, "{svg}");
-        assert_eq!(svg.matches("width=\"142.5\"").count(), 1, "{svg}");
-        assert!(svg.contains(">1,140 CU</text>") && svg.contains(">285 CU</text>"), "{svg}");
+        // 640 pixels for the longest bar.
+        let bars = [bar("long", &[("a", 640), ("b", 640)]), bar("<short>", &[("b", 320)])];
+        let svg = stacked_bars("t", "CU", &["a", "b"], &bars);
+        assert_eq!(svg.matches("width=\"320.0\"").count(), 2, "{svg}");
+        assert_eq!(svg.matches("width=\"160.0\"").count(), 1, "{svg}");
+        assert!(svg.contains(">1,280 CU</text>") && svg.contains(">320 CU</text>"), "{svg}");
         assert!(svg.contains("&lt;short&gt;") && !svg.contains("<short>"), "{svg}");
         // Two parts and the legend.
         assert_eq!(svg.matches(COLOURS[1]).count(), 3, "{svg}");

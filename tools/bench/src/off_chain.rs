@@ -1,7 +1,7 @@
 //! Times of what runs off chain, as `crates/klend-model/benches/off_chain` reports
 //! them.
 
-use std::{fmt::Write as _, fs, path::Path, time::Duration};
+use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -36,9 +36,9 @@ pub struct Measured {
 pub struct Operation {
     /// What is done.
     pub name: String,
-    /// Median of this project's.
+    /// This project's.
     pub ours: f64,
-    /// Median of the straightforward implementation.
+    /// The straightforward implementation's.
     pub peer: f64,
 }
 
@@ -53,9 +53,9 @@ pub struct Update {
     pub valued: u64,
     /// So many are unhealthy.
     pub unhealthy: u64,
-    /// Median of the tracker.
+    /// The tracker's.
     pub ours: f64,
-    /// Median of the straightforward implementation, which values all of them.
+    /// The straightforward implementation's, which values all of them.
     pub peer: f64,
 }
 
@@ -86,7 +86,8 @@ impl OffChain {
         let Machine { cpu, threads, system, rustc } = &self.machine;
         let mut text = format!(
             "\n## Off chain\n\n\
-             Medians of one run on {cpu}, {threads} threads, {system}, {rustc}, one thread used. The peer\n\
+             One run on {cpu}, {threads} threads, {system}, {rustc}, one thread used. Times are\n\
+             the fastest of at least eleven, which other work on the machine disturbs least. The peer\n\
              is a straightforward implementation of klend's rules on `klend-interface`'s types and\n\
              fractions (`crates/klend-model/benches/off_chain/peer.rs`); the run fails when it and\n\
              `klend-model` disagree.\n\n"
@@ -144,6 +145,25 @@ impl OffChain {
     }
 }
 
+/// Three digits and a unit.
 fn time(nanos: f64) -> String {
-    format!("{:.3?}", Duration::from_nanos(nanos.max(0.0).round() as u64))
+    let (value, unit) = match nanos {
+        _ if nanos < 1e3 => (nanos, "ns"),
+        _ if nanos < 1e6 => (nanos / 1e3, "µs"),
+        _ if nanos < 1e9 => (nanos / 1e6, "ms"),
+        _ => (nanos / 1e9, "s"),
+    };
+    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.digits$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_have_three_digits() {
+        let texts = [7.0, 381.7, 18_668.0, 85_527_123.0, 1_313_732_000.0].map(time);
+        assert_eq!(texts, ["7.00 ns", "382 ns", "18.7 µs", "85.5 ms", "1.31 s"]);
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use flash_liquidator_client::budget::Format;
 use indicatif::{HumanBytes, HumanCount};
@@ -17,12 +17,17 @@ use crate::{
     scenarios::{Measured, Scenario},
     shapes::{Bytes, DEBTS, DEPOSITS, Shapes},
     sizes::Size,
-    stages::Profile,
+    stages::{self, Profile},
 };
 
 const JSON: &str = "benchmarks.json";
 const MARKDOWN: &str = "BENCHMARKS.md";
 const CHART: &str = "docs/compute-units.svg";
+const README: &str = "README.md";
+
+/// Lines of the README between which its figures stand.
+const FIGURES_BEGIN: &str = "<!-- figures by `cargo xtask bench` -->\n";
+const FIGURES_END: &str = "<!-- end of figures -->\n";
 
 /// Everything that is committed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,16 +92,61 @@ impl Benchmarks {
         serde_json::from_str(&text).with_context(|| path.display().to_string())
     }
 
-    /// Writes the figures, their tables and their chart into `folder`.
+    /// Writes the figures, their tables and their chart into `folder`, and the few
+    /// that the README names into the README, where there is one.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or the README does not say where.
     pub fn write(&self, folder: &Path) -> Result<()> {
         put(&folder.join(JSON), &(indented(&serde_json::to_value(self)?, 0) + "\n"))?;
         if let Some(stages) = &self.stages {
             put(&folder.join(CHART), &stages_chart(&stages.figures))?;
         }
-        put(&folder.join(MARKDOWN), &self.markdown())
+        put(&folder.join(MARKDOWN), &self.markdown())?;
+        let readme = folder.join(README);
+        if readme.exists() {
+            let text = fs::read_to_string(&readme).with_context(|| readme.display().to_string())?;
+            let text = between_marks(&text, &self.summary()?)
+                .with_context(|| format!("{} has no marks for figures", readme.display()))?;
+            put(&readme, &text)?;
+        }
+        Ok(())
+    }
+
+    /// The figures that the README names.
+    fn summary(&self) -> Result<String> {
+        let [kept, one_leg, ..] = &self.stand_in.scenarios[..] else {
+            bail!("no scenarios were measured");
+        };
+        let bracket = self.stand_in.brackets.first().context("no bracket was measured")?;
+        let mut units = table(&["on the built-in fork", "compute units"]);
+        for (what, figure) in [
+            (
+                format!(
+                    "`liquidate` without a swap leg, on top of klend's own {}",
+                    count(kept.direct)
+                ),
+                kept.overhead(),
+            ),
+            (
+                "a program that only forwards klend's instruction, for comparison".to_owned(),
+                kept.floor(),
+            ),
+            (
+                "one swap leg, without the swap program".to_owned(),
+                one_leg.overhead().saturating_sub(kept.overhead()),
+            ),
+            ("`open` and `settle` together".to_owned(), bracket.open + bracket.settle),
+        ] {
+            units.add_row([what, count(figure)]);
+        }
+        Ok(format!(
+            "\n{units}\n\n\
+             A liquidation with one leg takes {} of the 1,232 bytes of a v0 transaction when its accounts\n\
+             are in a lookup table; the program is {} bytes.\n\n",
+            one_leg.bytes,
+            count(self.program.bytes)
+        ))
     }
 
     fn markdown(&self) -> String {
@@ -231,12 +281,12 @@ impl Benchmarks {
              ![Compute units by stage]({CHART})\n\n\
              Measured with a copy of the program that logs the units left at the end of every stage\n\
              (feature `stages`); what the logging costs is known from the same transaction without it\n\
-             and subtracted, so stages add up to what the instruction really takes{}. In\n\
-             brackets: what the called programs used.\n",
+             and subtracted, so stages add up to what the instruction really takes{}. SOL sold\n\
+             for USDC; in brackets: what the called programs used.\n",
             self.age(&stages.program)
         );
         let (liquidations, brackets): (Vec<_>, Vec<_>) =
-            stages.figures.iter().partition(|profile| profile.name.contains(' '));
+            stages.figures.iter().partition(|profile| profile.name.contains("leg"));
         for profiles in [liquidations, brackets] {
             let _ = write!(text, "\n{}\n", stages_table(&profiles));
         }
@@ -354,21 +404,7 @@ fn stages_table(profiles: &[&Profile]) -> Table {
     let mut header = vec!["stage"];
     header.extend(profiles.iter().map(|profile| profile.name.as_str()));
     let mut table = table(&header);
-    let mut names: Vec<&str> = Vec::new();
-    for profile in profiles {
-        // New stages go where this instruction has them.
-        let mut place = 0;
-        for stage in &profile.stages {
-            match names.iter().position(|name| *name == stage.name) {
-                Some(position) => place = position + 1,
-                None => {
-                    names.insert(place, &stage.name);
-                    place += 1;
-                }
-            }
-        }
-    }
-    for name in names {
+    for name in stages::names(profiles) {
         let mut row = vec![name.to_owned()];
         row.extend(profiles.iter().map(|profile| {
             let Some(stage) = profile.stages.iter().find(|stage| stage.name == name) else {
@@ -405,7 +441,8 @@ fn stages_chart(profiles: &[Profile]) -> String {
             parts: profile.stages.iter().map(|stage| (stage.name.clone(), stage.own)).collect(),
         })
         .collect();
-    chart::stacked_bars("The receiver's own compute units by stage", "CU", &bars)
+    let names = stages::names(&profiles.iter().collect::<Vec<_>>());
+    chart::stacked_bars("The receiver's own compute units by stage", "CU", &names, &bars)
 }
 
 fn bytes_table(shapes: &Shapes) -> Table {
@@ -450,6 +487,13 @@ fn indented(value: &Value, depth: usize) -> String {
     format!("{open}\n{}\n{}{close}", lines.join(",\n"), pad(depth))
 }
 
+/// `text` with something else between its marks; `None` without marks.
+fn between_marks(text: &str, figures: &str) -> Option<String> {
+    let (before, rest) = text.split_once(FIGURES_BEGIN)?;
+    let (_, after) = rest.split_once(FIGURES_END)?;
+    Some([before, FIGURES_BEGIN, figures, FIGURES_END, after].concat())
+}
+
 fn is_plain(value: &Value) -> bool {
     !value.is_object() && !value.is_array()
 }
@@ -460,4 +504,30 @@ fn put(path: &Path, text: &str) -> Result<()> {
     fs::write(&partial, text)
         .and_then(|()| fs::rename(&partial, path))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_readme_changes_between_its_marks_only() {
+        let text = format!("a\n{FIGURES_BEGIN}old\n{FIGURES_END}b\n");
+        let new = between_marks(&text, "new\n").expect("both marks");
+        assert_eq!(new, format!("a\n{FIGURES_BEGIN}new\n{FIGURES_END}b\n"));
+        assert_eq!(between_marks("a\n", "new\n"), None);
+    }
+
+    #[test]
+    fn json_has_a_line_for_each_element_and_reads_back() {
+        let value =
+            json!({ "a": { "list": [{ "x": [[1, 2]], "y": 1 }, { "x": [], "y": 2 }] }, "b": null });
+        let text = indented(&value, 0);
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), value);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert!(lines.contains(&r#"{"x":[[1,2]],"y":1},"#), "{text}");
+        assert!(lines.contains(&r#"{"x":[],"y":2}"#), "{text}");
+    }
 }

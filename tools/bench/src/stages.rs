@@ -58,6 +58,22 @@ impl Profile {
     }
 }
 
+/// Names of the stages of several profiles, in an order that suits all of them.
+pub fn names<'a>(profiles: &[&'a Profile]) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
+    for profile in profiles {
+        // New ones go right before what follows them here.
+        let mut place = names.len();
+        for stage in profile.stages.iter().rev() {
+            match names.iter().position(|name| *name == stage.name) {
+                Some(position) => place = position,
+                None => names.insert(place, &stage.name),
+            }
+        }
+    }
+    names
+}
+
 /// What the log of one top-level instruction says.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Logged {
@@ -223,6 +239,21 @@ mod tests {
         assert_eq!(own, [("entry", 500 - 201), ("call", 1500 - 500 - 200), ("exit", 401)]);
         assert_eq!(profile.stages[1].calls, [Call { program: "klend".to_owned(), units: 500 }]);
         assert_eq!(profile.own() + 500, profile.total);
+    }
+
+    #[test]
+    fn names_of_several_instructions_keep_every_ones_order() {
+        let profile = |names: &[&str]| Profile {
+            name: String::new(),
+            total: 0,
+            logging: 0,
+            stages: names
+                .iter()
+                .map(|name| Stage { name: (*name).to_owned(), own: 0, calls: vec![] })
+                .collect(),
+        };
+        let profiles = [profile(&["a", "b", "e"]), profile(&["a", "c", "d", "e"])];
+        assert_eq!(names(&profiles.iter().collect::<Vec<_>>()), ["a", "b", "c", "d", "e"]);
     }
 
     #[test]

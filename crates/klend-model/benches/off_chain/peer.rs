@@ -91,16 +91,15 @@ impl Market {
         Some(health)
     }
 
-    /// A liquidation of at most `amount`; `None` where klend refuses it or the vault
-    /// cannot pay it out in full.
+    /// A liquidation of at most `amount` of an obligation with that health; `None`
+    /// where klend refuses it or the vault cannot pay it out in full.
     pub fn quote(
         &self,
         obligation: &Obligation,
-        repay_reserve: &Pubkey,
-        withdraw_reserve: &Pubkey,
+        health: &Health,
+        (repay_reserve, withdraw_reserve): (&Pubkey, &Pubkey),
         amount: u64,
     ) -> Option<Quote> {
-        let health = self.health(obligation)?;
         if !health.is_unhealthy() {
             return None;
         }
@@ -139,7 +138,7 @@ impl Market {
         };
 
         // What is seized for it.
-        let bonus = bonus(&health, ltv, repay_from, withdraw_from);
+        let bonus = bonus(health, ltv, repay_from, withdraw_from);
         let wanted = debt_value * (settled / debt) * (Fraction::ONE + bonus);
         let there = deposit_value(withdraw_from, deposit);
         let (settled, ctokens) = if wanted < there {
@@ -171,6 +170,7 @@ impl Market {
         obligation: &Obligation,
         swap: impl Fn(&Reserve, &Reserve, u64) -> u64,
     ) -> Option<Best> {
+        let health = self.health(obligation)?;
         let mut best: Option<Best> = None;
         for borrow in obligation.borrows.iter().filter(|borrow| borrow.is_active()) {
             let repay_from = self.reserves.get(&borrow.borrow_reserve)?;
@@ -180,7 +180,7 @@ impl Market {
             for deposit in obligation.deposits.iter().filter(|deposit| deposit.is_active()) {
                 let withdraw_from = self.reserves.get(&deposit.deposit_reserve)?;
                 let pair = (&borrow.borrow_reserve, &deposit.deposit_reserve);
-                let quote = |amount| self.quote(obligation, pair.0, pair.1, amount);
+                let quote = |amount| self.quote(obligation, &health, pair, amount);
                 let Some(whole) = quote(u64::MAX) else { continue };
                 for step in 1..=STEPS {
                     let Some(part) = quote(whole.repay * step / STEPS) else { continue };

@@ -144,7 +144,7 @@ impl<'info> BracketAccounts<'info> {
             )?;
             verify_settle_follows(&sysvar, args.settle_index, args.flash_repay_index)?;
         }
-        stages::end_of("flash loan and settle");
+        stages::end_of("flash loan");
         require(guarded_accounts.len() <= MAX_GUARDS, FlashLiquidatorError::TooManyGuards)?;
         require_equal(
             guarded_accounts.len() as u64,
@@ -170,7 +170,7 @@ impl<'info> BracketAccounts<'info> {
             guards.push(Guard { mint, min_balance: balance.saturating_sub(max_loss) });
         }
 
-        stages::end_of("balances");
+        stages::end_of("balances before");
 
         let bracket = Bracket {
             keeper: *self.keeper.key,
@@ -184,7 +184,7 @@ impl<'info> BracketAccounts<'info> {
             guards,
         };
         bracket.create(&self.bracket, &self.keeper, args.bracket_bump)?;
-        stages::end_of("bracket created");
+        stages::end_of("bracket");
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ impl<'info> BracketAccounts<'info> {
                 },
             )?
         };
-        stages::end_of("bracket and flash loan");
+        stages::end_of("flash loan");
         let flash_fee = klend::flash_loan_fee_of(&self.flash_reserve, principal)?;
 
         let debt_balance = token::Expected {
@@ -66,7 +66,7 @@ impl<'info> BracketAccounts<'info> {
             )?;
         }
 
-        stages::end_of("balances");
+        stages::end_of("balances after");
 
         // Whoever had the keeper's signature could have made its wallet a multisig of
         // the token program, and with that its own.
@@ -83,7 +83,7 @@ impl<'info> BracketAccounts<'info> {
             FlashLiquidatorError::LamportsBelowFloor,
         )?;
 
-        stages::end_of("bracket closed");
+        stages::end_of("bracket");
 
         Settled {
             keeper: *self.keeper.key,
