@@ -5,19 +5,33 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use solana_address::Address;
 
+use crate::source::TIMEOUT;
+
 /// Kamino's main market.
 pub const MAIN_MARKET: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  error: standard error says what and what to do
+  2  the command line is wrong
+  3  nothing to do: the obligation is healthy, or somebody else was faster
+  4  a transaction was sent, and whether it was executed is not known
+
+Results go to standard output, logs, progress and errors to standard error.
+Colours are for terminals only, and never with NO_COLOR set.";
 
 /// Keeper for klend flash liquidations.
 ///
 /// Reads accounts from an RPC node (--rpc), a fork folder (--fork DIR) or the
 /// built-in fork (--fork builtin); every command works on any of them.
 #[derive(Debug, Parser)]
-#[command(name = "keeper", version)]
+#[command(name = "keeper", version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Print JSON.
+    /// Print one JSON document; `watch` then logs in JSON. Amounts in raw units
+    /// are strings.
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
@@ -26,20 +40,33 @@ pub struct Cli {
 
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// RPC node: a URL, or mainnet, devnet, localhost.
-    #[arg(long, global = true, env = "KEEPER_RPC_URL", hide_env_values = true)]
+    /// RPC node: a URL, or mainnet, devnet, localhost. What follows the host is
+    /// never shown.
+    #[arg(long, global = true, value_name = "URL", env = "KEEPER_RPC_URL", hide_env_values = true)]
     pub rpc: Option<String>,
     /// Fork folder, or "builtin".
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_name = "DIR")]
     pub fork: Option<String>,
+    /// Longest the RPC node may take to answer; what fails is tried again.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = TIMEOUT.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..=600)
+    )]
+    pub rpc_timeout: u64,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// A reserve: liquidity, rates, risk, addresses, borrow curve.
+    /// A reserve: liquidity, rates, risk, addresses, borrow curve with today's point.
     Reserve {
         /// The reserve's address.
         reserve: Address,
+        /// Also write the borrow curve to this file, as SVG.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// A market and its reserves.
     Market {
@@ -47,10 +74,14 @@ pub enum Command {
         #[arg(default_value = MAIN_MARKET)]
         market: Address,
     },
-    /// An obligation: health, positions, liquidation prices.
+    /// An obligation: health, positions, liquidation prices, LTV against price.
     Obligation {
         /// The obligation's address.
         obligation: Address,
+        /// Also write LTV against the price of the largest deposit to this file,
+        /// as SVG.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// All obligations of a market with debt, the closest to liquidation first.
     Scan(ScanArgs),
@@ -62,28 +93,31 @@ pub enum Command {
         terms: TermsArgs,
     },
     /// Liquidates an obligation with a flash loan: build, simulate, send, report.
-    /// On a fork everything happens in a virtual machine.
+    ///
+    /// Simulates in a local virtual machine, on accounts and programs as they are
+    /// now, and then on the node. On a fork there is no node and nothing is sent.
     Liquidate(LiquidateArgs),
-    /// Looks at prices again and again and liquidates what becomes unhealthy,
-    /// the most profitable first. Only simulates unless the configuration says
-    /// send = true.
-    Watch {
-        /// Configuration file (TOML); without one, defaults and no sending.
-        #[arg(long)]
-        config: Option<PathBuf>,
-        /// Stop after so many looks.
-        #[arg(long)]
-        passes: Option<u64>,
-    },
+    /// Watches a market and liquidates what becomes unhealthy, the most
+    /// profitable first.
+    ///
+    /// Scans all obligations, then follows account updates, and values again only
+    /// what an update can have made unhealthy. While the subscription is broken it
+    /// polls; when it stands again, everything is read once more. Only simulates
+    /// unless the configuration says send = true. SIGINT and SIGTERM let what is
+    /// in flight end and begin nothing new; a second one ends at once. RUST_LOG
+    /// chooses what is logged (default: keeper=info).
+    Watch(WatchArgs),
     /// What happened in a transaction, in words.
     Explain {
         /// A signature (needs --rpc), or a file with an answer of getTransaction.
+        #[arg(value_name = "SIGNATURE|FILE")]
         transaction: String,
     },
-    /// Token accounts and a lookup table for liquidations in a market. Shows the
+    /// Token accounts and lookup tables for liquidations in a market. Shows the
     /// costs; does it with --yes.
     Setup(SetupArgs),
-    /// Writes a fork folder that --fork reads.
+    /// Writes a fork folder that --fork reads: accounts, programs with their code,
+    /// a manifest with the slot. The folder appears when it is complete.
     Fork {
         /// Only this obligation's market, and no other obligation.
         #[arg(long, conflicts_with = "market", required_unless_present = "market")]
@@ -92,7 +126,7 @@ pub enum Command {
         #[arg(long)]
         market: Option<Address>,
         /// Folder to write; must not exist.
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
 }
@@ -119,47 +153,90 @@ pub struct ScanArgs {
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
     /// Leave out debts worth less, US dollars.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, value_name = "USD", default_value_t = 0.0)]
     pub min_debt: f64,
     /// Leave out health factors of this and more (1 = about to be liquidated).
-    #[arg(long)]
+    #[arg(long, value_name = "HEALTH")]
     pub below: Option<f64>,
+    /// Leave out profits below this, US dollars; only what can be liquidated has
+    /// one.
+    #[arg(long, value_name = "USD")]
+    pub min_profit: Option<f64>,
+    /// Only obligations with a deposit in this reserve.
+    #[arg(long, value_name = "RESERVE")]
+    pub deposit: Option<Address>,
+    /// Only obligations with a debt in this reserve.
+    #[arg(long, value_name = "RESERVE")]
+    pub borrow: Option<Address>,
     /// What selling the collateral is assumed to cost, bps of the oracle price.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, value_name = "BPS", default_value_t = 30)]
     pub swap_cost_bps: u16,
     /// Highest flash-loan fee, bps.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, value_name = "BPS", default_value_t = 10)]
     pub max_fee_bps: u16,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct TermsArgs {
-    /// What selling the collateral is assumed to cost where no venue is known,
-    /// bps of the oracle price.
-    #[arg(long, default_value_t = 30)]
+    /// What selling the collateral is assumed to cost where the price is not known
+    /// before the simulation, bps of the oracle price.
+    #[arg(long, value_name = "BPS", default_value_t = 30)]
     pub swap_cost_bps: u16,
     /// How much less collateral than quoted is accepted, bps.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, value_name = "BPS", default_value_t = 50)]
     pub slippage_bps: u16,
     /// Highest flash-loan fee, bps of the loan.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, value_name = "BPS", default_value_t = 10)]
     pub max_fee_bps: u16,
     /// Loan beyond the quoted repayment, bps: interest accrues until it lands.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, value_name = "BPS", default_value_t = 5)]
     pub loan_margin_bps: u16,
-    /// Sell in this Orca Whirlpool or Raydium CPMM pool. What it pays is known
-    /// only from the simulation; the quote assumes --swap-cost-bps.
-    #[arg(long)]
-    pub pool: Option<Address>,
+    /// Sell in this Orca Whirlpool or Raydium pool; may be given several times,
+    /// the first that trades the pair is used. What it pays is known only from
+    /// the simulation; the quote assumes --swap-cost-bps.
+    #[arg(long = "pool", value_name = "POOL")]
+    pub pools: Vec<Address>,
     /// Tip, lamports.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "LAMPORTS", default_value_t = 0)]
     pub tip: u64,
     /// Who gets the tip.
-    #[arg(long, requires = "tip")]
+    #[arg(long, value_name = "ACCOUNT", requires = "tip")]
     pub tip_account: Option<Address>,
     /// Priority fee, micro-lamports per compute unit.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "MICROLAMPORTS", default_value_t = 0)]
     pub priority_fee: u64,
+}
+
+/// Whose key signs and pays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct SignerArgs {
+    /// Keypair file that signs and pays; else the one the solana CLI is
+    /// configured with.
+    #[arg(long, value_name = "FILE", conflicts_with = "vault")]
+    pub keypair: Option<PathBuf>,
+    /// HashiCorp Vault whose transit engine signs; VAULT_TOKEN holds the token.
+    /// Needs a keeper built with the feature `vault`.
+    #[arg(long, value_name = "URL", requires_all = ["vault_key", "vault_pubkey"])]
+    pub vault: Option<String>,
+    /// Name of the key in the vault.
+    #[arg(long, value_name = "NAME", requires = "vault")]
+    pub vault_key: Option<String>,
+    /// Address of that key.
+    #[arg(long, value_name = "ADDRESS", requires = "vault")]
+    pub vault_pubkey: Option<Address>,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Configuration file (TOML); without one, defaults and no sending.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Stop after the market was valued so many times.
+    #[arg(long, value_name = "N")]
+    pub passes: Option<u64>,
+    /// Only read the configuration and say what is wrong with it.
+    #[arg(long)]
+    pub check: bool,
 }
 
 #[derive(Debug, Args)]
@@ -167,62 +244,92 @@ pub struct SetupArgs {
     /// The market's address.
     #[arg(long, default_value = MAIN_MARKET)]
     pub market: Address,
-    /// Only these reserves; a lookup table holds 256 addresses.
-    #[arg(long = "reserve")]
+    /// Only this reserve; may be given several times.
+    #[arg(long = "reserve", value_name = "RESERVE")]
     pub reserves: Vec<Address>,
-    /// Close what is empty and retire the tables given.
+    /// Close the keeper's empty token accounts, and retire, then close, the tables
+    /// given.
     #[arg(long)]
     pub undo: bool,
-    /// Lookup tables to retire and close, with --undo.
-    #[arg(long = "table", requires = "undo")]
+    /// Lookup table to retire and close, with --undo; may be given several times.
+    #[arg(long = "table", value_name = "TABLE", requires = "undo")]
     pub tables: Vec<Address>,
-    /// Keypair file that signs and pays; else the one the solana CLI is
-    /// configured with.
-    #[arg(long)]
-    pub keypair: Option<PathBuf>,
+    #[command(flatten)]
+    pub signer: SignerArgs,
     /// Do it.
     #[arg(long)]
     pub yes: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct JupiterArgs {
     /// Sell through this answer of Jupiter's /swap-instructions, made for the
     /// keeper's swap authority.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE", requires = "jupiter_amount")]
     pub jupiter: Option<PathBuf>,
     /// Input the answer was quoted for, raw units.
-    #[arg(long, requires = "jupiter")]
+    #[arg(long, value_name = "RAW", requires = "jupiter")]
     pub jupiter_amount: Option<u64>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct LiquidateArgs {
     /// The obligation's address.
     pub obligation: Address,
     #[command(flatten)]
     pub terms: TermsArgs,
-    /// Simulate only.
+    /// Simulate only: here, and on the node where --keypair names a key it knows.
     #[arg(long)]
     pub dry_run: bool,
     /// Least profit after loan and fee, raw units of the debt's token; negative
-    /// consents to a loss.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    /// consents to a loss. Held on chain.
+    #[arg(long, value_name = "RAW", default_value_t = 0, allow_negative_numbers = true)]
     pub min_profit: i64,
     /// Slots after which the transaction must not execute any more; 0 for no
     /// deadline.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, value_name = "SLOTS", default_value_t = 32)]
     pub deadline_slots: u64,
-    /// Lookup tables to use. On a fork one is made for the occasion.
-    #[arg(long = "table")]
+    /// Lookup table to use; may be given several times. For a simulation without
+    /// one, one is made for the occasion.
+    #[arg(long = "table", value_name = "TABLE")]
     pub tables: Vec<Address>,
     #[command(flatten)]
     pub jupiter: JupiterArgs,
-    /// Keypair file that signs and pays; else the one the solana CLI is
-    /// configured with.
-    #[arg(long)]
-    pub keypair: Option<PathBuf>,
+    /// Send as a bundle of one to this block engine's JSON-RPC (sendBundle), in
+    /// place of the node. Needs a tip.
+    #[arg(long, value_name = "URL")]
+    pub block_engine: Option<String>,
+    #[command(flatten)]
+    pub signer: SignerArgs,
     /// Send on mainnet without asking.
     #[arg(long)]
     pub yes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_agrees_with_itself() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every command, argument and flag has a help text.
+    #[test]
+    fn everything_is_documented() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                let id = argument.get_id();
+                let is_documented =
+                    argument.get_help().is_some() || id == "help" || id == "version";
+                assert!(is_documented, "{} {id}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
 }

@@ -6,7 +6,20 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use solana_address::Address;
 use toml::{Table, Value};
 
-use crate::cli::{JupiterArgs, LiquidateArgs, MAIN_MARKET, TermsArgs};
+use crate::cli::{JupiterArgs, LiquidateArgs, MAIN_MARKET, SignerArgs, TermsArgs};
+
+/// How `watch` learns of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// A websocket to an RPC node, else polling.
+    Auto,
+    /// The node's websocket.
+    Websocket,
+    /// A Yellowstone gRPC endpoint.
+    Yellowstone,
+    /// Looking again and again.
+    Poll,
+}
 
 /// What `keeper watch` does and within which limits.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +30,8 @@ pub struct Config {
     pub send: bool,
     /// Sending on mainnet is wanted.
     pub mainnet: bool,
-    /// Keypair file; without one, the solana CLI's.
-    pub keypair: Option<PathBuf>,
+    /// Whose key signs.
+    pub signer: SignerArgs,
     /// Lookup tables for every transaction.
     pub tables: Vec<Address>,
     /// Obligations with less debt are not tracked, US dollars.
@@ -33,9 +46,19 @@ pub struct Config {
     pub priority_fee: u64,
     pub tip: u64,
     pub tip_account: Option<Address>,
+    pub pools: Vec<Address>,
     /// See [`LiquidateArgs`].
     pub deadline_slots: u64,
-    /// Pause between two looks at prices.
+    pub block_engine: Option<String>,
+    /// How changes are learned of.
+    pub feed: Feed,
+    /// The node's websocket; without one, it follows from the RPC URL.
+    pub websocket_url: Option<String>,
+    /// Yellowstone gRPC endpoint.
+    pub yellowstone_url: Option<String>,
+    /// Liquidations at the same time.
+    pub workers: usize,
+    /// Pause between two looks at prices while there are no updates.
     pub poll: Duration,
     /// Pause between two scans of all obligations.
     pub rescan: Duration,
@@ -60,7 +83,12 @@ impl Config {
             market: reader.address("market").unwrap_or_else(main_market),
             send: reader.boolean("send").unwrap_or(false),
             mainnet: reader.boolean("mainnet").unwrap_or(false),
-            keypair: reader.string("keypair").map(PathBuf::from),
+            signer: SignerArgs {
+                keypair: reader.string("keypair").map(PathBuf::from),
+                vault: reader.url("vault", &["http", "https"]),
+                vault_key: reader.string("vault_key"),
+                vault_pubkey: reader.address("vault_pubkey"),
+            },
             tables: reader.addresses("tables"),
             min_debt: reader.amount("min_debt_usd").unwrap_or(1.0),
             min_profit: reader.amount("min_profit_usd").unwrap_or(1.0),
@@ -71,7 +99,16 @@ impl Config {
             priority_fee: reader.integer("priority_fee", 0, i64::MAX).unwrap_or(0),
             tip: reader.integer("tip", 0, i64::MAX).unwrap_or(0),
             tip_account: reader.address("tip_account"),
+            pools: reader.addresses("pools"),
             deadline_slots: reader.integer("deadline_slots", 0, 1_000_000).unwrap_or(32),
+            block_engine: reader.url("block_engine", &["http", "https"]),
+            feed: reader.feed().unwrap_or(Feed::Auto),
+            websocket_url: reader.url("websocket_url", &["ws", "wss"]),
+            yellowstone_url: reader.url("yellowstone_url", &["http", "https"]),
+            workers: reader
+                .integer("workers", 1, 64)
+                .and_then(|workers| usize::try_from(workers).ok())
+                .unwrap_or(2),
             poll: Duration::from_millis(reader.integer("poll_ms", 50, 600_000).unwrap_or(1_000)),
             rescan: Duration::from_secs(reader.integer("rescan_seconds", 1, 86_400).unwrap_or(300)),
             cooldown: Duration::from_secs(
@@ -79,8 +116,28 @@ impl Config {
             ),
             metrics: reader.parsed("metrics", "an address to listen on, like \"127.0.0.1:9184\""),
         };
+        let signer = &config.signer;
+        if signer.vault.is_some() && (signer.vault_key.is_none() || signer.vault_pubkey.is_none()) {
+            reader.mistake("vault", "needs vault_key and vault_pubkey".to_owned());
+        }
+        if signer.vault.is_none() && (signer.vault_key.is_some() || signer.vault_pubkey.is_some()) {
+            reader.mistake("vault_key", "there is no vault given".to_owned());
+        }
+        if signer.vault.is_some() && signer.keypair.is_some() {
+            reader.mistake("keypair", "there is a vault too: give one of them".to_owned());
+        }
         if config.tip > 0 && config.tip_account.is_none() {
             reader.mistake("tip", "needs tip_account".to_owned());
+        }
+        if config.block_engine.is_some() && config.tip == 0 {
+            reader.mistake("block_engine", "a bundle without a tip is never taken".to_owned());
+        }
+        if config.feed == Feed::Yellowstone && config.yellowstone_url.is_none() {
+            reader.mistake("feed", "yellowstone needs yellowstone_url".to_owned());
+        }
+        if config.feed == Feed::Yellowstone && !cfg!(feature = "yellowstone") {
+            let how = "this keeper was built without it: build it with --features yellowstone";
+            reader.mistake("feed", how.to_owned());
         }
         reader.finish()?;
         Ok(config)
@@ -91,7 +148,7 @@ impl Config {
         LiquidateArgs {
             obligation: *obligation,
             terms: TermsArgs {
-                pool: None,
+                pools: self.pools.clone(),
                 swap_cost_bps: self.swap_cost_bps,
                 slippage_bps: self.slippage_bps,
                 max_fee_bps: self.max_fee_bps,
@@ -104,8 +161,9 @@ impl Config {
             min_profit: 0,
             deadline_slots: self.deadline_slots,
             tables: self.tables.clone(),
-            jupiter: JupiterArgs { jupiter: None, jupiter_amount: None },
-            keypair: self.keypair.clone(),
+            jupiter: JupiterArgs::default(),
+            block_engine: self.block_engine.clone(),
+            signer: self.signer.clone(),
             yes: self.mainnet,
         }
     }
@@ -150,6 +208,32 @@ impl Reader {
 
     fn parsed<T: std::str::FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
         self.take(key, expected, |value| value.as_str()?.parse().ok())
+    }
+
+    fn url(&mut self, key: &str, schemes: &[&str]) -> Option<String> {
+        let expected = format!("a URL that begins with {}://", schemes.join(":// or "));
+        // Not quoted back: it may hold a provider's API key.
+        let value = self.table.remove(key)?;
+        let url = value.as_str().filter(|url| {
+            url.split_once("://")
+                .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+        });
+        if url.is_none() {
+            self.mistake(key, format!("expected {expected}"));
+        }
+        url.map(str::to_owned)
+    }
+
+    fn feed(&mut self) -> Option<Feed> {
+        self.take("feed", "\"auto\", \"websocket\", \"yellowstone\" or \"poll\"", |value| {
+            match value.as_str()? {
+                "auto" => Some(Feed::Auto),
+                "websocket" => Some(Feed::Websocket),
+                "yellowstone" => Some(Feed::Yellowstone),
+                "poll" => Some(Feed::Poll),
+                _ => None,
+            }
+        })
     }
 
     fn address(&mut self, key: &str) -> Option<Address> {
@@ -214,6 +298,10 @@ mod tests {
             poll_ms = 0
             metrics = "9184"
             tip = 5
+            feed = "rumours"
+            websocket_url = "http://x/?api-key=SECRET"
+            workers = 0
+            vault = "https://v"
             min_profitt = 3
             "#,
         )
@@ -228,13 +316,18 @@ mod tests {
                 "tables",
                 "min_profit_usd",
                 "slippage_bps",
+                "feed",
+                "websocket_url",
+                "workers",
                 "poll_ms",
                 "metrics",
+                "vault",
                 "tip",
                 "min_profitt"
             ],
             "{mistakes:#?}"
         );
+        assert!(!mistakes.concat().contains("SECRET"), "{mistakes:#?}");
     }
 
     #[test]
@@ -255,6 +348,11 @@ mod tests {
             priority_fee = 5
             tip = 6
             tip_account = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF"
+            pools = ["7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF"]
+            block_engine = "https://b/api/v1/bundles"
+            feed = "websocket"
+            websocket_url = "wss://w"
+            workers = 3
             deadline_slots = 7
             poll_ms = 800
             rescan_seconds = 9
@@ -269,6 +367,29 @@ mod tests {
         assert_eq!((config.poll.as_millis(), config.rescan.as_secs()), (800, 9));
         assert_eq!((config.min_debt, config.min_profit), (10.0, 2.5));
         assert_eq!(config.tables, args.tables);
+        assert_eq!((args.terms.pools.len(), config.workers), (1, 3));
+        assert_eq!(
+            (config.feed, config.websocket_url.as_deref()),
+            (Feed::Websocket, Some("wss://w"))
+        );
+        assert_eq!(args.block_engine.as_deref(), Some("https://b/api/v1/bundles"));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_a_mistake() {
+        for (text, key) in [
+            ("block_engine = \"https://b\"", "block_engine"),
+            ("vault_key = \"k\"", "vault_key"),
+            (
+                "keypair = \"k\"\nvault = \"https://v\"\nvault_key = \"k\"\n\
+                 vault_pubkey = \"7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF\"",
+                "keypair",
+            ),
+            ("feed = \"yellowstone\"", "feed"),
+        ] {
+            let mistakes = Config::parse(text).unwrap_err();
+            assert!(mistakes[0].starts_with(key), "{text}: {mistakes:?}");
+        }
     }
 
     #[test]

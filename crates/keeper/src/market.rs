@@ -13,10 +13,12 @@ use klend_model::{
 };
 use solana_account::Account;
 use solana_address::Address;
+use solana_sdk_ids::sysvar;
 
-use crate::source::{Filter, KLEND, Source};
+use crate::source::{Filter, KLEND, Source, read_clock};
 
 /// A market's accounts at one moment.
+#[derive(Clone)]
 pub struct Market {
     pub key: Address,
     pub clock: Clock,
@@ -38,6 +40,75 @@ impl Market {
             market.oracles.extend(account.map(|account| (*key, account)));
         }
         Ok(market)
+    }
+
+    /// Every account it consists of: the market, reserves, their oracles, and the
+    /// clock.
+    pub fn keys(&self) -> Result<Vec<Address>> {
+        let mut keys = self.single_keys()?;
+        keys.extend(self.reserves.iter().map(|(key, _)| *key));
+        Ok(keys)
+    }
+
+    /// The same without the reserves, which klend's accounts can be searched for.
+    pub fn single_keys(&self) -> Result<Vec<Address>> {
+        let mut keys = vec![sysvar::clock::ID, self.key];
+        keys.extend(self.oracle_keys()?);
+        Ok(keys)
+    }
+
+    /// Whether this is one of its reserves.
+    pub fn is_reserve(&self, key: &Address) -> bool {
+        self.reserves.iter().any(|(at, _)| at == key)
+    }
+
+    /// One of the accounts it consists of, if it is here; the clock is not kept as
+    /// an account.
+    pub fn account(&self, key: &Address) -> Option<&Account> {
+        if *key == self.key {
+            return Some(&self.account);
+        }
+        let reserve = self.reserves.iter().find(|(at, _)| at == key).map(|(_, account)| account);
+        reserve.or_else(|| self.oracles.get(key))
+    }
+
+    /// Takes a newer state of one of its accounts, or a reserve it did not know.
+    /// `false` if that is what it had, or not this market's.
+    ///
+    /// # Errors
+    /// When the account is not what one at that address should be; the old state
+    /// is kept.
+    pub fn replace(&mut self, key: &Address, account: Account) -> Result<bool> {
+        if *key == sysvar::clock::ID {
+            let clock = read_clock(&account.data)?;
+            let is_new = clock.slot >= self.clock.slot && clock != self.clock;
+            if is_new {
+                self.clock = clock;
+            }
+            return Ok(is_new);
+        }
+        if *key == self.key {
+            accounts::lending_market(key, &account.owner, &account.data)?;
+            return Ok(put(&mut self.account, account));
+        }
+        if let Some((_, known)) = self.reserves.iter_mut().find(|(at, _)| at == key) {
+            accounts::reserve(key, &account.owner, &account.data)?;
+            return Ok(put(known, account));
+        }
+        if let Some(known) = self.oracles.get_mut(key) {
+            return Ok(put(known, account));
+        }
+        if self.oracle_keys()?.contains(key) {
+            self.oracles.insert(*key, account);
+            return Ok(true);
+        }
+        if Filter::reserves(&self.key).accepts(&account.data) {
+            accounts::reserve(key, &account.owner, &account.data)?;
+            let at = self.reserves.partition_point(|(at, _)| at < key);
+            self.reserves.insert(at, (*key, account));
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Oracle accounts of all reserves, each once.
@@ -100,6 +171,13 @@ impl Oracles for Market {
             .get(key)
             .map(|account| OracleAccount { owner: account.owner, data: &account.data })
     }
+}
+
+/// Puts `new` in the place of `old`; `false` if there is no difference.
+fn put(old: &mut Account, new: Account) -> bool {
+    let differs = *old != new;
+    *old = new;
+    differs
 }
 
 /// The name in a reserve's configuration.

@@ -58,6 +58,12 @@ pub struct Metrics {
     pub evaluation_micros: Metric,
     pub scans: Metric,
     pub source_errors: Metric,
+    pub feed_up: Metric,
+    pub feed_losses: Metric,
+    pub updates: Metric,
+    pub stale_updates: Metric,
+    pub queued: Metric,
+    pub in_flight: Metric,
     pub attempts: Metric,
     pub liquidated: Metric,
     pub lost_races: Metric,
@@ -83,6 +89,18 @@ impl Metrics {
                 "keeper_source_errors_total",
                 "Failures to read accounts",
             ),
+            feed_up: Metric::gauge("keeper_feed_up", "1 while updates flow, 0 while it polls"),
+            feed_losses: Metric::counter(
+                "keeper_feed_losses_total",
+                "Times the subscription broke or could not be made",
+            ),
+            updates: Metric::counter("keeper_updates_total", "Account updates received"),
+            stale_updates: Metric::counter(
+                "keeper_stale_updates_total",
+                "Account updates older than what was known",
+            ),
+            queued: Metric::gauge("keeper_queue_length", "Obligations that wait to be tried"),
+            in_flight: Metric::gauge("keeper_in_flight", "Liquidations that have not ended"),
             attempts: Metric::counter("keeper_attempts_total", "Liquidations tried"),
             liquidated: Metric::counter(
                 "keeper_liquidated_total",
@@ -103,7 +121,7 @@ impl Metrics {
         }
     }
 
-    fn all(&self) -> [&Metric; 11] {
+    fn all(&self) -> [&Metric; 17] {
         [
             &self.slot,
             &self.tracked,
@@ -111,6 +129,12 @@ impl Metrics {
             &self.evaluation_micros,
             &self.scans,
             &self.source_errors,
+            &self.feed_up,
+            &self.feed_losses,
+            &self.updates,
+            &self.stale_updates,
+            &self.queued,
+            &self.in_flight,
             &self.attempts,
             &self.liquidated,
             &self.lost_races,

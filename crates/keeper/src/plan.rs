@@ -18,7 +18,6 @@ use klend_model::{
     keys::to_address,
     search::{Best, Funding, Leftovers, best_liquidation},
 };
-use solana_account::Account;
 use solana_address::Address;
 use solana_instruction::Instruction;
 
@@ -32,18 +31,30 @@ use crate::{
 /// An obligation with its market and the venues its collateral can be sold at.
 pub struct Position {
     pub key: Address,
-    account: Account,
+    pub obligation: Box<Obligation>,
     pub market: Market,
     pub addresses: ObligationAddresses,
     pub venue: Venue,
 }
 
 impl Position {
+    /// Reads an obligation and its market.
     pub fn load(source: &dyn Source, key: &Address, terms: &TermsArgs) -> Result<Self> {
         let account = source.account("obligation", key)?;
         let obligation = accounts::obligation(key, &account.owner, &account.data)?;
         let market = Market::load(source, &to_address(&obligation.lending_market))?;
-        let addresses = ObligationAddresses::read(key, obligation);
+        Self::new(source, key, Box::new(*obligation), market, terms)
+    }
+
+    /// An obligation and a market that are at hand; only venues are read.
+    pub fn new(
+        source: &dyn Source,
+        key: &Address,
+        obligation: Box<Obligation>,
+        market: Market,
+        terms: &TermsArgs,
+    ) -> Result<Self> {
+        let addresses = ObligationAddresses::read(key, &obligation);
         let reserves = |keys: &[Address]| -> Result<Vec<ReserveAddresses>> {
             keys.iter().map(|key| Ok(ReserveAddresses::read(key, market.reserve(key)?))).collect()
         };
@@ -51,14 +62,10 @@ impl Position {
             source,
             &reserves(&addresses.deposit_reserves)?,
             &reserves(&addresses.borrow_reserves)?,
-            terms.pool.as_ref(),
+            &terms.pools,
             terms.swap_cost_bps,
         )?;
-        Ok(Self { key: *key, account, market, addresses, venue })
-    }
-
-    pub fn obligation(&self) -> Result<&Obligation> {
-        Ok(accounts::obligation(&self.key, &self.account.owner, &self.account.data)?)
+        Ok(Self { key: *key, obligation, market, addresses, venue })
     }
 
     pub fn reserve_addresses(&self, key: &Address) -> Result<ReserveAddresses> {
@@ -72,7 +79,7 @@ impl Position {
     pub fn best(&self, terms: &TermsArgs) -> Result<Best> {
         let table = self.market.table()?;
         let state = table
-            .obligation(&self.key, self.obligation()?)
+            .obligation(&self.key, &self.obligation)
             .map_err(|refusal| anyhow!("obligation {} cannot be refreshed: {refusal}", self.key))?;
         let lenders = Lenders::new([&table]);
         let funding = Funding::Flash {

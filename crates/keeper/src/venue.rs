@@ -13,6 +13,7 @@ use klend_model::{
     fraction::{Fraction, mul_div, ten_pow},
     reserve::ReserveState,
 };
+use solana_account::Account;
 use solana_address::Address;
 
 use crate::source::{Filter, Source};
@@ -56,8 +57,7 @@ pub enum Pool {
 
 impl Pool {
     /// Reads a pool of any venue that is known.
-    fn read(source: &dyn Source, key: &Address) -> Result<Self> {
-        let account = source.account("pool", key)?;
+    fn read(key: &Address, account: &Account) -> Result<Self> {
         Whirlpool::read(key, &account.owner, &account.data)
             .map(Self::Whirlpool)
             .or_else(|_| CpmmPool::read(key, &account.owner, &account.data).map(Self::Cpmm))
@@ -70,16 +70,25 @@ impl Pool {
             Self::Cpmm(_) => "Raydium CPMM pool",
         }
     }
+
+    /// Whether it trades these two mints for each other.
+    fn trades(&self, from: &Address, to: &Address) -> bool {
+        let mints = match self {
+            Self::Whirlpool(pool) => pool.mints,
+            Self::Cpmm(pool) => pool.mints,
+        };
+        mints == [*from, *to] || mints == [*to, *from]
+    }
 }
 
 /// A venue for every pair of mints an obligation can need.
 pub enum Venue {
     /// Stand-in pools of a fork, by mint sold and mint bought.
     StandIn(BTreeMap<(Address, Address), StandInPool>),
-    /// A pool the user named. Quotes assume the oracles' prices less `cost_bps`.
-    Pool {
-        /// The pool.
-        pool: Box<Pool>,
+    /// Pools the user named. Quotes assume the oracles' prices less `cost_bps`.
+    Pools {
+        /// The pools; the first that trades a pair is used.
+        pools: Vec<Pool>,
         /// What a swap is assumed to cost.
         cost_bps: u16,
     },
@@ -92,19 +101,29 @@ pub enum Venue {
 }
 
 impl Venue {
-    /// The `pool` named, or stand-in pools between the collaterals and the debts;
+    /// The `pools` named, or stand-in pools between the collaterals and the debts;
     /// without any, swaps are assumed to cost `cost_bps`.
     pub fn discover(
         source: &dyn Source,
         sold: &[ReserveAddresses],
         bought: &[ReserveAddresses],
-        pool: Option<&Address>,
+        named: &[Address],
         cost_bps: u16,
     ) -> Result<Self> {
-        if let Some(key) = pool {
-            return Ok(Self::Pool { pool: Box::new(Pool::read(source, key)?), cost_bps });
+        if !named.is_empty() {
+            let accounts = source.accounts(named)?;
+            let pools = named
+                .iter()
+                .zip(accounts)
+                .map(|(key, account)| {
+                    let account =
+                        account.ok_or_else(|| anyhow!("pool {key}: there is no such account"))?;
+                    Pool::read(key, &account)
+                })
+                .collect::<Result<_>>()?;
+            return Ok(Self::Pools { pools, cost_bps });
         }
-        let filter = Filter { len: stand_in::POOL_LEN, key_at: None };
+        let filter = Filter::of_len(stand_in::POOL_LEN);
         let pools = source.program_accounts(&stand_in::PROGRAM_ID, filter)?;
         let mut found = BTreeMap::new();
         for (key, account) in &pools {
@@ -155,9 +174,12 @@ impl Venue {
                 let pool = pools.get(&(*from.mint(), *to.mint()))?;
                 stand_in::amount_out(amount, pool.reserve_in, pool.reserve_out, pool.fee_bps)
             }
-            Self::Pool { cost_bps, .. } | Self::Assumed { cost_bps } => {
+            Self::Pools { pools, cost_bps } => {
+                let (from_mint, to_mint) = (from.mint(), to.mint());
+                pools.iter().find(|pool| pool.trades(from_mint, to_mint))?;
                 at_oracle_price(from, to, amount, *cost_bps)
             }
+            Self::Assumed { cost_bps } => at_oracle_price(from, to, amount, *cost_bps),
         }
     }
 
@@ -165,11 +187,15 @@ impl Venue {
     pub fn describe(&self) -> String {
         match self {
             Self::StandIn(_) => "stand-in pool".to_owned(),
-            Self::Pool { pool, cost_bps } => format!(
-                "{}, assumed to cost {:.2} % of the oracle price",
-                pool.name(),
-                f64::from(*cost_bps) / 100.0
-            ),
+            Self::Pools { pools, cost_bps } => {
+                let mut names: Vec<&str> = pools.iter().map(Pool::name).collect();
+                names.dedup();
+                format!(
+                    "{}, assumed to cost {:.2} % of the oracle price",
+                    names.join(" or "),
+                    f64::from(*cost_bps) / 100.0
+                )
+            }
             Self::Assumed { cost_bps } => {
                 format!("assumed: oracle prices less {:.2} %", f64::from(*cost_bps) / 100.0)
             }
@@ -217,10 +243,14 @@ impl Venue {
                 Some(pool) => Ok(stand_in::leg(&pool.pool, trade)),
                 None => bail!("no pool sells {} for {}", trade.input.mint, trade.output.mint),
             },
-            Self::Pool { pool, .. } => Ok(match &**pool {
-                Pool::Whirlpool(pool) => pool.leg(trade)?,
-                Pool::Cpmm(pool) => pool.leg(trade)?,
-            }),
+            Self::Pools { pools, .. } => {
+                let (from, to) = (&trade.input.mint, &trade.output.mint);
+                match pools.iter().find(|pool| pool.trades(from, to)) {
+                    Some(Pool::Whirlpool(pool)) => Ok(pool.leg(trade)?),
+                    Some(Pool::Cpmm(pool)) => Ok(pool.leg(trade)?),
+                    None => bail!("none of the pools given sells {from} for {to}"),
+                }
+            }
             Self::Assumed { .. } => bail!(
                 "no venue sells {} for {}: give a pool with --pool or a route with --jupiter",
                 trade.input.mint,

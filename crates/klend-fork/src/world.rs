@@ -693,10 +693,10 @@ impl World {
     /// # Errors
     /// [`ForkError::Failed`] with the whole outcome when the transaction fails,
     /// [`ForkError::Assemble`] or [`ForkError::Sign`] when it cannot be made.
-    pub fn send(
+    pub fn send<S: Signer + ?Sized>(
         &mut self,
         instructions: &[Instruction],
-        signers: &[&Keypair],
+        signers: &[&S],
     ) -> Result<Outcome, ForkError> {
         self.send_v0(instructions, signers, &[])
     }
@@ -706,10 +706,10 @@ impl World {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_v0(
+    pub fn send_v0<S: Signer + ?Sized>(
         &mut self,
         instructions: &[Instruction],
-        signers: &[&Keypair],
+        signers: &[&S],
         tables: &[AddressLookupTableAccount],
     ) -> Result<Outcome, ForkError> {
         let transaction = self.sign_v0(instructions, signers, tables)?;
@@ -720,10 +720,10 @@ impl World {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn simulate_v0(
+    pub fn simulate_v0<S: Signer + ?Sized>(
         &self,
         instructions: &[Instruction],
-        signers: &[&Keypair],
+        signers: &[&S],
         tables: &[AddressLookupTableAccount],
     ) -> Result<Outcome, ForkError> {
         self.clone().send_v0(instructions, signers, tables)
@@ -733,10 +733,10 @@ impl World {
     ///
     /// # Errors
     /// [`ForkError::Assemble`] or [`ForkError::Sign`].
-    pub fn sign_v0(
+    pub fn sign_v0<S: Signer + ?Sized>(
         &self,
         instructions: &[Instruction],
-        signers: &[&Keypair],
+        signers: &[&S],
         tables: &[AddressLookupTableAccount],
     ) -> Result<VersionedTransaction, ForkError> {
         let payer = signers.first().ok_or_else(|| ForkError::Sign("nobody signs".to_owned()))?;
@@ -768,13 +768,13 @@ impl World {
     }
 }
 
-fn sign(
+fn sign<S: Signer + ?Sized>(
     message: VersionedMessage,
-    signers: &[&Keypair],
+    signers: &[&S],
 ) -> Result<VersionedTransaction, ForkError> {
     let needed = usize::from(message.header().num_required_signatures);
     let keys: Vec<_> = message.static_account_keys().iter().take(needed).copied().collect();
-    let mut needed_signers: Vec<&Keypair> = Vec::with_capacity(needed);
+    let mut needed_signers: Vec<&S> = Vec::with_capacity(needed);
     for key in &keys {
         let signer = signers.iter().find(|signer| signer.pubkey() == *key);
         needed_signers.push(signer.ok_or_else(|| ForkError::Sign(format!("{key} does not sign")))?);

@@ -49,7 +49,7 @@ pub fn run(
     let market = Market::load(source, &market_key)?;
     if obligation.is_none() {
         let found = Mutex::new(Vec::new());
-        let visit = |key: &Address, account: &Account| {
+        let visit = |_, key: &Address, account: &Account| {
             if let Ok(mut found) = found.lock() {
                 found.push((*key, account.clone()));
             }
@@ -151,7 +151,7 @@ fn stand_in_pools(
     reserves: &[ReserveAddresses],
 ) -> Result<Vec<Address>> {
     use flash_liquidator_client::swap::stand_in;
-    let filter = Filter { len: stand_in::POOL_LEN, key_at: None };
+    let filter = Filter::of_len(stand_in::POOL_LEN);
     let mut keys = Vec::new();
     for (pool, _) in source.program_accounts(&stand_in::PROGRAM_ID, filter)? {
         let authority = stand_in::pool_authority(&pool);

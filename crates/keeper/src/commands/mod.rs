@@ -1,6 +1,8 @@
 //! One module per command. Each prints for people, or JSON with `--json`.
 
-use anyhow::Result;
+use std::{fs, io::Write as _, path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result};
 use klend_model::reserve::{ReserveState, Status};
 use serde_json::Value;
 use solana_address::Address;
@@ -20,7 +22,7 @@ pub mod watch;
 
 /// What every command gets.
 pub struct Context {
-    pub source: Box<dyn Source>,
+    pub source: Arc<dyn Source>,
     pub json: bool,
 }
 
@@ -28,6 +30,24 @@ pub struct Context {
 pub fn print_json(value: &Value) -> Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Writes a file that appears only when it is complete.
+pub fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let shown = || path.display().to_string();
+    let name = path.file_name().with_context(|| format!("{} is no file name", shown()))?;
+    let partial = path.with_file_name(format!(".{}.partial", name.display()));
+    let written = fs::File::create(&partial)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        // What went wrong first is what the user wants to hear about.
+        let _ = fs::remove_file(&partial);
+    }
+    written.with_context(shown)
 }
 
 /// A reserve's status in one word.

@@ -1,4 +1,6 @@
-use anyhow::{Result, anyhow};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
 use klend_model::{
     accounts,
     fraction::Fraction,
@@ -10,7 +12,7 @@ use klend_model::{
 use serde_json::json;
 use solana_address::Address;
 
-use super::{Context, or_dash, print_json};
+use super::{Context, or_dash, print_json, write_whole};
 use crate::{
     format::{Section, bad, good, percent, table, tokens, usd, usd_f64},
     market::{Market, symbol},
@@ -18,7 +20,7 @@ use crate::{
 };
 
 /// `keeper obligation`.
-pub fn run(context: &Context, key: &Address) -> Result<()> {
+pub fn run(context: &Context, key: &Address, svg: Option<&Path>) -> Result<()> {
     let account = context.source.account("obligation", key)?;
     let obligation = accounts::obligation(key, &account.owner, &account.data)?;
     let market = Market::load(&*context.source, &to_address(&obligation.lending_market))?;
@@ -26,6 +28,11 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
     let state = states
         .obligation(key, obligation)
         .map_err(|refusal| anyhow!("obligation {key} cannot be refreshed: {refusal}"))?;
+    if let Some(path) = svg {
+        with_plot(&states, &state, |plot| write_whole(path, &plot.svg())).with_context(
+            || format!("obligation {key} has no debt, or nothing with a price: there is no plot"),
+        )??;
+    }
     if context.json { as_json(&market, &states, &state) } else { print(&market, &states, &state) }
 }
 
@@ -108,14 +115,19 @@ fn print(market: &Market, states: &ReserveTable<'_>, state: &ObligationState<'_>
     }
     let header = ["", "token", "amount", "price", "value", "weight", "liquidated at"];
     println!("{}", table(&header, 2, rows));
-    if let Some(plot) = ltv_plot(states, state) {
+    if let Some(plot) = with_plot(states, state, |plot| plot.ascii()) {
         print!("\n{plot}");
     }
     Ok(())
 }
 
-/// LTV against the price of the largest deposit, all other prices staying.
-fn ltv_plot(states: &ReserveTable<'_>, state: &ObligationState<'_>) -> Option<String> {
+/// LTV against the price of the largest deposit, all other prices staying; `None`
+/// without debt or without a price.
+fn with_plot<T>(
+    states: &ReserveTable<'_>,
+    state: &ObligationState<'_>,
+    draw: impl FnOnce(&Plot<'_>) -> T,
+) -> Option<T> {
     let health = &state.health;
     let largest = state.deposits.iter().flatten().max_by_key(|deposit| deposit.market_value)?;
     let reserve = &states.reserves()[largest.reserve];
@@ -129,18 +141,21 @@ fn ltv_plot(states: &ReserveTable<'_>, state: &ObligationState<'_>) -> Option<St
         state.borrow(largest.reserve).map_or(0.0, |(_, borrow)| borrow.adjusted_value.to_f64());
     let limit = health.liquidation_ltv().ok()?.to_f64();
     let name = symbol(reserve.account);
-    let plot = Plot {
+    let ltv = |at: f64| {
+        let shift = at / price - 1.0;
+        Some((debt + on_debt * shift) / (deposits + on_deposit * shift))
+    };
+    Some(draw(&Plot {
+        title: &format!("LTV of {} against the price of {name}", state.key),
         x: &name,
         y: "LTV",
         range: (price * 0.5, price * 1.5),
         today: price,
         limit: Some((limit, "liquidation from")),
-    };
-    let ltv = |at: f64| {
-        let shift = at / price - 1.0;
-        Some((debt + on_debt * shift) / (deposits + on_deposit * shift))
-    };
-    Some(plot.draw(ltv, usd_f64, percent))
+        curve: &ltv,
+        label_x: usd_f64,
+        label_y: percent,
+    }))
 }
 
 fn as_json(market: &Market, states: &ReserveTable<'_>, state: &ObligationState<'_>) -> Result<()> {

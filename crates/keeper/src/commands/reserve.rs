@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use anyhow::{Result, anyhow};
 use flash_liquidator_client::klend::ReserveAddresses;
 use klend_model::{
@@ -10,7 +12,7 @@ use klend_model::{
 use serde_json::{Value, json};
 use solana_address::Address;
 
-use super::{Context, or_dash, print_json, status};
+use super::{Context, or_dash, print_json, status, write_whole};
 use crate::{
     format::{Section, bad, duration, good, percent, tokens, usd},
     market::{Market, symbol},
@@ -18,7 +20,7 @@ use crate::{
 };
 
 /// `keeper reserve`.
-pub fn run(context: &Context, key: &Address) -> Result<()> {
+pub fn run(context: &Context, key: &Address, svg: Option<&Path>) -> Result<()> {
     let account = context.source.account("reserve", key)?;
     let reserve = accounts::reserve(key, &account.owner, &account.data)?;
     let market = Market::load(&*context.source, &to_address(&reserve.lending_market))?;
@@ -30,10 +32,35 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
             |(_, refusal)| anyhow!("reserve {key} cannot be refreshed: {refusal}"),
         )
     })?;
+    if let Some(path) = svg {
+        with_plot(state, |plot| write_whole(path, &plot.svg()))??;
+    }
     if context.json {
         return print_json(&as_json(&market, state)?);
     }
-    print(&market, state)
+    print(&market, state)?;
+    print!("{}", with_plot(state, |plot| plot.ascii())?);
+    Ok(())
+}
+
+/// The borrow curve with today's point.
+fn with_plot<T>(state: &ReserveState<'_>, draw: impl FnOnce(&Plot<'_>) -> T) -> Result<T> {
+    let points = &state.account.config.borrow_rate_curve;
+    let rate = |utilization: f64| {
+        let bps = Fraction::from_bps((utilization * 1e4).round() as u64);
+        Some(curve_rate(points, bps).ok()??.to_f64())
+    };
+    Ok(draw(&Plot {
+        title: &format!("Borrow curve of {}", symbol(state.account)),
+        x: "utilisation",
+        y: "borrow rate per year",
+        range: (0.0, 1.0),
+        today: state.utilization()?.to_f64().min(1.0),
+        limit: None,
+        curve: &rate,
+        label_x: percent,
+        label_y: percent,
+    }))
 }
 
 fn amount(state: &ReserveState<'_>, amount: Fraction) -> String {
@@ -120,14 +147,6 @@ fn print(market: &Market, state: &ReserveState<'_>) -> Result<()> {
         .row("Switchboard TWAP", or_dash(addresses.oracles.switchboard_twap));
     section.print();
 
-    let today = state.utilization()?.to_f64().min(1.0);
-    let plot =
-        Plot { x: "utilisation", y: "borrow rate per year", range: (0.0, 1.0), today, limit: None };
-    let rate = |utilization: f64| {
-        let bps = Fraction::from_bps((utilization * 1e4).round() as u64);
-        Some(curve_rate(&config.borrow_rate_curve, bps).ok()??.to_f64())
-    };
-    print!("{}", plot.draw(rate, percent, percent));
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use klend_model::{
     accounts,
     flash::Lenders,
     fraction::Fraction,
+    keys::to_address,
     obligation::Health,
     search::{Funding, Leftovers, best_liquidation},
     table::ReserveTable,
@@ -53,7 +54,7 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
 
     let rows = Mutex::new(Vec::new());
     let (seen, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let visit = |key: &Address, account: &Account| {
+    let visit = |_, key: &Address, account: &Account| {
         seen.fetch_add(1, Relaxed);
         match evaluate(&states, &lenders, key, account, args) {
             Ok(Some(row)) => {
@@ -154,7 +155,17 @@ fn evaluate(
     let health: Health = states.health(key, obligation)?;
     let Some(factor) = health.health_factor().map(Fraction::to_f64) else { return Ok(None) };
     let debt = health.borrowed_value.to_f64();
-    if debt < args.min_debt || args.below.is_some_and(|below| factor >= below) {
+    let deposits_in = |reserve: Address| {
+        obligation.deposits.iter().any(|slot| to_address(&slot.deposit_reserve) == reserve)
+    };
+    let borrows_in = |reserve: Address| {
+        obligation.borrows.iter().any(|slot| to_address(&slot.borrow_reserve) == reserve)
+    };
+    if debt < args.min_debt
+        || args.below.is_some_and(|below| factor >= below)
+        || args.deposit.is_some_and(|reserve| !deposits_in(reserve))
+        || args.borrow.is_some_and(|reserve| !borrows_in(reserve))
+    {
         return Ok(None);
     }
     let unhealthy = health.is_unhealthy();
@@ -172,6 +183,9 @@ fn evaluate(
     } else {
         None
     };
+    if args.min_profit.is_some_and(|least| profit.is_none_or(|profit| profit < least)) {
+        return Ok(None);
+    }
     let ratio = |value: Result<Fraction, _>| value.map_or(f64::INFINITY, Fraction::to_f64);
     Ok(Some(Row {
         key: *key,

@@ -10,17 +10,14 @@ use flash_liquidator_client::{
 use serde_json::json;
 use solana_address::Address;
 use solana_instruction::Instruction;
-use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use super::{
-    Context,
-    liquidate::{load_keypair, require_consent, send_instructions},
-    print_json,
-};
+use super::{Context, print_json};
 use crate::{
     cli::SetupArgs,
     format::{Section, tokens},
+    keys::Key,
+    liquidation::{require_consent, send_instructions},
     market::Market,
     source::{Rpc, Source},
     venue::balance,
@@ -43,8 +40,8 @@ const TABLE_RETIREMENT_SLOTS: u64 = 520;
 pub fn run(context: &Context, args: &SetupArgs) -> Result<()> {
     let source = &*context.source;
     let rpc = source.rpc().context("setup needs an RPC node: a fork has nothing to keep")?;
-    let keypair = load_keypair(args.keypair.as_deref(), true)?;
-    if args.undo { undo(context, rpc, &keypair, args) } else { make(context, rpc, &keypair, args) }
+    let key = Key::load(&args.signer, true)?;
+    if args.undo { undo(context, rpc, &key, args) } else { make(context, rpc, &key, args) }
 }
 
 /// The reserves chosen, or all of the market's.
@@ -123,19 +120,13 @@ fn table_addresses(
     addresses
 }
 
-fn make(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Result<()> {
-    let keeper = keypair.pubkey();
+fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Result<()> {
+    let keeper = keeper_key.pubkey();
     let market = Market::load(rpc, &args.market)?;
     let reserves = reserves(&market, &args.reserves)?;
     let creations = creations(&keeper, &reserves);
     let addresses = table_addresses(&market, &reserves, &creations, &keeper);
-    if addresses.len() > MAX_ADDRESSES {
-        bail!(
-            "{} reserves need {} addresses, a lookup table holds {MAX_ADDRESSES}: choose reserves with --reserve",
-            reserves.len(),
-            addresses.len()
-        );
-    }
+    let tables: Vec<&[Address]> = addresses.chunks(MAX_ADDRESSES).collect();
     let keys: Vec<Address> = creations.iter().map(|creation| creation.accounts[1].pubkey).collect();
     let there = rpc.accounts(&keys)?;
     let missing: Vec<Instruction> = creations
@@ -145,7 +136,8 @@ fn make(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Re
         .collect();
 
     let account_rent = TOKEN_ACCOUNT_RENT * missing.len() as u64;
-    let table_rent = rent(TABLE_HEADER + 32 * addresses.len() as u64);
+    let table_rent: u64 =
+        tables.iter().map(|table| rent(TABLE_HEADER + 32 * table.len() as u64)).sum();
     let sol = |lamports: u64| format!("{} SOL", tokens(lamports, 9));
     if !context.json {
         let mut section = Section::new(format!("Setup of keeper {keeper}"));
@@ -153,12 +145,12 @@ fn make(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Re
             .row("reserves", reserves.len().to_string())
             .row("token accounts missing", missing.len().to_string())
             .row("their rent", sol(account_rent))
-            .row("lookup table", format!("{} addresses", addresses.len()))
-            .row("its rent", sol(table_rent))
+            .row("lookup tables", format!("{} with {} addresses", tables.len(), addresses.len()))
+            .row("their rent", sol(table_rent))
             .row("together", format!("{} and fees", sol(account_rent + table_rent)))
             .row(
                 "refunded by --undo",
-                "the table and the keeper's own accounts; not its swap authority's",
+                "tables and the keeper's own accounts; not its swap authority's",
             );
         section.print();
     }
@@ -168,6 +160,7 @@ fn make(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Re
                 "keeper": keeper.to_string(),
                 "tokenAccounts": missing.len(),
                 "tokenAccountRent": account_rent,
+                "tableCount": tables.len(),
                 "tableAddresses": addresses.len(),
                 "tableRent": table_rent,
                 "done": false,
@@ -179,8 +172,31 @@ fn make(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Re
     }
     require_consent(rpc, args.yes, "--yes")?;
     for chunk in missing.chunks(CREATIONS_PER_TRANSACTION) {
-        send_instructions(rpc, keypair, chunk)?;
+        send_instructions(rpc, keeper_key, chunk)?;
     }
+    let tables = tables
+        .into_iter()
+        .map(|addresses| create_table(rpc, keeper_key, addresses))
+        .collect::<Result<Vec<Address>>>()?;
+    if context.json {
+        return print_json(&json!({
+            "keeper": keeper.to_string(),
+            "tokenAccounts": missing.len(),
+            "tables": tables.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "tableAddresses": addresses.len(),
+            "done": true,
+        }));
+    }
+    println!("Pass these with --table, or in `tables` of the configuration:");
+    for table in tables {
+        println!("  lookup table {table}");
+    }
+    Ok(())
+}
+
+/// Makes a lookup table of these addresses, in as many transactions as it takes.
+fn create_table(rpc: &Rpc, key: &Key, addresses: &[Address]) -> Result<Address> {
+    let keeper = key.pubkey();
     // The newest slot may not be in the recent ones yet.
     let slot = rpc.clock()?.slot.saturating_sub(1);
     let (creation, table) = lookup_table::create(&keeper, &keeper, slot);
@@ -189,31 +205,22 @@ fn make(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Re
     let first = chunks.next().map(extend);
     send_instructions(
         rpc,
-        keypair,
+        key,
         &[Some(creation), first].into_iter().flatten().collect::<Vec<_>>(),
     )?;
     for chunk in chunks {
-        send_instructions(rpc, keypair, &[extend(chunk)])?;
+        send_instructions(rpc, key, &[extend(chunk)])?;
     }
-    if context.json {
-        return print_json(&json!({
-            "keeper": keeper.to_string(),
-            "tokenAccounts": missing.len(),
-            "table": table.to_string(),
-            "tableAddresses": addresses.len(),
-            "done": true,
-        }));
-    }
-    println!("lookup table {table}: pass it with --table, or in `tables` of the configuration");
-    Ok(())
+    Ok(table)
 }
 
 /// Closes the keeper's empty token accounts, and retires, then closes, tables.
-fn undo(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Result<()> {
-    let keeper = keypair.pubkey();
+fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Result<()> {
+    let keeper = keeper_key.pubkey();
     let market = Market::load(rpc, &args.market)?;
     let reserves = reserves(&market, &args.reserves)?;
     let mut closings = Vec::new();
+    let mut refund = 0;
     for reserve in &reserves {
         for (mint, program) in [
             (&reserve.liquidity_mint, &reserve.liquidity_token_program),
@@ -222,11 +229,13 @@ fn undo(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Re
             let creation = create_associated_token_account(&keeper, &keeper, mint, program);
             let key = creation.accounts[1].pubkey;
             let account = rpc.accounts(&[key])?.pop().flatten();
-            if account.is_some_and(|account| balance(&account.data) == Some(0)) {
-                let closing = flash_liquidator_client::token::close_account(&key, &keeper, program);
-                if !closings.contains(&closing) {
-                    closings.push(closing);
-                }
+            let Some(account) = account.filter(|account| balance(&account.data) == Some(0)) else {
+                continue;
+            };
+            let closing = flash_liquidator_client::token::close_account(&key, &keeper, program);
+            if !closings.contains(&closing) {
+                refund += account.lamports;
+                closings.push(closing);
             }
         }
     }
@@ -244,6 +253,7 @@ fn undo(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Re
                 ));
             }
             Some(slot) if slot.saturating_add(TABLE_RETIREMENT_SLOTS) <= now => {
+                refund += account.lamports;
                 closings.push(lookup_table::close(key, &keeper, &keeper));
             }
             Some(slot) => notes.push(format!(
@@ -254,18 +264,23 @@ fn undo(context: &Context, rpc: &Rpc, keypair: &Keypair, args: &SetupArgs) -> Re
     }
     if args.yes {
         for chunk in closings.chunks(CREATIONS_PER_TRANSACTION) {
-            send_instructions(rpc, keypair, chunk)?;
+            send_instructions(rpc, keeper_key, chunk)?;
         }
     }
     if context.json {
         return print_json(&json!({
             "keeper": keeper.to_string(),
             "instructions": closings.len(),
+            "refund": refund,
             "notes": notes,
             "done": args.yes,
         }));
     }
-    println!("{} accounts to close or retire", closings.len());
+    println!(
+        "{} accounts to close or retire; {} SOL come back, less fees",
+        closings.len(),
+        tokens(refund, 9)
+    );
     for note in notes {
         println!("  {note}");
     }

@@ -56,9 +56,9 @@ impl Source for BuiltinFork {
         Ok(Clock { slot: world.slot(), unix_timestamp: u64::try_from(world.unix_timestamp())? })
     }
 
-    fn accounts(&self, keys: &[Address]) -> Result<Vec<Option<Account>>> {
+    fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
         let world = self.lock()?;
-        Ok(keys.iter().map(|key| world.account(key)).collect())
+        Ok((world.slot(), keys.iter().map(|key| world.account(key)).collect()))
     }
 
     fn program_accounts(
@@ -78,10 +78,10 @@ impl Source for BuiltinFork {
         progress: Progress,
         visit: Visitor,
     ) -> Result<()> {
-        let accounts = self.program_accounts(&KLEND_PROGRAM_ID, Filter::obligations(market))?;
-        let total = accounts.len();
+        let accounts = self.program_accounts(&KLEND_PROGRAM_ID, Filter::indebted(market))?;
+        let (slot, total) = (self.lock()?.slot(), accounts.len());
         for (done, (key, account)) in accounts.iter().enumerate() {
-            visit(key, account);
+            visit(slot, key, account);
             progress(done + 1, total);
         }
         Ok(())

@@ -1,5 +1,6 @@
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
@@ -16,6 +17,8 @@ use super::{Filter, Progress, Source, Visitor, world_of};
 
 /// Accounts between two reports of progress.
 const PROGRESS_STEP: usize = 1_000;
+/// Bytes asked for first: more than an obligation's file has.
+const FIRST_READ: usize = 8_192;
 
 /// A fork folder (see `klend_fork::Snapshot`). Accounts are read when they are
 /// asked for: a scan of a hundred thousand obligations never holds more than one
@@ -119,10 +122,15 @@ impl Folder {
     }
 
     fn read(&self, key: &Address) -> Result<Option<Account>> {
+        self.read_with(key, &mut Vec::new())
+    }
+
+    /// Reads an account's file into `buffer`, which is there to be used again.
+    fn read_with(&self, key: &Address, buffer: &mut Vec<u8>) -> Result<Option<Account>> {
         let path = self.path.join("accounts").join(format!("{key}.json"));
-        match fs::read(&path) {
-            Ok(text) => {
-                parse_account(&text).map(Some).with_context(|| format!("{}", path.display()))
+        match read_file(&path, buffer) {
+            Ok(()) => {
+                parse_account(buffer).map(Some).with_context(|| format!("{}", path.display()))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{}", path.display())),
@@ -137,9 +145,33 @@ impl Folder {
             .collect()
     }
 
-    fn wanted(&self, key: &Address) -> Result<Account> {
-        self.read(key)?.with_context(|| format!("account {key} is listed but its file is missing"))
+    fn wanted(&self, key: &Address, buffer: &mut Vec<u8>) -> Result<Account> {
+        self.read_with(key, buffer)?
+            .with_context(|| format!("account {key} is listed but its file is missing"))
     }
+}
+
+/// Replaces what is in `buffer` by a file's content. Unlike [`fs::read`], it does
+/// not ask for the file's size first, nor for memory each time.
+fn read_file(path: &Path, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut file = fs::File::open(path)?;
+    let mut filled = 0;
+    if buffer.len() < FIRST_READ {
+        buffer.resize(FIRST_READ, 0);
+    }
+    loop {
+        if filled == buffer.len() {
+            buffer.resize(2 * filled, 0);
+        }
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(())
 }
 
 fn parse_address(text: &str) -> Result<Address> {
@@ -170,8 +202,9 @@ impl Source for Folder {
         Ok(self.clock)
     }
 
-    fn accounts(&self, keys: &[Address]) -> Result<Vec<Option<Account>>> {
-        keys.iter().map(|key| self.read(key)).collect()
+    fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+        let accounts = keys.iter().map(|key| self.read(key)).collect::<Result<_>>()?;
+        Ok((self.clock.slot, accounts))
     }
 
     fn program_accounts(
@@ -179,9 +212,9 @@ impl Source for Folder {
         program: &Address,
         filter: Filter,
     ) -> Result<Vec<(Address, Account)>> {
-        let mut accounts = Vec::new();
+        let (mut accounts, mut buffer) = (Vec::new(), Vec::new());
         for key in self.candidates(program, filter.len) {
-            let account = self.wanted(&key)?;
+            let account = self.wanted(&key, &mut buffer)?;
             if filter.accepts(&account.data) {
                 accounts.push((key, account));
             }
@@ -195,20 +228,21 @@ impl Source for Folder {
         progress: Progress,
         visit: Visitor,
     ) -> Result<()> {
-        let filter = Filter::obligations(market);
+        let filter = Filter::indebted(market);
         let keys = self.candidates(&KLEND_PROGRAM_ID, filter.len);
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = |report: bool| -> Result<()> {
+            let mut buffer = Vec::new();
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(key) = keys.get(at).filter(|_| !failed.load(Ordering::Relaxed)) else {
                     return Ok(());
                 };
-                let account = self.wanted(key).inspect_err(|_| {
+                let account = self.wanted(key, &mut buffer).inspect_err(|_| {
                     failed.store(true, Ordering::Relaxed);
                 })?;
                 if filter.accepts(&account.data) {
-                    visit(key, &account);
+                    visit(self.clock.slot, key, &account);
                 }
                 if report && at.is_multiple_of(PROGRESS_STEP) {
                     progress(at, keys.len());

@@ -1,8 +1,11 @@
 //! Where accounts come from: an RPC node, a fork folder, or the built-in fork.
 //! Every command works on any of them.
 
+use std::{sync::Arc, time::Duration};
+
 use anyhow::{Context, Result, bail};
 use klend_fork::{Programs, Snapshot, World};
+use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
 use klend_model::{
     accounts::{OBLIGATION_LEN, RESERVE_LEN},
     constants::KLEND_PROGRAM_ID,
@@ -17,17 +20,22 @@ mod rpc;
 
 pub use builtin::BuiltinFork;
 pub use folder::Folder;
-pub use rpc::{Rpc, program_data_address};
+pub use rpc::{
+    Refused, Rpc, Simulated, TIMEOUT, WireAccount, program_data_address, redact, wire_filters,
+};
 
 /// Offset of `lending_market` in a Reserve and in an Obligation, discriminator
 /// included. Pinned by a test.
 pub const LENDING_MARKET_OFFSET: usize = 32;
 
+/// Offset of `has_debt` in an Obligation, discriminator included.
+const HAS_DEBT_OFFSET: usize = DISCRIMINATOR_SIZE + std::mem::offset_of!(Obligation, has_debt);
+
 /// Told how many of how many accounts have been read.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
-/// Takes one account at a time.
-pub type Visitor<'a> = &'a (dyn Fn(&Address, &Account) + Sync);
+/// Takes one account at a time, and the slot it was read at.
+pub type Visitor<'a> = &'a (dyn Fn(u64, &Address, &Account) + Sync);
 
 /// Which accounts of a program are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -36,37 +44,57 @@ pub struct Filter {
     pub len: usize,
     /// A key they hold at an offset.
     pub key_at: Option<(usize, Address)>,
+    /// A byte they hold at an offset.
+    pub byte_at: Option<(usize, u8)>,
 }
 
 impl Filter {
     /// Reserves of a market.
     pub fn reserves(market: &Address) -> Self {
-        Self { len: RESERVE_LEN, key_at: Some((LENDING_MARKET_OFFSET, *market)) }
+        Self { len: RESERVE_LEN, key_at: Some((LENDING_MARKET_OFFSET, *market)), byte_at: None }
     }
 
     /// Obligations of a market.
     pub fn obligations(market: &Address) -> Self {
-        Self { len: OBLIGATION_LEN, key_at: Some((LENDING_MARKET_OFFSET, *market)) }
+        Self { len: OBLIGATION_LEN, key_at: Some((LENDING_MARKET_OFFSET, *market)), byte_at: None }
     }
 
-    fn accepts(&self, data: &[u8]) -> bool {
+    /// Obligations of a market that have debt.
+    pub fn indebted(market: &Address) -> Self {
+        Self { byte_at: Some((HAS_DEBT_OFFSET, 1)), ..Self::obligations(market) }
+    }
+
+    /// Accounts of a length, whatever they hold.
+    pub fn of_len(len: usize) -> Self {
+        Self { len, key_at: None, byte_at: None }
+    }
+
+    /// Whether an account with this data passes.
+    pub fn accepts(&self, data: &[u8]) -> bool {
         data.len() == self.len
             && self.key_at.is_none_or(|(offset, key)| {
                 data.get(offset..).is_some_and(|tail| tail.starts_with(key.as_ref()))
             })
+            && self.byte_at.is_none_or(|(offset, byte)| data.get(offset) == Some(&byte))
     }
 }
 
 /// A source of accounts.
-pub trait Source {
+pub trait Source: Send + Sync {
     /// What this is, for headings.
     fn name(&self) -> String;
 
     /// The moment the accounts are of.
     fn clock(&self) -> Result<Clock>;
 
+    /// Accounts by key, in order, `None` where there is none; and the slot they
+    /// were read at, the oldest if they were read at several.
+    fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)>;
+
     /// Accounts by key, in order; `None` where there is none.
-    fn accounts(&self, keys: &[Address]) -> Result<Vec<Option<Account>>>;
+    fn accounts(&self, keys: &[Address]) -> Result<Vec<Option<Account>>> {
+        Ok(self.accounts_at(keys)?.1)
+    }
 
     /// All accounts of a program that pass the filter, sorted by key.
     fn program_accounts(
@@ -97,16 +125,29 @@ pub trait Source {
 }
 
 /// Opens what `--rpc` or `--fork` names.
-pub fn open(rpc: Option<&str>, fork: Option<&str>) -> Result<Box<dyn Source>> {
+pub fn open(rpc: Option<&str>, fork: Option<&str>, timeout: Duration) -> Result<Arc<dyn Source>> {
     match (rpc, fork) {
         (Some(_), Some(_)) => bail!("--rpc and --fork exclude each other"),
-        (Some(url), None) => Ok(Box::new(Rpc::new(url))),
-        (None, Some("builtin")) => Ok(Box::new(BuiltinFork::new()?)),
-        (None, Some(folder)) => Ok(Box::new(Folder::open(folder.as_ref())?)),
+        (Some(url), None) => Ok(Arc::new(Rpc::new(url, timeout))),
+        (None, Some("builtin")) => Ok(Arc::new(BuiltinFork::new()?)),
+        (None, Some(folder)) => Ok(Arc::new(Folder::open(folder.as_ref())?)),
         (None, None) => {
             bail!("no source: give --rpc URL, --fork DIR or --fork builtin")
         }
     }
+}
+
+/// Reads the clock sysvar's data.
+pub fn read_clock(data: &[u8]) -> Result<Clock> {
+    // slot, epoch_start_timestamp, epoch, leader_schedule_epoch, unix_timestamp
+    let word = |at: usize| -> Result<[u8; 8]> {
+        let tail = data.get(at..).and_then(|tail| tail.first_chunk()).copied();
+        tail.with_context(|| format!("the clock sysvar has {} bytes, 40 are needed", data.len()))
+    };
+    Ok(Clock {
+        slot: u64::from_le_bytes(word(0)?),
+        unix_timestamp: u64::try_from(i64::from_le_bytes(word(32)?))?,
+    })
 }
 
 /// klend, the program whose accounts are read.
@@ -122,7 +163,7 @@ fn world_of(snapshot: Snapshot) -> Result<World> {
 mod tests {
     use std::mem::offset_of;
 
-    use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation, Reserve};
+    use klend_interface::state::Reserve;
 
     use super::*;
 
@@ -144,11 +185,24 @@ mod tests {
         assert!(Filter::obligations(&market).accepts(&data));
         assert!(!Filter::reserves(&market).accepts(&data));
         assert!(!Filter::obligations(&market).accepts(&data[..100]));
+        assert!(!Filter::indebted(&market).accepts(&data));
+        data[HAS_DEBT_OFFSET] = 1;
+        assert!(Filter::indebted(&market).accepts(&data));
+    }
+
+    #[test]
+    fn a_clock_has_slot_and_time() {
+        let mut data = vec![0; 40];
+        data[0] = 7;
+        data[32] = 9;
+        let clock = read_clock(&data).unwrap();
+        assert_eq!((clock.slot, clock.unix_timestamp), (7, 9));
+        assert!(read_clock(&data[..39]).unwrap_err().to_string().contains("39 bytes"));
     }
 
     #[test]
     fn a_source_is_one_thing() {
-        assert!(open(None, None).is_err());
-        assert!(open(Some("http://localhost"), Some("builtin")).is_err());
+        assert!(open(None, None, TIMEOUT).is_err());
+        assert!(open(Some("http://localhost"), Some("builtin"), TIMEOUT).is_err());
     }
 }

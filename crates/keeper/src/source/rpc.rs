@@ -1,9 +1,16 @@
-use std::{thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use klend_fork::{Programs, Snapshot, World};
-use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
 use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -12,13 +19,13 @@ use solana_address::Address;
 use solana_hash::Hash;
 use solana_rpc_client::rpc_client::RpcClient;
 use solana_rpc_client_api::{
-    client_error::ErrorKind,
+    client_error::{Error as ClientError, ErrorKind},
     request::{RpcError, RpcRequest},
 };
 use solana_sdk_ids::{bpf_loader_upgradeable, sysvar};
 use solana_transaction_error::TransactionError;
 
-use super::{Filter, Progress, Source, Visitor};
+use super::{Filter, Progress, Source, Visitor, read_clock};
 
 /// Accounts one `getMultipleAccounts` may ask for.
 const BATCH: usize = 100;
@@ -26,21 +33,29 @@ const BATCH: usize = 100;
 const ATTEMPTS: u32 = 5;
 /// Pause before the second try; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Longest a node may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest a node may take to answer, unless told otherwise.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many slots a node's answer may be behind the newest one seen.
 const MAX_SLOTS_BEHIND: u64 = 32;
+
+/// Bytes of a program data account that say when it was deployed: tag and slot.
+const PROGRAM_DATA_HEADER: usize = 12;
 
 /// An RPC node.
 pub struct Rpc {
     client: RpcClient,
     url: String,
+    /// The newest slot an answer was of. Nodes behind one address may differ.
+    newest: AtomicU64,
+    /// Programs' code, by program data account. Kept because it is large and
+    /// rarely changes; the header, fetched each time, says when it did.
+    code: Mutex<BTreeMap<Address, Account>>,
 }
 
 /// What an account looks like in an answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireAccount {
+pub struct WireAccount {
     lamports: u64,
     data: (String, String),
     owner: String,
@@ -66,7 +81,8 @@ struct Keyed {
 }
 
 impl WireAccount {
-    fn decode(self) -> Result<Account> {
+    /// The account, whose data has to be in base64.
+    pub fn decode(self) -> Result<Account> {
         let (data, encoding) = self.data;
         if encoding != "base64" {
             bail!("data is encoded as {encoding}, base64 was asked for");
@@ -106,15 +122,110 @@ fn is_transient(kind: &ErrorKind) -> bool {
     }
 }
 
+/// What a node's simulation of a transaction showed.
+pub struct Simulated {
+    pub error: Option<TransactionError>,
+    pub logs: Vec<String>,
+    pub units: u64,
+}
+
+/// A node's refusal, in its own words. Nothing came of the call.
+#[derive(Debug, thiserror::Error)]
+#[error("the node refused ({code}): {message}")]
+pub struct Refused {
+    pub code: i64,
+    pub message: String,
+}
+
+/// `text` with what follows the host of any URL left out: a path or a query may
+/// hold a provider's API key.
+pub fn redact(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let is_over = |letter: char| letter.is_whitespace() || "()<>\"',".contains(letter);
+        let end = after.find(is_over).unwrap_or(after.len());
+        let (url, tail) = after.split_at(end);
+        let (authority, hidden) = match url.find(['/', '?', '#']) {
+            Some(path) => (&url[..path], url.len() > path + 1),
+            None => (url, false),
+        };
+        // Neither a user's name nor a password.
+        shown.push_str(authority.rsplit('@').next().unwrap_or_default());
+        if hidden {
+            shown.push_str("/...");
+        }
+        rest = tail;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// A client's error without secrets, as an error of this crate.
+fn public(error: &ClientError) -> anyhow::Error {
+    if let ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) = error.kind() {
+        return Refused { code: *code, message: redact(message) }.into();
+    }
+    let mut text = error.kind().to_string();
+    let mut source = std::error::Error::source(error.kind());
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    anyhow!(redact(&text))
+}
+
 impl Rpc {
-    pub fn new(url: &str) -> Self {
+    /// A node that has `timeout` to answer a call.
+    pub fn new(url: &str, timeout: Duration) -> Self {
         let url = match url {
             "mainnet" | "mainnet-beta" | "m" => "https://api.mainnet-beta.solana.com",
             "devnet" | "d" => "https://api.devnet.solana.com",
             "localhost" | "l" => "http://127.0.0.1:8899",
             url => url,
         };
-        Self { client: RpcClient::new_with_timeout(url.to_owned(), TIMEOUT), url: url.to_owned() }
+        Self {
+            client: RpcClient::new_with_timeout(url.to_owned(), timeout),
+            url: url.to_owned(),
+            newest: AtomicU64::new(0),
+            code: Mutex::default(),
+        }
+    }
+
+    /// Where the node tells of changes, by Solana's convention: the same address
+    /// as a websocket, one port higher where the port is given.
+    pub fn websocket_url(&self) -> Result<String> {
+        let (scheme, rest) = match self.url.split_once("://") {
+            Some(("http", rest)) => ("ws", rest),
+            Some(("https", rest)) => ("wss", rest),
+            _ => bail!("{} is no http(s) URL, from which a websocket's follows", self.name()),
+        };
+        let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
+        let authority = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+                let port: u16 = port.parse().with_context(|| format!("port {port}"))?;
+                let port = port.checked_add(1).context("there is no port after 65535")?;
+                format!("{host}:{port}")
+            }
+            _ => authority.to_owned(),
+        };
+        Ok(format!("{scheme}://{authority}{path}"))
+    }
+
+    /// Calls the node once.
+    pub fn call_once<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: &Value,
+    ) -> Result<T> {
+        self.client
+            .send(RpcRequest::Custom { method }, params.clone())
+            .map_err(|error| public(&error).context(format!("{method} failed")))
     }
 
     /// Calls the node, again after a pause where that may help.
@@ -135,14 +246,16 @@ impl Rpc {
                     thread::sleep(pause);
                     pause *= 2;
                 }
-                Err(error) => return Err(error).with_context(|| format!("{method} failed")),
+                Err(error) => return Err(public(&error).context(format!("{method} failed"))),
             }
         }
-        call().with_context(|| format!("{method} failed {ATTEMPTS} times"))
+        call().map_err(|error| public(&error).context(format!("{method} failed {ATTEMPTS} times")))
     }
 
-    /// One batch, complete and not older than `min_slot`.
-    fn batch(&self, keys: &[Address], min_slot: u64) -> Result<(u64, Vec<Option<Account>>)> {
+    /// One batch, complete and not much older than anything seen before.
+    fn batch(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+        let newest = self.newest.load(Ordering::Relaxed);
+        let min_slot = newest.saturating_sub(MAX_SLOTS_BEHIND);
         let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let params = json!([names, {
             "encoding": "base64", "commitment": "confirmed", "minContextSlot": min_slot
@@ -152,6 +265,7 @@ impl Rpc {
             let answer: Answer<Vec<Option<WireAccount>>> =
                 self.call("getMultipleAccounts", &params)?;
             if answer.value.len() == keys.len() && answer.context.slot >= min_slot {
+                self.newest.fetch_max(answer.context.slot, Ordering::Relaxed);
                 let accounts = answer
                     .value
                     .into_iter()
@@ -171,6 +285,43 @@ impl Rpc {
             pause *= 2;
         }
         bail!("getMultipleAccounts was never tried")
+    }
+
+    /// Program data accounts, fetched again only where the program was deployed
+    /// anew.
+    fn code(&self, keys: &[Address]) -> Result<Vec<(Address, Account)>> {
+        let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let params = json!([names, {
+            "encoding": "base64",
+            "commitment": "confirmed",
+            "dataSlice": { "offset": 0, "length": PROGRAM_DATA_HEADER },
+        }]);
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer: Answer<Vec<Option<WireAccount>>> = self.call("getMultipleAccounts", &params)?;
+        let headers = answer
+            .value
+            .into_iter()
+            .map(|account| account.map(WireAccount::decode).transpose())
+            .collect::<Result<Vec<_>>>()?;
+        let mut code = self.code.lock().map_err(|_| anyhow!("a thread broke down earlier"))?;
+        let is_current = |code: &BTreeMap<Address, Account>, key: &Address, header: &Account| {
+            code.get(key).is_some_and(|known| known.data.starts_with(&header.data))
+        };
+        let stale: Vec<Address> = keys
+            .iter()
+            .zip(&headers)
+            .filter_map(|(key, header)| {
+                let header = header.as_ref()?;
+                (!is_current(&code, key, header)).then_some(*key)
+            })
+            .collect();
+        for (key, account) in stale.iter().zip(self.accounts(&stale)?) {
+            code.remove(key);
+            code.extend(account.map(|account| (*key, account)));
+        }
+        Ok(keys.iter().filter_map(|key| Some((*key, code.get(key)?.clone()))).collect())
     }
 
     /// A recent blockhash and the last block height it is valid in.
@@ -197,37 +348,38 @@ impl Rpc {
         self.call("getGenesisHash", &json!([]))
     }
 
-    /// Simulates a signed transaction on the node.
-    pub fn simulate(
-        &self,
-        transaction: &[u8],
-    ) -> Result<(Option<TransactionError>, Vec<String>, u64)> {
+    /// Simulates a transaction on the node, as if its blockhash were a recent
+    /// one; signatures are not looked at.
+    pub fn simulate(&self, transaction: &[u8]) -> Result<Simulated> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Simulated {
+        struct Value_ {
             err: Option<TransactionError>,
             logs: Option<Vec<String>>,
             units_consumed: Option<u64>,
         }
         let params = json!([STANDARD.encode(transaction), {
-            "encoding": "base64", "commitment": "confirmed", "sigVerify": true
+            "encoding": "base64",
+            "commitment": "confirmed",
+            "sigVerify": false,
+            "replaceRecentBlockhash": true,
         }]);
-        let answer: Answer<Simulated> = self.call("simulateTransaction", &params)?;
+        let answer: Answer<Value_> = self.call("simulateTransaction", &params)?;
         let simulated = answer.value;
-        Ok((
-            simulated.err,
-            simulated.logs.unwrap_or_default(),
-            simulated.units_consumed.unwrap_or_default(),
-        ))
+        Ok(Simulated {
+            error: simulated.err,
+            logs: simulated.logs.unwrap_or_default(),
+            units: simulated.units_consumed.unwrap_or_default(),
+        })
     }
 
-    /// Hands a signed transaction to the node. Sending the same bytes again is
-    /// harmless: a signature is executed once.
+    /// Hands a signed transaction to the node, once. Sending the same bytes again
+    /// is harmless: a signature is executed at most once.
     pub fn send(&self, transaction: &[u8]) -> Result<String> {
         let params = json!([STANDARD.encode(transaction), {
             "encoding": "base64", "skipPreflight": true, "maxRetries": 0
         }]);
-        self.call("sendTransaction", &params)
+        self.call_once("sendTransaction", &params)
     }
 
     /// Whether a signature was confirmed.
@@ -256,38 +408,23 @@ impl Rpc {
 
 impl Source for Rpc {
     fn name(&self) -> String {
-        // A path or a query may hold a provider's API key.
-        let host = self.url.split("://").nth(1).unwrap_or(&self.url);
-        format!("RPC node {}", host.split(['/', '?']).next().unwrap_or_default())
+        let shown = redact(&self.url);
+        format!("RPC node {}", shown.split("://").nth(1).unwrap_or(&shown).trim_end_matches("/..."))
     }
 
     fn clock(&self) -> Result<Clock> {
-        let account = self.account("clock sysvar", &sysvar::clock::ID)?;
-        let word = |at: usize| -> Result<[u8; 8]> {
-            account
-                .data
-                .get(at..)
-                .and_then(|tail| tail.first_chunk())
-                .copied()
-                .context("clock sysvar is too short")
-        };
-        // slot, epoch_start_timestamp, epoch, leader_schedule_epoch, unix_timestamp
-        let unix_timestamp = i64::from_le_bytes(word(32)?);
-        Ok(Clock {
-            slot: u64::from_le_bytes(word(0)?),
-            unix_timestamp: u64::try_from(unix_timestamp)?,
-        })
+        read_clock(&self.account("clock sysvar", &sysvar::clock::ID)?.data)
     }
 
-    fn accounts(&self, keys: &[Address]) -> Result<Vec<Option<Account>>> {
+    fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
         let mut accounts = Vec::with_capacity(keys.len());
-        let mut newest = 0u64;
+        let mut oldest = u64::MAX;
         for chunk in keys.chunks(BATCH) {
-            let (slot, batch) = self.batch(chunk, newest.saturating_sub(MAX_SLOTS_BEHIND))?;
-            newest = newest.max(slot);
+            let (slot, batch) = self.batch(chunk)?;
+            oldest = oldest.min(slot);
             accounts.extend(batch);
         }
-        Ok(accounts)
+        Ok((if keys.is_empty() { 0 } else { oldest }, accounts))
     }
 
     fn program_accounts(
@@ -308,36 +445,34 @@ impl Source for Rpc {
         Ok(accounts)
     }
 
-    /// Asks for the `has_debt` byte of every obligation first, and then only for
-    /// those that have debt, a batch at a time.
+    /// Asks for the addresses of obligations that have debt first, and then for
+    /// the accounts, a batch at a time.
     fn visit_obligations(
         &self,
         market: &Address,
         progress: Progress,
         visit: Visitor,
     ) -> Result<()> {
-        let has_debt = DISCRIMINATOR_SIZE + std::mem::offset_of!(Obligation, has_debt);
+        let filter = Filter::indebted(market);
         let params = json!([KLEND_PROGRAM_ID.to_string(), {
             "encoding": "base64",
             "commitment": "confirmed",
-            "dataSlice": { "offset": has_debt, "length": 1 },
-            "filters": wire_filters(&Filter::obligations(market)),
+            "dataSlice": { "offset": 0, "length": 0 },
+            "filters": wire_filters(&filter),
         }]);
         let sliced: Vec<Keyed> = self.call("getProgramAccounts", &params)?;
-        let mut keys = Vec::new();
-        for keyed in sliced {
-            let key = parse_address(&keyed.pubkey)?;
-            if keyed.account.decode()?.data.first().is_some_and(|flag| *flag != 0) {
-                keys.push(key);
-            }
-        }
+        let mut keys = sliced
+            .into_iter()
+            .map(|keyed| parse_address(&keyed.pubkey))
+            .collect::<Result<Vec<_>>>()?;
         keys.sort_unstable();
         let mut done = 0;
         for chunk in keys.chunks(BATCH) {
-            for (key, account) in chunk.iter().zip(self.accounts(chunk)?) {
-                // It may have been closed in between.
-                if let Some(account) = account {
-                    visit(key, &account);
+            let (slot, accounts) = self.accounts_at(chunk)?;
+            for (key, account) in chunk.iter().zip(accounts) {
+                // It may have been closed or repaid in between.
+                if let Some(account) = account.filter(|account| filter.accepts(&account.data)) {
+                    visit(slot, key, &account);
                 }
             }
             done += chunk.len();
@@ -361,9 +496,7 @@ impl Source for Rpc {
             }
             snapshot.accounts.insert(*key, account);
         }
-        for (key, account) in code.iter().zip(self.accounts(&code)?) {
-            snapshot.accounts.extend(account.map(|account| (*key, account)));
-        }
+        snapshot.accounts.extend(self.code(&code)?);
         // Whatever a cluster lacks, its transactions lack too: no stand-ins here.
         Ok(World::from_snapshot(snapshot, &Programs::default())?)
     }
@@ -379,10 +512,47 @@ pub fn program_data_address(account: &Account) -> Option<Address> {
         .then(|| account.data.get(4..)?.first_chunk().copied().map(Address::new_from_array))?
 }
 
-fn wire_filters(filter: &Filter) -> Value {
+/// The filter as `getProgramAccounts` and `programSubscribe` take it.
+pub fn wire_filters(filter: &Filter) -> Value {
     let mut filters = vec![json!({ "dataSize": filter.len })];
+    let mut memcmp = |offset: usize, bytes: &[u8]| {
+        filters.push(json!({
+            "memcmp": { "offset": offset, "bytes": bs58::encode(bytes).into_string() }
+        }));
+    };
     if let Some((offset, key)) = filter.key_at {
-        filters.push(json!({ "memcmp": { "offset": offset, "bytes": key.to_string() } }));
+        memcmp(offset, key.as_ref());
+    }
+    if let Some((offset, byte)) = filter.byte_at {
+        memcmp(offset, &[byte]);
     }
     filters.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_hold_a_secret_is_not_shown() {
+        for (text, shown) in [
+            ("no url", "no url"),
+            ("for url (https://a.b/?api-key=SECRET): x", "for url (https://a.b/...): x"),
+            ("https://me:SECRET@a.b:1/SECRET", "https://a.b:1/..."),
+            ("http://a:1/", "http://a:1"),
+            ("a ws://b/SECRET c wss://d", "a ws://b/... c wss://d"),
+        ] {
+            assert_eq!(redact(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_websocket_is_one_port_higher() {
+        let of = |url: &str| Rpc::new(url, TIMEOUT).websocket_url().ok();
+        assert_eq!(of("http://127.0.0.1:8899").as_deref(), Some("ws://127.0.0.1:8900"));
+        assert_eq!(of("https://a.b/?key=1").as_deref(), Some("wss://a.b/?key=1"));
+        assert_eq!(of("localhost").as_deref(), Some("ws://127.0.0.1:8900"));
+        assert_eq!(of("http://a:65535"), None);
+        assert_eq!(of("unix:/socket"), None);
+    }
 }

@@ -1,8 +1,15 @@
 //! The keeper as a user runs it: on the built-in fork, on a folder written from
-//! it, and on an RPC node (a loopback server that answers from that folder, with
-//! faults where a test wants them).
+//! it, and on an RPC node (a virtual machine with that folder behind JSON-RPC on
+//! loopback, through a proxy where a test wants something to go wrong).
 
+mod faults;
+mod http;
 mod node;
+mod proxy;
+mod sending;
+#[cfg(feature = "vault")]
+mod vault;
+mod watch;
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +17,7 @@ use std::{
     sync::OnceLock,
 };
 
-use node::{Fate, Fault, Node, TABLE};
+use node::Node;
 use serde_json::{Value, json};
 
 const MARKET: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";
@@ -93,6 +100,14 @@ fn a_scan_sorts_by_health_and_finds_the_one_to_liquidate() {
     assert_eq!(below["obligations"].as_array().unwrap().len(), 1);
     let large = json_of(&["--fork", "builtin", "scan", "--min-debt", "1e9"]);
     assert_eq!(large["matching"], 0);
+    let rich = json_of(&["--fork", "builtin", "scan", "--min-profit", "0.01"]);
+    assert_eq!(rich["matching"], 1);
+    let by_profit = json_of(&["--fork", "builtin", "scan", "--sort", "profit"]);
+    assert_eq!(by_profit["obligations"], scan["obligations"]);
+    for (flag, matching) in [("--deposit", 2), ("--borrow", 0)] {
+        let chosen = json_of(&["--fork", "builtin", "scan", flag, SOL_RESERVE]);
+        assert_eq!(chosen["matching"], matching, "{flag}");
+    }
     let by_debt = json_of(&["--fork", "builtin", "scan", "--sort", "debt", "--limit", "1"]);
     assert_eq!(by_debt["obligations"][0], rows[0]);
 }
@@ -194,6 +209,40 @@ fn a_tip_and_a_priority_fee_are_paid() {
 }
 
 #[test]
+fn plots_are_drawn_in_letters_and_as_svg() {
+    let (at_risk, _) = obligations();
+    let parent = tempfile::tempdir().unwrap();
+    for (command, key, title) in [
+        ("reserve", SOL_RESERVE, "Borrow curve of SOL"),
+        ("obligation", &*at_risk, "against the price of SOL"),
+    ] {
+        let path = parent.path().join(format!("{command}.svg"));
+        let args = ["--fork", folder_arg(), command, key, "--svg", path.to_str().unwrap()];
+        let shown = text(&keeper(&args));
+        assert!(shown.contains("o = today"), "{shown}");
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+        for part in [title, "<polyline", "today: "] {
+            assert!(svg.contains(part), "{part}: {svg}");
+        }
+    }
+    let files = parent.path().read_dir().unwrap().count();
+    assert_eq!(files, 2, "nothing half-written is left");
+    let nowhere = parent.path().join("missing/plot.svg");
+    let args = ["--fork", folder_arg(), "reserve", SOL_RESERVE, "--svg"];
+    let said = refused(&[&args[..], &[nowhere.to_str().unwrap()]].concat(), 1);
+    assert!(said.contains("missing/plot.svg"), "{said}");
+}
+
+#[test]
+fn help_says_what_everything_is() {
+    let help = text(&keeper(&["--help"]));
+    for part in ["Exit codes:", "NO_COLOR", "--rpc-timeout", "scan", "setup"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     for (args, code, expected) in [
         (&["market"][..], 1, "no source"),
@@ -207,6 +256,9 @@ fn mistakes_are_named() {
         (&["--fork", "/nowhere", "market"], 1, "/nowhere/manifest.json"),
         (&["--fork", "builtin", "reserve", "not-an-address"], 2, "not-an-address"),
         (&["explain", "/nowhere"], 1, "give --rpc"),
+        (&["--fork", "builtin", "quote", MARKET, "--tip-account", MARKET], 2, "--tip"),
+        (&["--fork", "builtin", "liquidate", MARKET, "--vault", "https://v"], 2, "--vault-key"),
+        (&["--fork", "builtin", "liquidate", MARKET, "--jupiter", "x"], 2, "--jupiter-amount"),
     ] {
         let said = refused(args, code);
         assert!(said.contains(expected), "{args:?}: {said}");
@@ -293,7 +345,7 @@ fn a_transaction_is_explained_from_a_file() {
 #[test]
 fn an_rpc_node_answers_as_the_folder_it_serves() {
     let (at_risk, _) = obligations();
-    let node = Node::serve(folder(), &[]);
+    let node = Node::serve(folder());
     for command in [
         &["market"][..],
         &["reserve", SOL_RESERVE],
@@ -316,11 +368,14 @@ fn an_rpc_node_answers_as_the_folder_it_serves() {
     let result = json_of(&dry);
     assert_eq!(result["simulation"]["outcome"], "succeeded", "{result}");
     assert_eq!(result["quote"]["repay"], result["simulation"]["events"][0]["debtRepaid"]);
+    // The stand-in keeper is nobody the node knows.
+    assert!(result["nodeSimulation"]["notAsked"].as_str().unwrap().contains("no key"), "{result}");
+    assert_eq!(node.calls("simulateTransaction"), 0);
 }
 
 #[test]
 fn a_fork_of_a_node_is_the_folder_it_serves() {
-    let node = Node::serve(folder(), &[]);
+    let node = Node::serve(folder());
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("fetched");
     let out = out.to_str().unwrap();
@@ -331,212 +386,14 @@ fn a_fork_of_a_node_is_the_folder_it_serves() {
 }
 
 #[test]
-fn a_faulty_node_costs_time_and_nothing_else() {
-    let (at_risk, _) = obligations();
-    let expected = json_of(&["--fork", folder_arg(), "quote", &at_risk]);
-    for fault in [
-        Fault::TooManyRequests,
-        Fault::TruncatedJson,
-        Fault::PartialAnswer,
-        Fault::DroppedConnection,
-        Fault::NodeIsBehind,
-    ] {
-        let node = Node::serve(folder(), &[fault, fault]);
-        let quote = json_of(&["--rpc", node.url(), "quote", &at_risk]);
-        assert_eq!(quote, expected, "{fault:?}");
-        assert_eq!(node.faults_left(), 0, "{fault:?} did not happen");
-    }
-}
-
-#[test]
-fn a_node_that_stays_broken_is_given_up_on() {
-    let node = Node::serve(folder(), &[Fault::TruncatedJson; 64]);
-    let said = refused(&["--rpc", node.url(), "market"], 1);
-    assert!(said.contains("failed 5 times"), "{said}");
-}
-
-#[test]
 fn an_rpc_url_is_never_shown_whole() {
-    let node = Node::serve(folder(), &[]);
+    let node = Node::serve(folder());
     let url = format!("{}/?api-key=SECRET", node.url());
     let shown = text(&keeper(&["--rpc", &url, "market"]));
     assert!(shown.contains("RPC node 127.0.0.1"), "{shown}");
     let said = refused(&["--rpc", &url, "obligation", "11111111111111111111111111111112"], 1);
     assert!(!shown.contains("SECRET") && !said.contains("SECRET"), "{said}");
-}
-
-/// A keypair file with the secret key of the seed [1; 32]: nobody's.
-fn keypair_file(folder: &Path) -> String {
-    let path = folder.join("id.json");
-    let key = solana_keypair::Keypair::new_from_array([1; 32]).to_bytes().to_vec();
-    std::fs::write(&path, serde_json::to_string(&key).unwrap()).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-#[test]
-fn nothing_is_sent_on_mainnet_unasked() {
-    let (at_risk, _) = obligations();
-    let parent = tempfile::tempdir().unwrap();
-    let key = keypair_file(parent.path());
-    let node = Node::serve(folder(), &[]);
-    let said = refused(&["--rpc", node.url(), "liquidate", &at_risk, "--keypair", &key], 1);
-    assert!(said.contains("--yes"), "{said}");
-
-    let config = format!("send = true\nkeypair = {key:?}");
-    let (code, _) = watch(&config, &["--rpc", node.url()], 1);
-    assert_eq!(code, 1);
-
-    let costs = json_of(&["--rpc", node.url(), "setup", "--keypair", &key]);
-    assert_eq!(costs["done"], false);
-    assert!(costs["tokenAccountRent"].as_u64().unwrap() > 0);
-    assert_eq!(node.sent(), 0);
-}
-
-#[test]
-fn a_liquidation_is_sent_until_it_lands_and_only_once() {
-    let (at_risk, _) = obligations();
-    let parent = tempfile::tempdir().unwrap();
-    let key = keypair_file(parent.path());
-    let lands =
-        |after_polls, error| Node::with_fate(folder(), &[], Fate::Lands { after_polls, error });
-    let args = |node: &Node| -> Vec<String> {
-        ["--rpc", node.url(), "liquidate", &at_risk, "--keypair", &key, "--yes", "--table", TABLE]
-            .map(str::to_owned)
-            .to_vec()
-    };
-    let run = |node: &Node| {
-        let args = args(node);
-        keeper(&args.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-
-    // It takes its time: the same transaction is sent again, and no other.
-    let node = lands(6, Value::Null);
-    let output = run(&node);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert!(text(&output).contains("It succeeded."), "{}", text(&output));
-    assert!(node.sent() >= 2, "sent {} times", node.sent());
-    assert_eq!(node.signatures(), 1);
-
-    // Somebody else's repayment or a price: not our fault, and no error.
-    let healthy = json!({ "InstructionError": [0, { "Custom": 6016 }] });
-    let output = run(&lands(0, healthy));
-    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-
-    // It never lands.
-    let node = Node::serve(folder(), &[]);
-    let output = run(&node);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("expired without landing"), "{}", text(&output));
-    assert_eq!(node.signatures(), 1);
-}
-
-#[test]
-fn setup_creates_accounts_and_a_table() {
-    let parent = tempfile::tempdir().unwrap();
-    let key = keypair_file(parent.path());
-    let node = Node::with_fate(folder(), &[], Fate::Lands { after_polls: 0, error: Value::Null });
-    let setup = ["--rpc", node.url(), "setup", "--keypair", &key, "--reserve", SOL_RESERVE];
-    let costs = json_of(&setup);
-    // Token, cToken and the swap authority's token.
-    assert_eq!((&costs["tokenAccounts"], &costs["done"]), (&json!(3), &json!(false)));
-    assert_eq!(costs["tokenAccountRent"], 3 * 2_039_280);
-    assert_eq!(node.sent(), 0);
-    let done = json_of(&[&setup[..], &["--yes"]].concat());
-    assert_eq!(done["done"], true);
-    assert!(done["table"].as_str().is_some(), "{done}");
-    assert_eq!(node.signatures(), 2, "accounts, then the table with its addresses");
-
-    let undo = [&setup[..5], &["--undo", "--table", TABLE]].concat();
-    let undone = json_of(&undo);
-    assert_eq!((&undone["instructions"], &undone["done"]), (&json!(1), &json!(false)), "{undone}");
-    assert!(undone["notes"][0].as_str().unwrap().contains("retired now"), "{undone}");
-    let said = refused(&["--fork", folder_arg(), "setup", "--keypair", &key], 1);
-    assert!(said.contains("needs an RPC node"), "{said}");
-}
-
-/// Looks at prices `passes` times; returns exit code and log lines.
-fn watch(config: &str, source: &[&str], passes: u64) -> (i32, Vec<Value>) {
-    let parent = tempfile::tempdir().unwrap();
-    let path = parent.path().join("keeper.toml");
-    std::fs::write(&path, config).unwrap();
-    let passes = passes.to_string();
-    let config = ["--json", "watch", "--config", path.to_str().unwrap(), "--passes", &passes];
-    let output = keeper(&[source, &config].concat());
-    let lines = String::from_utf8_lossy(&output.stderr)
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
-    (output.status.code().unwrap(), lines)
-}
-
-fn messages(lines: &[Value], message: &str) -> usize {
-    lines.iter().filter(|line| line["fields"]["message"] == message).count()
-}
-
-#[test]
-fn a_watch_tries_each_obligation_once_per_cooldown() {
-    let (at_risk, _) = obligations();
-    let node = Node::serve(folder(), &[]);
-    let config = "poll_ms = 50\ncooldown_seconds = 600";
-    for source in [["--fork", folder_arg()], ["--rpc", node.url()]] {
-        let (code, lines) = watch(config, &source, 3);
-        assert_eq!(code, 0, "{lines:?}");
-        assert_eq!(messages(&lines, "evaluated"), 3, "{lines:?}");
-        assert_eq!(messages(&lines, "liquidated"), 1, "{lines:?}");
-        let line = lines.iter().find(|line| line["fields"]["message"] == "liquidated").unwrap();
-        assert_eq!(line["fields"]["obligation"], json!(at_risk));
-        assert_eq!(line["fields"]["signature"], "simulated");
-        assert!(line["fields"]["profit"].as_i64().unwrap() > 0);
-    }
-    assert_eq!(node.sent(), 0);
-
-    // Without a cooldown it is tried again with every look.
-    let (_, lines) = watch("poll_ms = 50\ncooldown_seconds = 0", &["--fork", folder_arg()], 2);
-    assert_eq!(messages(&lines, "liquidated"), 2, "{lines:?}");
-    // What gains too little is left alone.
-    let (_, lines) = watch("poll_ms = 50\nmin_profit_usd = 1e6", &["--fork", folder_arg()], 2);
-    assert_eq!((messages(&lines, "liquidated"), messages(&lines, "too little profit")), (0, 1));
-}
-
-#[test]
-fn a_watch_outlives_a_faulty_node() {
-    let faults = [Fault::TruncatedJson; 7];
-    let node = Node::serve(folder(), &faults);
-    let (code, lines) = watch("poll_ms = 50", &["--rpc", node.url()], 3);
-    assert_eq!(code, 0, "{lines:?}");
-    assert_eq!(messages(&lines, "the source failed"), 1, "{lines:?}");
-    assert_eq!(messages(&lines, "liquidated"), 1, "{lines:?}");
-}
-
-#[test]
-fn a_watch_reports_all_mistakes_and_never_sends_on_a_fork() {
-    let parent = tempfile::tempdir().unwrap();
-    let path = parent.path().join("keeper.toml");
-    std::fs::write(&path, "poll_ms = 0\nslippage = 3\nmarket = 5\n").unwrap();
-    let args = ["--fork", folder_arg(), "watch", "--config", path.to_str().unwrap()];
-    let said = refused(&args, 1);
-    for key in ["poll_ms", "slippage", "market", "3 mistakes"] {
-        assert!(said.contains(key), "{key}: {said}");
-    }
-    std::fs::write(&path, "send = true\n").unwrap();
-    assert!(refused(&args, 1).contains("needs an RPC node"));
-}
-
-#[test]
-fn a_watch_stops_when_asked_to() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_keeper"))
-        .args(["--fork", folder_arg(), "watch"])
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
-    let mut seen = String::new();
-    while !seen.contains("liquidated") {
-        assert_ne!(std::io::BufRead::read_line(&mut log, &mut seen).unwrap(), 0, "{seen}");
-    }
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    std::io::Read::read_to_string(&mut log, &mut seen).unwrap();
-    assert!(child.wait().unwrap().success(), "{seen}");
-    assert!(seen.contains("stopped"), "{seen}");
+    // Nor by what goes wrong below.
+    let said = refused(&["--rpc", "http://127.0.0.1:1/SECRET?key=SECRET", "market"], 1);
+    assert!(said.contains("127.0.0.1:1") && !said.contains("SECRET"), "{said}");
 }

@@ -1,130 +1,162 @@
-//! An RPC node on loopback that answers from a fork folder.
+//! An RPC node on loopback: a virtual machine behind Solana's JSON-RPC and
+//! websocket subscriptions. It executes what is sent to it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    fs,
-    io::{BufRead, BufReader, Read, Write},
+    collections::{BTreeMap, VecDeque},
+    io::ErrorKind,
     net::{TcpListener, TcpStream},
     path::Path,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{self, Receiver, Sender},
     },
     thread,
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use klend_fork::{Price, World};
+use klend_model::constants::KLEND_PROGRAM_ID;
 use serde_json::{Value, json};
+use solana_account::Account;
+use solana_address::Address;
+use solana_message::VersionedMessage;
+use solana_signature::Signature;
+use solana_transaction::versioned::VersionedTransaction;
+use tungstenite::{Error, Message, WebSocket};
 
-/// A lookup table that the node has, with the addresses of all its accounts.
-pub const TABLE: &str = "Cdah2U5ak3JjX9UjTPhRZEuMtkDdWbwympS5HqZ7uXkV";
+use crate::http;
 
-const BLOCKHASH: &str = "4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM";
-const LAST_VALID_HEIGHT: u64 = 150;
-const CLOCK: &str = "SysvarC1ock11111111111111111111111111111111";
-
-/// What goes wrong with one `getMultipleAccounts`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    TooManyRequests,
-    TruncatedJson,
-    PartialAnswer,
-    DroppedConnection,
-    NodeIsBehind,
-}
-
-struct Stored {
-    json: Value,
-    owner: String,
-    data: Vec<u8>,
-}
+const FIRST_HEIGHT: u64 = 1_000;
+/// Blocks a blockhash is valid for.
+const VALIDITY: u64 = 150;
+/// Blocks that pass between two questions about the height, once transactions
+/// vanish.
+const BLOCKS_PER_QUESTION: u64 = 40;
 
 /// What becomes of transactions that are sent to the node.
 #[derive(Clone, Debug)]
 pub enum Fate {
-    /// Confirmed once the status was asked for that often; `getTransaction` then
-    /// shows this error.
-    Lands { after_polls: usize, error: Value },
+    /// Executed, and confirmed once the status was asked for that often.
+    Executed { after_polls: usize },
+    /// Not executed, but reported as failed in klend with this error: what somebody
+    /// else's transaction in between would have caused.
+    Fails(u32),
     /// Dropped; the blockhash expires.
     Vanishes,
 }
 
-struct State {
+/// A transaction that was executed, as `getTransaction` shows it.
+struct Record {
+    transaction: VersionedTransaction,
+    error: Value,
+    logs: Vec<String>,
+    units: u64,
     slot: u64,
+    polls: usize,
+}
+
+struct State {
+    world: Mutex<World>,
+    genesis: String,
     fate: Fate,
-    polls: AtomicUsize,
-    signatures: Mutex<BTreeSet<Vec<u8>>>,
-    accounts: BTreeMap<String, Stored>,
-    faults: Mutex<VecDeque<Fault>>,
+    records: Mutex<BTreeMap<String, Record>>,
+    /// Signatures in the order they first came.
+    signatures: Mutex<Vec<String>>,
+    height: AtomicUsize,
     sent: AtomicUsize,
+    bundles: AtomicUsize,
+    calls: Mutex<BTreeMap<String, usize>>,
+    sockets: Mutex<Vec<Socket>>,
+    refuse_sockets: AtomicBool,
+}
+
+/// A websocket's subscriptions and the way to it.
+struct Socket {
+    subscriptions: Arc<Mutex<Vec<Subscription>>>,
+    outgoing: Sender<Outgoing>,
+}
+
+enum Outgoing {
+    Text(String),
+    Close,
+}
+
+struct Subscription {
+    number: u64,
+    subject: Subject,
+}
+
+enum Subject {
+    Account(Address),
+    Program(Address, Value),
 }
 
 /// A running node. Its threads end with the test process.
 pub struct Node {
     url: String,
+    websocket: String,
     state: Arc<State>,
 }
 
+/// A node's settings.
+pub struct Options {
+    pub fate: Fate,
+    pub genesis: &'static str,
+}
+
+/// Genesis hash of mainnet.
+pub const MAINNET: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { fate: Fate::Executed { after_polls: 0 }, genesis: MAINNET }
+    }
+}
+
 impl Node {
-    /// Serves `folder`; `faults` happen to the first calls of `getMultipleAccounts`.
-    pub fn serve(folder: &Path, faults: &[Fault]) -> Self {
-        Self::with_fate(folder, faults, Fate::Vanishes)
+    /// Serves `folder`.
+    pub fn serve(folder: &Path) -> Self {
+        Self::with(folder, Options::default())
     }
 
-    /// The same; transactions meet `fate`.
-    pub fn with_fate(folder: &Path, faults: &[Fault], fate: Fate) -> Self {
-        let read =
-            |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
-        let manifest = read(&folder.join("manifest.json"));
-        let slot = manifest["slot"].as_u64().unwrap();
-        let mut accounts = BTreeMap::new();
-        for file in folder.join("accounts").read_dir().unwrap() {
-            let file = read(&file.unwrap().path());
-            accounts
-                .insert(file["pubkey"].as_str().unwrap().to_owned(), Stored::new(&file["account"]));
-        }
-        let mut clock = vec![0; 40];
-        clock[..8].copy_from_slice(&slot.to_le_bytes());
-        let now = manifest["unix_timestamp"].as_i64().unwrap();
-        clock[32..].copy_from_slice(&now.to_le_bytes());
-        accounts.insert(
-            CLOCK.to_owned(),
-            Stored::new(&json!({
-                "lamports": 1,
-                "data": [STANDARD.encode(clock), "base64"],
-                "owner": "Sysvar1111111111111111111111111111111111111",
-                "executable": false,
-                "rentEpoch": 0,
-            })),
-        );
-        accounts.insert(TABLE.to_owned(), lookup_table(accounts.keys()));
+    /// The same with settings.
+    pub fn with(folder: &Path, options: Options) -> Self {
         let state = Arc::new(State {
-            slot,
-            fate,
-            polls: AtomicUsize::new(0),
-            signatures: Mutex::new(BTreeSet::new()),
-            accounts,
-            faults: Mutex::new(faults.iter().copied().collect()),
+            world: Mutex::new(World::from_folder(folder).unwrap()),
+            genesis: options.genesis.to_owned(),
+            fate: options.fate,
+            records: Mutex::default(),
+            signatures: Mutex::default(),
+            height: AtomicUsize::new(FIRST_HEIGHT as usize),
             sent: AtomicUsize::new(0),
+            bundles: AtomicUsize::new(0),
+            calls: Mutex::default(),
+            sockets: Mutex::default(),
+            refuse_sockets: AtomicBool::new(false),
         });
+        let shared = Arc::clone(&state);
+        let address = http::serve(move |request| Some(shared.answer(request)));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let websocket = format!("ws://{}", listener.local_addr().unwrap());
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
-                thread::spawn(move || state.converse(stream));
+                thread::spawn(move || state.talk(stream));
             }
         });
-        Self { url, state }
+        Self { url: format!("http://{address}"), websocket, state }
     }
 
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    pub fn faults_left(&self) -> usize {
-        self.state.faults.lock().unwrap().len()
+    /// URL of the websocket.
+    pub fn websocket(&self) -> &str {
+        &self.websocket
     }
 
     /// How many different transactions were sent.
@@ -136,190 +168,420 @@ impl Node {
     pub fn sent(&self) -> usize {
         self.state.sent.load(Ordering::SeqCst)
     }
-}
 
-impl Stored {
-    fn new(account: &Value) -> Self {
-        let data = STANDARD.decode(account["data"][0].as_str().unwrap()).unwrap();
-        let mut json = account.clone();
-        json["space"] = json!(data.len());
-        Self { owner: account["owner"].as_str().unwrap().to_owned(), json, data }
+    /// How often `sendBundle` was called.
+    pub fn bundles(&self) -> usize {
+        self.state.bundles.load(Ordering::SeqCst)
     }
-}
 
-impl State {
-    /// Answers requests until the client hangs up.
-    fn converse(&self, stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut stream = stream;
-        while let Some(request) = read_request(&mut reader) {
-            let method = request["method"].as_str().unwrap_or_default();
-            let fault = if method == "getMultipleAccounts" {
-                self.faults.lock().unwrap().pop_front()
-            } else {
-                None
-            };
-            let mut reply = json!({ "jsonrpc": "2.0", "id": request["id"] });
-            let result = self.result(method, &request["params"]);
-            match fault {
-                Some(Fault::DroppedConnection) => return,
-                Some(Fault::TooManyRequests) => {
-                    let status = "429 Too Many Requests\r\nRetry-After: 0";
-                    respond(&mut stream, status, "slow down");
-                    continue;
-                }
-                Some(Fault::NodeIsBehind) => {
-                    reply["error"] = json!({ "code": -32016, "message": "Minimum context slot has not been reached" });
-                }
-                Some(Fault::PartialAnswer) => {
-                    let mut result = result;
-                    result["value"].as_array_mut().unwrap().pop();
-                    reply["result"] = result;
-                }
-                Some(Fault::TruncatedJson) | None => reply["result"] = result,
-            }
-            let body = reply.to_string();
-            let end = if fault == Some(Fault::TruncatedJson) { body.len() / 2 } else { body.len() };
-            respond(&mut stream, "200 OK", &body[..end]);
+    /// How often a method was called.
+    pub fn calls(&self, method: &str) -> usize {
+        self.state.calls.lock().unwrap().get(method).copied().unwrap_or_default()
+    }
+
+    /// The machine behind the node.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.state.world()
+    }
+
+    /// Gives a key 100 SOL.
+    pub fn fund(&self, key: &Address) {
+        let wallet = Account {
+            lamports: 100_000_000_000,
+            owner: solana_sdk_ids::system_program::ID,
+            ..Account::default()
+        };
+        self.world().set_account(key, wallet).unwrap();
+    }
+
+    /// Lets a reserve's price become `per_cent` of what it is, a slot later, and
+    /// tells subscribers.
+    pub fn scale_price(&self, reserve: &Address, per_cent: u64) {
+        {
+            let mut world = self.world();
+            world.warp_slots(1);
+            let price: Price = world.price(reserve).unwrap().scaled(per_cent, 100).unwrap();
+            world.set_price(reserve, price).unwrap();
+        }
+        self.tell_oracle(reserve);
+    }
+
+    /// Tells subscribers of a reserve's oracle as it is.
+    pub fn tell_oracle(&self, reserve: &Address) {
+        let key = self.world().reserve_addresses(reserve).unwrap().oracles.scope.unwrap();
+        self.tell(&key);
+    }
+
+    /// Tells subscribers of an account as it is.
+    pub fn tell(&self, key: &Address) {
+        let (slot, account) = {
+            let world = self.world();
+            (world.slot(), world.account(key).unwrap())
+        };
+        self.tell_as(key, &account, slot);
+    }
+
+    /// Tells subscribers of an account as it may be.
+    pub fn tell_as(&self, key: &Address, account: &Account, slot: u64) {
+        self.state.tell(key, account, slot);
+    }
+
+    /// How many websockets have made all their subscriptions: at least `least`.
+    pub fn subscribers(&self, least: usize) -> usize {
+        let sockets = self.state.sockets.lock().unwrap();
+        sockets.iter().filter(|s| s.subscriptions.lock().unwrap().len() >= least).count()
+    }
+
+    /// Closes all websockets and, until told otherwise, takes no new ones.
+    pub fn cut(&self, refuse: bool) {
+        self.state.refuse_sockets.store(refuse, Ordering::SeqCst);
+        for socket in self.state.sockets.lock().unwrap().drain(..) {
+            let _ = socket.outgoing.send(Outgoing::Close);
         }
     }
 
+    /// Takes new websockets again.
+    pub fn accept(&self) {
+        self.state.refuse_sockets.store(false, Ordering::SeqCst);
+    }
+}
+
+fn wire(account: &Account) -> Value {
+    json!({
+        "lamports": account.lamports,
+        "data": [STANDARD.encode(&account.data), "base64"],
+        "owner": account.owner.to_string(),
+        "executable": account.executable,
+        "rentEpoch": account.rent_epoch,
+        "space": account.data.len(),
+    })
+}
+
+/// Whether an account passes `dataSize` and `memcmp` filters.
+fn passes(filters: &Value, data: &[u8]) -> bool {
+    filters.as_array().unwrap().iter().all(|filter| {
+        if let Some(size) = filter["dataSize"].as_u64() {
+            return data.len() as u64 == size;
+        }
+        let memcmp = &filter["memcmp"];
+        let offset = memcmp["offset"].as_u64().unwrap() as usize;
+        let bytes = bs58::decode(memcmp["bytes"].as_str().unwrap()).into_vec().unwrap();
+        data.get(offset..).is_some_and(|tail| tail.starts_with(&bytes))
+    })
+}
+
+fn address(value: &Value) -> Address {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+/// A transaction from its bytes.
+fn transaction(encoded: &Value) -> VersionedTransaction {
+    let bytes = STANDARD.decode(encoded.as_str().unwrap()).unwrap();
+    assert!(bytes.len() <= 1_232, "{} bytes", bytes.len());
+    let (count, rest) = bytes.split_first().unwrap();
+    let (signatures, message) = rest.split_at(64 * usize::from(*count));
+    let signatures = signatures
+        .chunks(64)
+        .map(|bytes| Signature::from(<[u8; 64]>::try_from(bytes).unwrap()))
+        .collect();
+    let message: VersionedMessage = bincode::deserialize(message).unwrap();
+    VersionedTransaction { signatures, message }
+}
+
+impl State {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    fn answer(&self, request: &Value) -> http::Answer {
+        let method = request["method"].as_str().unwrap_or_default();
+        *self.calls.lock().unwrap().entry(method.to_owned()).or_default() += 1;
+        let result = self.result(method, &request["params"]);
+        http::Answer::ok(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }))
+    }
+
     fn result(&self, method: &str, params: &Value) -> Value {
-        let context = json!({ "slot": self.slot });
+        let context = json!({ "slot": self.world().slot() });
         match method {
             "getMultipleAccounts" => {
+                let world = self.world();
+                let slice = &params[1]["dataSlice"];
                 let accounts: Vec<Value> = params[0]
                     .as_array()
                     .unwrap()
                     .iter()
                     .map(|key| {
-                        let stored = self.accounts.get(key.as_str().unwrap());
-                        stored.map_or(Value::Null, |stored| stored.json.clone())
+                        let account = world.account(&address(key));
+                        account.map_or(Value::Null, |account| sliced(&account, slice))
                     })
                     .collect();
                 json!({ "context": context, "value": accounts })
             }
-            "getProgramAccounts" => self.program_accounts(params),
-            "getGenesisHash" => json!("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"),
-            "getLatestBlockhash" => json!({ "context": context, "value": {
-                "blockhash": BLOCKHASH, "lastValidBlockHeight": LAST_VALID_HEIGHT
-            }}),
-            "simulateTransaction" => json!({ "context": context, "value": {
-                "err": null, "logs": [], "unitsConsumed": 1
-            }}),
-            "sendTransaction" => {
-                let bytes = STANDARD.decode(params[0].as_str().unwrap()).unwrap();
-                assert!(bytes.len() <= 1_232, "{} bytes", bytes.len());
-                self.signatures.lock().unwrap().insert(bytes[1..65].to_vec());
-                self.sent.fetch_add(1, Ordering::SeqCst);
-                json!("signature")
+            "getProgramAccounts" => {
+                let mut accounts = self.world().svm().get_program_accounts(&address(&params[0]));
+                accounts.retain(|(_, account)| passes(&params[1]["filters"], &account.data));
+                accounts
+                    .iter()
+                    .map(|(key, account)| {
+                        let account = sliced(account, &params[1]["dataSlice"]);
+                        json!({ "pubkey": key.to_string(), "account": account })
+                    })
+                    .collect()
             }
-            "getSignatureStatuses" => {
-                let polls = self.polls.fetch_add(1, Ordering::SeqCst);
-                let landed = match &self.fate {
-                    Fate::Lands { after_polls, .. } => polls >= *after_polls,
-                    Fate::Vanishes => false,
-                };
-                let status = json!({ "slot": self.slot, "confirmationStatus": "confirmed" });
-                let status = if landed { status } else { Value::Null };
-                json!({ "context": context, "value": [status] })
+            "getGenesisHash" => json!(self.genesis),
+            "getLatestBlockhash" => {
+                let blockhash = self.world().svm().latest_blockhash();
+                let height = self.height.load(Ordering::SeqCst) as u64;
+                json!({ "context": context, "value": {
+                    "blockhash": blockhash.to_string(), "lastValidBlockHeight": height + VALIDITY
+                }})
             }
             "getBlockHeight" => {
-                let polls = self.polls.load(Ordering::SeqCst) as u64;
-                let expires = matches!(self.fate, Fate::Vanishes);
-                json!(if expires { LAST_VALID_HEIGHT - 1 + polls } else { 1 })
+                let step = match self.fate {
+                    Fate::Vanishes => BLOCKS_PER_QUESTION as usize,
+                    _ => 1,
+                };
+                json!(self.height.fetch_add(step, Ordering::SeqCst))
+            }
+            "simulateTransaction" => self.simulate(&params[0], &context),
+            "sendTransaction" => {
+                self.sent.fetch_add(1, Ordering::SeqCst);
+                json!(self.take(&params[0]))
+            }
+            "sendBundle" => {
+                self.bundles.fetch_add(1, Ordering::SeqCst);
+                let [only] = &params[0].as_array().unwrap()[..] else { panic!("{params}") };
+                json!(format!("bundle of {}", self.take(only)))
+            }
+            "getSignatureStatuses" => {
+                let mut records = self.records.lock().unwrap();
+                let status = records.get_mut(params[0][0].as_str().unwrap()).and_then(|record| {
+                    record.polls += 1;
+                    let landed = match self.fate {
+                        Fate::Executed { after_polls } => record.polls > after_polls,
+                        _ => true,
+                    };
+                    landed.then(|| {
+                        json!({
+                            "slot": record.slot, "err": record.error,
+                            "confirmationStatus": "confirmed",
+                        })
+                    })
+                });
+                json!({ "context": context, "value": [status] })
             }
             "getTransaction" => {
-                let Fate::Lands { error, .. } = &self.fate else { return Value::Null };
-                json!({
-                    "slot": self.slot,
-                    "transaction": { "signatures": [params[0]], "message": {
-                        "accountKeys": ["KLend2g3cP87fffoy8q1mQqGKjrxjC8boSyAYavgmjD"],
-                        "instructions": [{ "programIdIndex": 0, "accounts": [], "data": "" }],
-                    }},
-                    "meta": { "err": error, "fee": 5000, "logMessages": [] },
-                })
+                let records = self.records.lock().unwrap();
+                records.get(params[0].as_str().unwrap()).map_or(Value::Null, Record::shown)
             }
             other => panic!("the keeper called {other}"),
         }
     }
 
-    fn program_accounts(&self, params: &Value) -> Value {
-        let config = &params[1];
-        let matches = |stored: &Stored| {
-            config["filters"].as_array().unwrap().iter().all(|filter| {
-                if let Some(size) = filter["dataSize"].as_u64() {
-                    return stored.data.len() as u64 == size;
-                }
-                let memcmp = &filter["memcmp"];
-                let offset = memcmp["offset"].as_u64().unwrap() as usize;
-                let bytes = memcmp["bytes"].as_str().unwrap();
-                let key: solana_address::Address = bytes.parse().unwrap();
-                stored.data[offset..].starts_with(key.as_ref())
-            })
+    /// Executes a copy of the machine without looking at signatures.
+    fn simulate(&self, encoded: &Value, context: &Value) -> Value {
+        let mut transaction = transaction(encoded);
+        let mut svm = {
+            let mut world = self.world();
+            remember_slot(&mut world);
+            world.svm().clone().with_sigverify(false)
         };
-        let found = self
-            .accounts
-            .iter()
-            .filter(|(_, stored)| params[0].as_str() == Some(&stored.owner) && matches(stored));
-        found
-            .map(|(key, stored)| {
-                let mut account = stored.json.clone();
-                if let Some(slice) = config.get("dataSlice") {
-                    let at = slice["offset"].as_u64().unwrap() as usize;
-                    let end = at + slice["length"].as_u64().unwrap() as usize;
-                    account["data"][0] = json!(STANDARD.encode(&stored.data[at..end]));
+        transaction.message.set_recent_blockhash(svm.latest_blockhash());
+        let (error, meta) = match svm.send_transaction(transaction) {
+            Ok(meta) => (Value::Null, meta),
+            Err(failed) => (serde_json::to_value(failed.err).unwrap(), failed.meta),
+        };
+        json!({ "context": context, "value": {
+            "err": error, "logs": meta.logs, "unitsConsumed": meta.compute_units_consumed,
+        }})
+    }
+
+    /// Takes a transaction, executes it once if that is its fate, and answers with
+    /// its signature.
+    fn take(&self, encoded: &Value) -> String {
+        let transaction = transaction(encoded);
+        let signature = transaction.signatures[0].to_string();
+        let mut signatures = self.signatures.lock().unwrap();
+        if signatures.contains(&signature) {
+            return signature;
+        }
+        signatures.push(signature.clone());
+        drop(signatures);
+        let mut world = self.world();
+        let slot = world.slot();
+        let (error, logs, units) = match &self.fate {
+            Fate::Vanishes => return signature,
+            Fate::Fails(code) => {
+                let message = &transaction.message;
+                let keys = message.static_account_keys();
+                let of_klend = message
+                    .instructions()
+                    .iter()
+                    .position(|ix| keys[usize::from(ix.program_id_index)] == KLEND_PROGRAM_ID);
+                let error = json!({ "InstructionError": [of_klend, { "Custom": code }] });
+                (error, Vec::new(), 0)
+            }
+            Fate::Executed { .. } => {
+                remember_slot(&mut world);
+                let result = world.svm().send_transaction(transaction.clone());
+                world.svm().expire_blockhash();
+                // Later transactions are of a later slot.
+                world.warp_slots(1);
+                match result {
+                    Ok(meta) => (Value::Null, meta.logs, meta.compute_units_consumed),
+                    Err(failed) => (
+                        serde_json::to_value(failed.err).unwrap(),
+                        failed.meta.logs,
+                        failed.meta.compute_units_consumed,
+                    ),
                 }
-                json!({ "pubkey": key, "account": account })
-            })
-            .collect()
+            }
+        };
+        let touched: Vec<(Address, Account)> = transaction
+            .message
+            .static_account_keys()
+            .iter()
+            .filter_map(|key| Some((*key, world.account(key)?)))
+            .collect();
+        drop(world);
+        let record = Record { transaction, error, logs, units, slot, polls: 0 };
+        self.records.lock().unwrap().insert(signature.clone(), record);
+        for (key, account) in touched {
+            self.tell(&key, &account, slot);
+        }
+        signature
+    }
+
+    /// A websocket until it is closed.
+    fn talk(&self, stream: TcpStream) {
+        if self.refuse_sockets.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(mut socket) = tungstenite::accept(stream) else { return };
+        socket.get_ref().set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        let (outgoing, queued) = mpsc::channel();
+        let subscriptions: Arc<Mutex<Vec<Subscription>>> = Arc::default();
+        self.sockets
+            .lock()
+            .unwrap()
+            .push(Socket { subscriptions: Arc::clone(&subscriptions), outgoing });
+        let _ = converse(&mut socket, &subscriptions, &queued);
+    }
+
+    fn tell(&self, key: &Address, account: &Account, slot: u64) {
+        for socket in &*self.sockets.lock().unwrap() {
+            for Subscription { number, subject } in &*socket.subscriptions.lock().unwrap() {
+                let (method, value) = match subject {
+                    Subject::Account(wanted) if wanted == key => {
+                        ("accountNotification", wire(account))
+                    }
+                    Subject::Program(program, filters)
+                        if *program == account.owner && passes(filters, &account.data) =>
+                    {
+                        let value = json!({ "pubkey": key.to_string(), "account": wire(account) });
+                        ("programNotification", value)
+                    }
+                    _ => continue,
+                };
+                let notification = json!({ "jsonrpc": "2.0", "method": method, "params": {
+                    "subscription": number,
+                    "result": { "context": { "slot": slot }, "value": value },
+                }});
+                let _ = socket.outgoing.send(Outgoing::Text(notification.to_string()));
+            }
+        }
     }
 }
 
-/// A lookup table's account: tag, not retired, extended long ago, no authority.
-fn lookup_table<'a>(keys: impl Iterator<Item = &'a String>) -> Stored {
-    let mut data = vec![0; 56];
-    data[0] = 1;
-    data[4..12].fill(0xff);
-    for key in keys {
-        let key: solana_address::Address = key.parse().unwrap();
-        data.extend(key.as_ref());
-    }
-    Stored::new(&json!({
-        "lamports": 1,
-        "data": [STANDARD.encode(data), "base64"],
-        "owner": "AddressLookupTab1e1111111111111111111111111",
-        "executable": false,
-        "rentEpoch": 0,
-    }))
-}
-
-/// The JSON body of the next request; `None` when the client hangs up.
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Value> {
-    let mut length = 0;
+fn converse(
+    socket: &mut WebSocket<TcpStream>,
+    subscriptions: &Mutex<Vec<Subscription>>,
+    queued: &Receiver<Outgoing>,
+) -> tungstenite::Result<()> {
+    let mut confirmations: VecDeque<Value> = VecDeque::new();
     loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
+        match socket.read() {
+            Ok(Message::Text(text)) => {
+                let request: Value = serde_json::from_str(&text).unwrap();
+                let params = &request["params"];
+                let subject = match request["method"].as_str().unwrap() {
+                    "accountSubscribe" => Subject::Account(address(&params[0])),
+                    "programSubscribe" => {
+                        Subject::Program(address(&params[0]), params[1]["filters"].clone())
+                    }
+                    other => panic!("the keeper subscribed by {other}"),
+                };
+                let mut subscriptions = subscriptions.lock().unwrap();
+                let number = 100 + subscriptions.len() as u64;
+                subscriptions.push(Subscription { number, subject });
+                confirmations
+                    .push_back(json!({ "jsonrpc": "2.0", "id": request["id"], "result": number }));
+            }
+            Ok(_) => {}
+            Err(Error::Io(error))
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) => return Err(error),
         }
-        let line = line.trim().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
+        for confirmation in confirmations.drain(..) {
+            socket.send(Message::text(confirmation.to_string()))?;
         }
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
+        for outgoing in queued.try_iter() {
+            match outgoing {
+                Outgoing::Text(text) => socket.send(Message::text(text))?,
+                // Without a goodbye, as when a cable is pulled.
+                Outgoing::Close => return Ok(()),
+            }
         }
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    serde_json::from_slice(&body).ok()
 }
 
-fn respond(stream: &mut TcpStream, status: &str, body: &str) {
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    // The client may have hung up already.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+/// Bytes of the sysvar of recent slots: 512 slots with their hashes.
+const SLOT_HASHES_LEN: usize = 8 + 512 * 40;
+
+/// Lets the slot before this one be among the recent ones, as it is on a cluster.
+fn remember_slot(world: &mut World) {
+    let mut data = 1u64.to_le_bytes().to_vec();
+    data.extend((world.slot() - 1).to_le_bytes());
+    data.extend([7; 32]);
+    data.resize(SLOT_HASHES_LEN, 0);
+    let account =
+        Account { lamports: 1, data, owner: solana_sdk_ids::sysvar::ID, ..Account::default() };
+    world.set_account(&solana_sdk_ids::sysvar::slot_hashes::ID, account).unwrap();
+}
+
+fn sliced(account: &Account, slice: &Value) -> Value {
+    let mut shown = wire(account);
+    if let (Some(offset), Some(length)) = (slice["offset"].as_u64(), slice["length"].as_u64()) {
+        let from = (offset as usize).min(account.data.len());
+        let to = (from + length as usize).min(account.data.len());
+        shown["data"][0] = json!(STANDARD.encode(&account.data[from..to]));
+    }
+    shown
+}
+
+impl Record {
+    fn shown(&self) -> Value {
+        let message = &self.transaction.message;
+        let keys: Vec<String> =
+            message.static_account_keys().iter().map(ToString::to_string).collect();
+        let instructions: Vec<Value> = message
+            .instructions()
+            .iter()
+            .map(|ix| json!({ "programIdIndex": ix.program_id_index, "accounts": [], "data": "" }))
+            .collect();
+        // klend is looked up in a table; the logs name it.
+        json!({
+            "slot": self.slot,
+            "transaction": {
+                "signatures": [self.transaction.signatures[0].to_string()],
+                "message": { "accountKeys": keys, "instructions": instructions },
+            },
+            "meta": {
+                "err": self.error,
+                "fee": 5_000,
+                "logMessages": self.logs,
+                "computeUnitsConsumed": self.units,
+            },
+        })
+    }
 }

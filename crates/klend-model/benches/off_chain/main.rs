@@ -37,7 +37,7 @@ use solana_address::Address;
 use support::{
     NOW, bsf, key, market, market_key, obligation, obligation_key, reserve, reserve_key,
 };
-use tracker::Tracker;
+use tracker::{Evaluation, Tracker};
 
 const RESERVES: usize = 60;
 /// Obligations that are valued one after the other: more than the caches hold.
@@ -322,16 +322,17 @@ fn price_updates(count: usize) -> Vec<Value> {
     ];
 
     // One after the other: a million obligations take gigabytes in either form.
-    let tracker = Tracker::new(&table, (0..count).map(|number| watched(&table, number)), 0.0);
+    let mut tracker = Tracker::new(0.0);
+    tracker.put(&table, (0..count).map(|number| watched(&table, number)));
     assert_eq!(tracker.len(), count);
     let mut found = Vec::new();
     for (_, after) in &changes {
         let keyed = keyed(after);
-        let update = || {
+        let mut update = || {
             let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
-            tracker.unhealthy(&table)
+            tracker.evaluate(&table)
         };
-        let (unhealthy, valued) = update();
+        let Evaluation { unhealthy, valued } = update();
         found.push((fastest(|| _ = black_box(update())), unhealthy, valued));
     }
     drop(tracker);
@@ -385,7 +386,8 @@ fn memory() -> Vec<Value> {
     let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
     let population = || (0..REMEMBERED).map(|number| watched(&table, number));
     let Some(start) = resident() else { return Vec::new() };
-    let tracker = Tracker::new(&table, population(), 0.0);
+    let mut tracker = Tracker::new(0.0);
+    tracker.put(&table, population());
     let with_tracker = resident().unwrap_or(start);
     let mut held = HashMap::with_capacity(REMEMBERED);
     held.extend(population().map(|(key, account)| (to_v2(&key), *account)));

@@ -1,0 +1,95 @@
+//! The keeper: finds, quotes, simulates and sends klend flash liquidations.
+//!
+//! The binary `keeper` is [`cli::Cli`] handed to [`run`]. The library exists so
+//! that its parts can be measured and tested: [`tracker`] re-evaluates a market's
+//! obligations, [`source`] reads accounts, [`watch`] is the loop.
+
+#![forbid(unsafe_code)]
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use klend_model::{errors::Code, refusal::Refusal};
+
+pub mod cli;
+mod commands;
+mod config;
+mod deliver;
+mod format;
+mod keys;
+mod liquidation;
+mod market;
+mod metrics;
+mod plan;
+mod plot;
+pub mod source;
+pub mod tracker;
+mod venue;
+pub mod watch;
+
+use cli::{Cli, Command, SourceArgs};
+use commands::Context;
+use deliver::Unknown;
+use liquidation::Ending;
+
+/// The liquidation was not needed any more: no error, but nothing done either.
+const EXIT_NOTHING_TO_DO: u8 = 3;
+/// A transaction was sent, and whether it was executed is not known.
+const EXIT_UNKNOWN: u8 = 4;
+
+/// Runs a command and says how it ended; see the exit codes in `keeper --help`.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::NothingToDo) => ExitCode::from(EXIT_NOTHING_TO_DO),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let healthy = error
+                .downcast_ref::<Refusal>()
+                .and_then(Refusal::klend_error)
+                .is_some_and(|error| matches!(error.lending_error(), Code::ObligationHealthy));
+            if healthy {
+                ExitCode::from(EXIT_NOTHING_TO_DO)
+            } else if error.is::<Unknown>() {
+                ExitCode::from(EXIT_UNKNOWN)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<Ending> {
+    let open = || -> Result<Context> {
+        let SourceArgs { rpc, fork, rpc_timeout } = &cli.source;
+        let timeout = Duration::from_secs(*rpc_timeout);
+        let source = source::open(rpc.as_deref(), fork.as_deref(), timeout)?;
+        Ok(Context { source, json: cli.json })
+    };
+    match &cli.command {
+        Command::Explain { transaction } => {
+            // A file needs no source.
+            let context = if cli.source.rpc.is_some() { Some(open()?) } else { None };
+            commands::explain::run(context.as_ref(), transaction, cli.json)?;
+        }
+        Command::Reserve { reserve, svg } => {
+            commands::reserve::run(&open()?, reserve, svg.as_deref())?;
+        }
+        Command::Market { market } => commands::market::run(&open()?, market)?,
+        Command::Obligation { obligation, svg } => {
+            commands::obligation::run(&open()?, obligation, svg.as_deref())?;
+        }
+        Command::Scan(args) => commands::scan::run(&open()?, &args.market, args)?,
+        Command::Quote { obligation, terms } => {
+            commands::quote::run(&open()?, obligation, terms)?;
+        }
+        Command::Liquidate(args) => return commands::liquidate::run(&open()?, args),
+        Command::Setup(args) => commands::setup::run(&open()?, args)?,
+        Command::Watch(args) => commands::watch::run(&open()?, args)?,
+        Command::Fork { obligation, market, out } => {
+            commands::fork::run(&open()?, obligation.as_ref(), market.as_ref(), out)?;
+        }
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,345 @@
+//! Updates by Yellowstone gRPC.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use futures_util::{SinkExt as _, StreamExt as _};
+use solana_account::Account;
+use solana_address::Address;
+use yellowstone_grpc_client::{ClientTlsConfig, GeyserGrpcClient};
+use yellowstone_grpc_proto::prelude::{
+    CommitmentLevel, SubscribeRequest, SubscribeRequestFilterAccounts,
+    SubscribeRequestFilterAccountsFilter, SubscribeRequestFilterAccountsFilterMemcmp,
+    SubscribeRequestPing, SubscribeUpdateAccount,
+    subscribe_request_filter_accounts_filter::Filter as AccountFilter,
+    subscribe_request_filter_accounts_filter_memcmp::Data, subscribe_update::UpdateOneof,
+};
+
+use super::feed::{Connector, Emit, NAP, Update, Version, Wanted};
+use crate::source::{Filter, KLEND, redact};
+
+/// Longest it may take to connect and to subscribe.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Silence after which the endpoint counts as gone: the clock alone changes more
+/// than twice a second.
+const DEAD: Duration = Duration::from_secs(15);
+/// Largest update, bytes: accounts are at most 10 MiB.
+const MAX_MESSAGE: usize = 16 << 20;
+/// Number of the ping that follows the subscription.
+const SUBSCRIBED: i32 = 1;
+
+/// A Yellowstone gRPC endpoint.
+pub struct Geyser {
+    url: String,
+    token: Option<String>,
+}
+
+impl Geyser {
+    pub fn new(url: String, token: Option<String>) -> Self {
+        Self { url, token }
+    }
+
+    async fn follow(&self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
+        let mut builder = GeyserGrpcClient::build_from_shared(self.url.clone())?
+            .x_token(self.token.clone())?
+            .connect_timeout(PATIENCE)
+            .tcp_nodelay(true)
+            .max_decoding_message_size(MAX_MESSAGE);
+        if self.url.starts_with("https://") {
+            builder = builder.tls_config(ClientTlsConfig::new().with_native_roots())?;
+        }
+        let mut client = builder.connect().await?;
+        let (mut requests, mut updates) =
+            client.subscribe_with_request(Some(subscription(wanted))).await?;
+        // Requests are handled in order: its answer says that the first one was.
+        requests.send(ping(SUBSCRIBED)).await?;
+
+        let (mut heard, mut connected) = (Instant::now(), false);
+        while !stop.load(Ordering::Relaxed) {
+            let Ok(update) = tokio::time::timeout(NAP, updates.next()).await else {
+                if heard.elapsed() >= DEAD {
+                    bail!("the endpoint has said nothing for {} s", DEAD.as_secs());
+                }
+                continue;
+            };
+            heard = Instant::now();
+            let update = update.context("the endpoint ended the stream")??;
+            match update.update_oneof {
+                Some(UpdateOneof::Account(update)) => {
+                    if !connected {
+                        connected = true;
+                        emit(Update::Connected)?;
+                    }
+                    emit(account(update)?)?;
+                }
+                Some(UpdateOneof::Pong(pong)) if pong.id == SUBSCRIBED && !connected => {
+                    connected = true;
+                    emit(Update::Connected)?;
+                }
+                // Whoever is not answered may close the connection.
+                Some(UpdateOneof::Ping(_)) => requests.send(ping(0)).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Connector for Geyser {
+    fn run(&mut self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime
+            .block_on(self.follow(wanted, emit, stop))
+            .map_err(|error| anyhow!(redact(&format!("{error:#}"))))
+    }
+}
+
+fn ping(id: i32) -> SubscribeRequest {
+    SubscribeRequest { ping: Some(SubscribeRequestPing { id }), ..SubscribeRequest::default() }
+}
+
+fn subscription(wanted: &Wanted) -> SubscribeRequest {
+    let of_klend = |filter: &Filter| SubscribeRequestFilterAccounts {
+        owner: vec![KLEND.to_string()],
+        filters: account_filters(filter),
+        ..SubscribeRequestFilterAccounts::default()
+    };
+    let single = SubscribeRequestFilterAccounts {
+        account: wanted.accounts.iter().map(ToString::to_string).collect(),
+        ..SubscribeRequestFilterAccounts::default()
+    };
+    SubscribeRequest {
+        accounts: HashMap::from([
+            ("obligations".to_owned(), of_klend(&Filter::obligations(&wanted.market))),
+            ("reserves".to_owned(), of_klend(&Filter::reserves(&wanted.market))),
+            ("single".to_owned(), single),
+        ]),
+        commitment: Some(CommitmentLevel::Confirmed.into()),
+        ..SubscribeRequest::default()
+    }
+}
+
+fn account_filters(filter: &Filter) -> Vec<SubscribeRequestFilterAccountsFilter> {
+    let memcmp = |offset: usize, bytes: Vec<u8>| {
+        AccountFilter::Memcmp(SubscribeRequestFilterAccountsFilterMemcmp {
+            offset: offset as u64,
+            data: Some(Data::Bytes(bytes)),
+        })
+    };
+    let key = filter.key_at.map(|(offset, key)| memcmp(offset, key.as_ref().to_vec()));
+    let byte = filter.byte_at.map(|(offset, byte)| memcmp(offset, vec![byte]));
+    [Some(AccountFilter::Datasize(filter.len as u64)), key, byte]
+        .into_iter()
+        .flatten()
+        .map(|filter| SubscribeRequestFilterAccountsFilter { filter: Some(filter) })
+        .collect()
+}
+
+fn account(update: SubscribeUpdateAccount) -> Result<Update> {
+    let info = update.account.context("an update of an account without the account")?;
+    let address = |bytes: &[u8]| -> Result<Address> {
+        let bytes: [u8; 32] =
+            bytes.try_into().with_context(|| format!("an address of {} bytes", bytes.len()))?;
+        Ok(Address::new_from_array(bytes))
+    };
+    Ok(Update::Account {
+        key: address(&info.pubkey)?,
+        version: Version { slot: update.slot, write: info.write_version },
+        account: Account {
+            lamports: info.lamports,
+            owner: address(&info.owner)?,
+            executable: info.executable,
+            rent_epoch: info.rent_epoch,
+            data: info.data,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        sync::{Mutex, mpsc},
+    };
+
+    use futures_util::{Stream, stream};
+    use yellowstone_grpc_proto::{
+        geyser::{
+            GetBlockHeightRequest, GetBlockHeightResponse, GetLatestBlockhashRequest,
+            GetLatestBlockhashResponse, GetSlotRequest, GetSlotResponse, GetVersionRequest,
+            GetVersionResponse, IsBlockhashValidRequest, IsBlockhashValidResponse, PingRequest,
+            PongResponse, SubscribeDeshredRequest, SubscribeGossipRequest,
+            SubscribeReplayInfoRequest, SubscribeReplayInfoResponse, SubscribeUpdate,
+            SubscribeUpdateAccountInfo, SubscribeUpdateDeshred, SubscribeUpdateGossip,
+            SubscribeUpdatePong,
+            geyser_server::{Geyser as Service, GeyserServer},
+        },
+        tonic::{Request, Response, Status, Streaming, transport::Server},
+    };
+
+    use super::*;
+
+    type Updates<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+    /// Answers one subscription with its ping and one account, then breaks off.
+    struct Endpoint {
+        subscribed: Mutex<mpsc::Sender<SubscribeRequest>>,
+    }
+
+    fn unused<T>() -> Result<Response<T>, Status> {
+        Err(Status::unimplemented("the keeper does not call this"))
+    }
+
+    fn update(what: UpdateOneof) -> Result<SubscribeUpdate, Status> {
+        Ok(SubscribeUpdate { update_oneof: Some(what), ..SubscribeUpdate::default() })
+    }
+
+    #[yellowstone_grpc_proto::tonic::async_trait]
+    impl Service for Endpoint {
+        type SubscribeStream = Updates<SubscribeUpdate>;
+        type SubscribeDeshredStream = Updates<SubscribeUpdateDeshred>;
+        type SubscribeGossipStream = Updates<SubscribeUpdateGossip>;
+
+        async fn subscribe(
+            &self,
+            request: Request<Streaming<SubscribeRequest>>,
+        ) -> Result<Response<Self::SubscribeStream>, Status> {
+            assert_eq!(request.metadata().get("x-token").unwrap(), "token");
+            let mut requests = request.into_inner();
+            let first = requests.message().await?.unwrap();
+            self.subscribed.lock().unwrap().send(first).unwrap();
+            let ping = requests.message().await?.unwrap().ping.unwrap();
+            let written = SubscribeUpdateAccount {
+                slot: 7,
+                account: Some(SubscribeUpdateAccountInfo {
+                    pubkey: vec![5; 32],
+                    owner: vec![6; 32],
+                    lamports: 3,
+                    data: vec![1, 2],
+                    write_version: 9,
+                    ..SubscribeUpdateAccountInfo::default()
+                }),
+                ..SubscribeUpdateAccount::default()
+            };
+            Ok(Response::new(Box::pin(stream::iter([
+                update(UpdateOneof::Pong(SubscribeUpdatePong { id: ping.id })),
+                update(UpdateOneof::Account(written)),
+                Err(Status::unavailable("going down")),
+            ]))))
+        }
+
+        async fn subscribe_deshred(
+            &self,
+            _: Request<Streaming<SubscribeDeshredRequest>>,
+        ) -> Result<Response<Self::SubscribeDeshredStream>, Status> {
+            unused()
+        }
+
+        async fn subscribe_gossip(
+            &self,
+            _: Request<SubscribeGossipRequest>,
+        ) -> Result<Response<Self::SubscribeGossipStream>, Status> {
+            unused()
+        }
+
+        async fn subscribe_replay_info(
+            &self,
+            _: Request<SubscribeReplayInfoRequest>,
+        ) -> Result<Response<SubscribeReplayInfoResponse>, Status> {
+            unused()
+        }
+
+        async fn ping(&self, _: Request<PingRequest>) -> Result<Response<PongResponse>, Status> {
+            unused()
+        }
+
+        async fn get_latest_blockhash(
+            &self,
+            _: Request<GetLatestBlockhashRequest>,
+        ) -> Result<Response<GetLatestBlockhashResponse>, Status> {
+            unused()
+        }
+
+        async fn get_block_height(
+            &self,
+            _: Request<GetBlockHeightRequest>,
+        ) -> Result<Response<GetBlockHeightResponse>, Status> {
+            unused()
+        }
+
+        async fn get_slot(
+            &self,
+            _: Request<GetSlotRequest>,
+        ) -> Result<Response<GetSlotResponse>, Status> {
+            unused()
+        }
+
+        async fn is_blockhash_valid(
+            &self,
+            _: Request<IsBlockhashValidRequest>,
+        ) -> Result<Response<IsBlockhashValidResponse>, Status> {
+            unused()
+        }
+
+        async fn get_version(
+            &self,
+            _: Request<GetVersionRequest>,
+        ) -> Result<Response<GetVersionResponse>, Status> {
+            unused()
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_subscribed_to_and_its_updates_are_read() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (sender, subscribed) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let endpoint = Endpoint { subscribed: Mutex::new(sender) };
+            let server = Server::builder().add_service(GeyserServer::new(endpoint));
+            runtime.block_on(server.serve(([127, 0, 0, 1], port).into())).unwrap();
+        });
+
+        let key = |byte| Address::new_from_array([byte; 32]);
+        let wanted = Wanted { market: key(1), accounts: vec![key(2), key(3)] };
+        let heard = Mutex::new(Vec::new());
+        let emit = |update: Update| {
+            heard.lock().unwrap().push(update);
+            Ok(())
+        };
+        let mut geyser = Geyser::new(format!("http://127.0.0.1:{port}"), Some("token".to_owned()));
+        let stop = AtomicBool::new(false);
+        // The server may need a moment to listen.
+        let ended = (0..100)
+            .find_map(|_| {
+                let error = geyser.run(&wanted, &emit, &stop).unwrap_err();
+                std::thread::sleep(Duration::from_millis(20));
+                error.to_string().contains("going down").then_some(error)
+            })
+            .expect("the endpoint answers");
+        assert!(ended.to_string().contains("going down"), "{ended}");
+
+        let heard = heard.into_inner().unwrap();
+        let [Update::Connected, Update::Account { key: at, version, account }] = &heard[..] else {
+            panic!("{heard:?}")
+        };
+        assert_eq!((*at, *version), (key(5), Version { slot: 7, write: 9 }));
+        assert_eq!((account.owner, account.lamports, &account.data[..]), (key(6), 3, &[1, 2][..]));
+
+        let request = subscribed.recv().unwrap();
+        assert_eq!(request.accounts["single"].account, [key(2).to_string(), key(3).to_string()]);
+        let obligations = &request.accounts["obligations"];
+        assert_eq!(obligations.owner, [KLEND.to_string()]);
+        let memcmp = SubscribeRequestFilterAccountsFilterMemcmp {
+            offset: 32,
+            data: Some(Data::Bytes(vec![1; 32])),
+        };
+        assert_eq!(obligations.filters[1].filter, Some(AccountFilter::Memcmp(memcmp)));
+        assert_eq!(request.commitment, Some(CommitmentLevel::Confirmed.into()));
+    }
+}

@@ -1,0 +1,259 @@
+//! Keys, sending, confirming, setting up.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use solana_address::Address;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+use crate::{
+    MARKET, SOL_RESERVE, folder, folder_arg, json_of, keeper,
+    node::{Fate, Node, Options},
+    obligations,
+    proxy::{Fault, Proxy},
+    refused, text,
+};
+
+const TIP_ACCOUNT: &str = "Cdah2U5ak3JjX9UjTPhRZEuMtkDdWbwympS5HqZ7uXkV";
+
+/// The key that signs in these tests: nobody's.
+pub fn key() -> Keypair {
+    Keypair::new_from_array([1; 32])
+}
+
+/// Its file.
+pub fn keypair_file(folder: &Path) -> String {
+    let path = folder.join("id.json");
+    let bytes = key().to_bytes().to_vec();
+    std::fs::write(&path, serde_json::to_string(&bytes).unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A node that knows the key, the key's file, and a lookup table of all accounts
+/// of the fork.
+pub struct Stage {
+    pub node: Node,
+    pub keypair: String,
+    pub table: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    pub fn new(fate: Fate) -> Self {
+        let folder_of_key = tempfile::tempdir().unwrap();
+        let keypair = keypair_file(folder_of_key.path());
+        let node = Node::with(folder(), Options { fate, ..Options::default() });
+        node.fund(&key().pubkey());
+        let addresses: Vec<Address> = folder()
+            .join("accounts")
+            .read_dir()
+            .unwrap()
+            .map(|file| {
+                file.unwrap().path().file_stem().unwrap().to_str().unwrap().parse().unwrap()
+            })
+            .collect();
+        let table = node.world().create_lookup_table(&addresses).unwrap().key.to_string();
+        Self { node, keypair, table, _folder: folder_of_key }
+    }
+
+    /// Arguments of `liquidate` through `url`.
+    pub fn liquidate<'a>(&'a self, url: &'a str, obligation: &'a str) -> Vec<&'a str> {
+        let (key, table) = (&self.keypair, &self.table);
+        vec!["--rpc", url, "liquidate", obligation, "--keypair", key, "--table", table]
+    }
+}
+
+#[test]
+fn nothing_is_sent_on_mainnet_unasked() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let said = refused(&stage.liquidate(stage.node.url(), &at_risk), 1);
+    assert!(said.contains("--yes"), "{said}");
+
+    let config = format!("send = true\nkeypair = {:?}", stage.keypair);
+    let (code, _) = crate::watch::passes(&config, &["--rpc", stage.node.url()], 1);
+    assert_eq!(code, 1);
+
+    let costs = json_of(&["--rpc", stage.node.url(), "setup", "--keypair", &stage.keypair]);
+    assert_eq!(costs["done"], false);
+    assert!(costs["tokenAccountRent"].as_u64().unwrap() > 0);
+    assert_eq!(stage.node.sent(), 0);
+}
+
+#[test]
+fn another_cluster_needs_no_consent() {
+    let (at_risk, _) = obligations();
+    let folder_of_key = tempfile::tempdir().unwrap();
+    let keypair = keypair_file(folder_of_key.path());
+    let node = Node::with(folder(), Options { genesis: "elsewhere", ..Options::default() });
+    node.fund(&key().pubkey());
+    // Without a table it does not fit, and nothing is sent.
+    let said = refused(&["--rpc", node.url(), "liquidate", &at_risk, "--keypair", &keypair], 1);
+    assert!(said.contains("1232") || said.contains("1,232"), "{said}");
+    assert_eq!(node.sent(), 0);
+}
+
+#[test]
+fn a_dry_run_shows_both_simulations_against_the_quote() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let args = [&stage.liquidate(stage.node.url(), &at_risk)[..], &["--dry-run"]].concat();
+    let report = json_of(&args);
+    for simulation in ["simulation", "nodeSimulation"] {
+        assert_eq!(report[simulation]["outcome"], "succeeded", "{report}");
+        let differences = report[simulation]["difference"].as_object().unwrap();
+        assert_eq!(differences.len(), 6);
+        assert!(differences.values().all(|difference| difference == "0"), "{report}");
+    }
+    assert_eq!(stage.node.signatures(), 0);
+    let shown = text(&keeper(&args));
+    assert!(shown.contains("simulated here") && shown.contains("on the node"), "{shown}");
+
+    // The node sees something else: a later price.
+    let sol: Address = SOL_RESERVE.parse().unwrap();
+    stage.node.scale_price(&sol, 150);
+    refused(&args, 3);
+}
+
+#[test]
+fn a_liquidation_is_sent_until_it_lands_and_only_once() {
+    let (at_risk, _) = obligations();
+    // It takes its time: the same transaction is sent again, and no other.
+    let stage = Stage::new(Fate::Executed { after_polls: 6 });
+    let url = stage.node.url();
+    let report = json_of(&[&stage.liquidate(url, &at_risk)[..], &["--yes"]].concat());
+    assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");
+    let event = &report["transaction"]["events"][0];
+    assert_eq!(event["obligation"], json!(at_risk));
+    assert_eq!(event["debtRepaid"], report["quote"]["repay"]);
+    assert!(stage.node.sent() >= 2, "sent {} times", stage.node.sent());
+    assert_eq!(stage.node.signatures(), 1);
+    // It really happened.
+    let profit: u64 = event["profit"].as_str().unwrap().parse().unwrap();
+    let mint: Address = event["debtMint"].as_str().unwrap().parse().unwrap();
+    assert_eq!(stage.node.world().balance_of(&key().pubkey(), &mint).unwrap(), profit);
+
+    // What was sent can be explained.
+    let signature = report["transaction"]["signature"].as_str().unwrap();
+    let explained = json_of(&["--rpc", url, "explain", signature]);
+    assert_eq!(explained["events"], report["transaction"]["events"]);
+    assert!(text(&keeper(&["--rpc", url, "explain", signature])).contains("It succeeded."));
+    refused(&["--rpc", url, "explain", MARKET], 1);
+}
+
+#[test]
+fn somebody_elses_luck_is_no_error() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Fails(6016));
+    let output = keeper(&[&stage.liquidate(stage.node.url(), &at_risk)[..], &["--yes"]].concat());
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+}
+
+#[test]
+fn what_never_lands_expires() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Vanishes);
+    let args = [&stage.liquidate(stage.node.url(), &at_risk)[..], &["--yes"]].concat();
+    let said = refused(&args, 1);
+    assert!(said.contains("expired without landing"), "{said}");
+    assert_eq!(stage.node.signatures(), 1);
+}
+
+#[test]
+fn a_lost_answer_never_makes_a_second_transaction() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 1 });
+    let faults = [
+        ("sendTransaction", Fault::LostAnswer),
+        ("getSignatureStatuses", Fault::DroppedConnection),
+        ("getSignatureStatuses", Fault::InternalError),
+        ("getBlockHeight", Fault::TruncatedJson),
+        ("getTransaction", Fault::DroppedConnection),
+    ];
+    let proxy = Proxy::to(stage.node.url(), &faults);
+    let report = json_of(&[&stage.liquidate(proxy.url(), &at_risk)[..], &["--yes"]].concat());
+    assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");
+    assert_eq!((stage.node.signatures(), proxy.faults_left()), (1, 0));
+}
+
+#[test]
+fn a_bundle_goes_to_the_block_engine_and_not_to_the_node() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 1 });
+    let url = stage.node.url();
+    let bundle = ["--yes", "--block-engine", url];
+    let args = [&stage.liquidate(url, &at_risk)[..], &bundle].concat();
+    let said = refused(&args, 1);
+    assert!(said.contains("--tip"), "{said}");
+    let tip = ["--tip", "5000", "--tip-account", TIP_ACCOUNT];
+    let tip_account: Address = TIP_ACCOUNT.parse().unwrap();
+    stage.node.fund(&tip_account);
+    let before = stage.node.world().account(&tip_account).unwrap().lamports;
+    let report = json_of(&[&args[..], &tip].concat());
+    assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");
+    assert!(stage.node.bundles() >= 1);
+    assert_eq!((stage.node.sent(), stage.node.signatures()), (0, 1));
+    let after = stage.node.world().account(&tip_account).unwrap().lamports;
+    assert_eq!(after - before, 5_000);
+}
+
+#[test]
+fn setup_creates_accounts_and_a_table_and_undoes_them() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let (url, keypair) = (stage.node.url(), &*stage.keypair);
+    let setup = ["--rpc", url, "setup", "--keypair", keypair, "--reserve", SOL_RESERVE];
+    let costs = json_of(&setup);
+    // Token, cToken and the swap authority's token.
+    assert_eq!((&costs["tokenAccounts"], &costs["done"]), (&json!(3), &json!(false)));
+    assert_eq!(costs["tokenAccountRent"], 3 * 2_039_280);
+    assert_eq!(stage.node.sent(), 0);
+
+    let before = stage.node.world().account(&key().pubkey()).unwrap().lamports;
+    let done = json_of(&[&setup[..], &["--yes"]].concat());
+    assert_eq!(done["done"], true);
+    let table = done["tables"][0].as_str().unwrap().to_owned();
+    let spent = before - stage.node.world().account(&key().pubkey()).unwrap().lamports;
+    let rent = costs["tokenAccountRent"].as_u64().unwrap() + costs["tableRent"].as_u64().unwrap();
+    let fees = spent - rent;
+    assert!(fees <= 5_000 * stage.node.signatures() as u64, "{spent} spent, {rent} announced");
+    let account = stage.node.world().account(&table.parse().unwrap()).unwrap();
+    assert_eq!(account.data.len() as u64, 56 + 32 * costs["tableAddresses"].as_u64().unwrap());
+
+    // Again, nothing is missing.
+    assert_eq!(json_of(&setup)["tokenAccounts"], 0);
+
+    // Undone: closed and retired first, the table's rent back some minutes later.
+    let undo = [&setup[..], &["--undo", "--table", &table]].concat();
+    let announced = json_of(&undo);
+    assert_eq!((&announced["instructions"], &announced["done"]), (&json!(3), &json!(false)));
+    assert!(announced["notes"][0].as_str().unwrap().contains("retired now"), "{announced}");
+    json_of(&[&undo[..], &["--yes"]].concat());
+    let waiting = json_of(&undo);
+    assert_eq!(waiting["instructions"], 0, "{waiting}");
+    assert!(waiting["notes"][0].as_str().unwrap().contains("can be closed from slot"));
+    stage.node.world().warp_slots(600);
+    json_of(&[&undo[..], &["--yes"]].concat());
+    assert!(stage.node.world().account(&table.parse().unwrap()).is_none());
+
+    let said = refused(&["--fork", folder_arg(), "setup", "--keypair", keypair], 1);
+    assert!(said.contains("needs an RPC node"), "{said}");
+}
+
+#[test]
+fn a_key_is_never_shown() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let secret: Value = serde_json::from_slice(&std::fs::read(&stage.keypair).unwrap()).unwrap();
+    let base58 = key().to_base58_string();
+    let args = [&stage.liquidate(stage.node.url(), &at_risk)[..], &["--yes"]].concat();
+    for args in [&args[..], &[&args[..], &["--json"]].concat(), &["--help"]] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_keeper"))
+            .args(args)
+            .env("RUST_LOG", "trace")
+            .output()
+            .unwrap();
+        let shown = text(&output);
+        assert!(!shown.contains(&base58) && !shown.contains(&secret.to_string()), "{shown}");
+    }
+}
