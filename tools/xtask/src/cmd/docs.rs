@@ -5,13 +5,13 @@
 //!
 //! | fence | who runs it |
 //! |---|---|
-//! | `sh` | this command, with `bash -euo pipefail`; scripts write below `target/docs` |
+//! | `sh` | this command, all of a document in one `bash -euo pipefail`; they write below `target/docs` |
 //! | `sh gate` | the gate: each line must stand in `.ci/run` |
 //! | `sh keeper` | the keeper's own tests, against an RPC node on loopback |
 //! | `sh not-run="why"` | nobody here; the reason is printed each time |
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -35,6 +35,8 @@ pub struct Args {
 
 /// A command line block of a document, and who runs it.
 struct Script {
+    /// `docs/x.md`.
+    document: String,
     /// `docs/x.md:12`.
     place: String,
     text: String,
@@ -124,7 +126,8 @@ fn scripts_of(document: &Document) -> Result<Vec<Script>> {
         }
         let place = format!("{}:{}", document.name, fence.line);
         let runner = Runner::of(mark.trim()).with_context(|| place.clone())?;
-        scripts.push(Script { place, text: fence.text.clone(), runner });
+        let (document, text) = (document.name.clone(), fence.text.clone());
+        scripts.push(Script { document, place, text, runner });
     }
     Ok(scripts)
 }
@@ -138,24 +141,23 @@ fn missing_in_gate<'a>(script: &'a str, gate: &str) -> Option<&'a str> {
         .find(|line| !gate.lines().any(|step| step.trim() == *line))
 }
 
+/// Runs the scripts of each document in one shell, as a reader would.
 fn run_scripts(root: &Path, scripts: &[Script]) -> Result<()> {
-    let scratch = root.join(SCRATCH);
-    let scripts: Vec<_> = scripts.iter().filter(|script| script.runner == Runner::Docs).collect();
-    for (index, script) in scripts.iter().enumerate() {
-        // Each document starts afresh; its scripts build on each other.
-        let document = |script: &Script| script.place.split(':').next().map(str::to_owned);
-        if index == 0 || document(scripts[index - 1]) != document(script) {
-            empty(&scratch)?;
-        }
-        eprintln!("--- {} ({} of {})", script.place, index + 1, scripts.len());
+    let here: Vec<_> = scripts.iter().filter(|script| script.runner == Runner::Docs).collect();
+    for document in here.chunk_by(|one, next| one.document == next.document) {
+        empty(&root.join(SCRATCH))?;
+        let session: String = document
+            .iter()
+            .map(|Script { place, text, .. }| format!("echo '--- {place}' >&2\n{text}\n"))
+            .collect();
         let mut shell = Command::new("bash");
-        shell.args(["-euo", "pipefail", "-c", &script.text]).current_dir(root);
-        process::run(&script.place, &mut shell)?;
+        shell.args(["-euo", "pipefail", "-c", &session]).current_dir(root);
+        process::run(&document[0].document, &mut shell)?;
     }
     Ok(())
 }
 
-fn empty(folder: &PathBuf) -> Result<()> {
+fn empty(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }

@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 
 use super::build::{self, ToolchainArgs};
 use super::typescript;
+use crate::node::Node;
+use crate::process;
 use crate::workspace::Workspace;
-use crate::{node, process};
 
 /// Programs that replace the stand-ins when these variables name their ELF files.
 const REAL_PROGRAMS: [&str; 2] = ["KLEND_ELF", "FARMS_ELF"];
@@ -38,7 +39,7 @@ pub fn run(args: Args) -> Result<()> {
     let with_typescript = !args.no_typescript && args.cargo_args.is_empty();
     if with_typescript {
         // Before the long part: its absence is better known early.
-        node::prepare(&workspace).context("`--no-typescript` leaves these tests out")?;
+        Node::prepare(&workspace).context("`--no-typescript` leaves these tests out")?;
     }
     build::build_for_tests(&workspace, args.toolchain)?;
     let rust = cargo_tests(&workspace, &args);

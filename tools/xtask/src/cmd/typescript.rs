@@ -2,14 +2,14 @@
 //! built, and of `migrations/deploy.ts`.
 
 use std::fs;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::build::{self, ToolchainArgs};
 use super::{errors, fork, test};
+use crate::node::{self, Node};
+use crate::process;
 use crate::workspace::Workspace;
-use crate::{node, process};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,7 +19,8 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    node::prepare(&workspace)?;
+    // Before the long part: its absence is better known early.
+    Node::prepare(&workspace)?;
     build::build(&workspace, args.toolchain)?;
     test(&workspace)
 }
@@ -30,7 +31,7 @@ pub fn run(args: Args) -> Result<()> {
 /// # Errors
 /// When Node.js is not there, something cannot be written, or a test fails.
 pub fn test(workspace: &Workspace) -> Result<()> {
-    node::prepare(workspace)?;
+    let node = Node::prepare(workspace)?;
     fork::write(workspace)?;
     let folder = workspace.target.join("typescript");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -39,7 +40,7 @@ pub fn test(workspace: &Workspace) -> Result<()> {
         .with_context(|| format!("cannot write {}", vectors.display()))?;
 
     for folder in [node::migrations(workspace), node::client(workspace)] {
-        let mut npm = Command::new("npm");
+        let mut npm = node.command("npm");
         npm.args(["run", "--silent", "test"]).current_dir(&folder);
         npm.env("SBF_OUT_DIR", workspace.deploy_dir());
         npm.env("FORK_DIR", workspace.target.join("fork")).env("VECTORS", &vectors);
