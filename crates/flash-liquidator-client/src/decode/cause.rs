@@ -187,36 +187,10 @@ fn full_sentence(text: &str) -> String {
     sentence
 }
 
-/// Every error of this project's program, in the order of their numbers. The
-/// match makes the tests' compiler refuse a list with a gap.
-macro_rules! receiver_errors {
-    ($($name:ident)*) => {
-        const RECEIVER_ERRORS: &[FlashLiquidatorError] = &[$(FlashLiquidatorError::$name),*];
-        #[cfg(test)]
-        const _: fn(FlashLiquidatorError) = |error| match error {
-            $(FlashLiquidatorError::$name => (),)*
-        };
-    };
-}
-
-receiver_errors! {
-    NotTopLevel InstructionsSysvarMalformed FlashBorrowNotBefore FlashRepayNotAfter
-    FlashBorrowInvalid FlashRepayInvalid FlashLoanWrongKeeper FlashLoanWrongReserve
-    FlashLoanWrongMint FlashLoanWrongTokenAccount DeadlinePassed RepayAmountZero
-    RepayAmountExceedsLoan WrongKlendProgram KlendAccountInvalid LiquidationPermissioned
-    ReserveInEmergencyMode FlashLoansDisabled TokenProgramMismatch TokenAccountInvalid
-    TokenAccountWrongMint TokenAccountWrongOwner SameMintNeedsOneAccount SwapAuthorityMismatch
-    SwapCollateralMissing RemainingAccountsMissing RemainingAccountsUnused LegEmpty
-    LegProgramForbidden LegProgramNotExecutable LegInputUnknown LegAmountOffsetOutOfRange
-    LegInputEmpty TokenAccountExposed SwapOverspent RedemptionIncomplete CollateralBelowMinimum
-    ProfitBelowMinimum MathOverflow SettleNotFound BracketNested BracketMismatch TooManyGuards
-    GuardCountMismatch GuardedBalanceBelowFloor LamportsBelowFloor SignerReassigned
-}
-
 /// This project's error with that number.
 #[must_use]
 pub fn receiver_error(code: u32) -> Option<FlashLiquidatorError> {
-    RECEIVER_ERRORS.iter().find(|error| u32::from(**error) == code).copied()
+    FlashLiquidatorError::ALL.iter().find(|error| u32::from(**error) == code).copied()
 }
 
 /// Anchor's name for one of its own numbers.
