@@ -7,6 +7,7 @@ pub mod bank;
 pub mod bracket;
 pub mod invariants;
 pub mod plan;
+pub mod router;
 pub mod scene;
 pub mod stage;
 

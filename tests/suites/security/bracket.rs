@@ -35,11 +35,16 @@ attacks! {
     settle_by_cpi: Ours(SettleNotFound),
     settle_of_another_keeper: Ours(SettleNotFound),
     settle_with_other_guards: Ours(SettleNotFound),
+    settle_with_guards_in_another_order: Ours(SettleNotFound),
+    settle_with_a_guard_less: Ours(SettleNotFound),
+    settle_with_a_guard_more: Ours(SettleNotFound),
     settle_elsewhere_than_announced: Ours(BracketNested),
     settle_with_data: Ours(BracketNested),
     settle_twice: Ours(BracketNested),
     nested_brackets: Ours(BracketNested),
     crossed_brackets: Ours(BracketNested),
+    two_opens_and_one_settle: Ours(BracketNested),
+    closed_by_somebody_else_in_between: Ours(BracketNested),
     brackets_one_after_the_other: Ours(BracketNested),
     open_by_cpi: Ours(NotTopLevel),
     open_before_the_loan: Ours(FlashBorrowNotBefore),
@@ -69,9 +74,11 @@ attacks! {
     too_little_profit: Ours(ProfitBelowMinimum),
     profit_taken_out: Ours(ProfitBelowMinimum),
     guarded_tokens_taken: Ours(GuardedBalanceBelowFloor),
+    more_guarded_tokens_taken_than_agreed: Ours(GuardedBalanceBelowFloor),
     guarded_account_given_away: Ours(TokenAccountWrongOwner),
     guarded_account_delegated: Ours(TokenAccountExposed),
     lamports_taken: Ours(LamportsBelowFloor),
+    more_lamports_taken_than_agreed: Ours(LamportsBelowFloor),
     wallet_taken_over: Ours(SignerReassigned),
 }
 
@@ -115,6 +122,31 @@ fn settle_with_other_guards(stage: &mut Stage) -> Sent {
     stage.attempt(&plan.instructions)
 }
 
+/// The floors would be held against the wrong accounts.
+fn settle_with_guards_in_another_order(stage: &mut Stage) -> Sent {
+    let guards = two_guards(stage);
+    let mut plan = bracketed(stage, &guards);
+    let settle = plan.index_of(Settle::DISCRIMINATOR);
+    plan.instructions[settle].accounts.swap(GUARDS, GUARDS + 1);
+    stage.attempt(&plan.instructions)
+}
+
+fn settle_with_a_guard_less(stage: &mut Stage) -> Sent {
+    let guards = two_guards(stage);
+    let mut plan = bracketed(stage, &guards);
+    let settle = plan.index_of(Settle::DISCRIMINATOR);
+    plan.instructions[settle].accounts.pop();
+    stage.attempt(&plan.instructions)
+}
+
+fn settle_with_a_guard_more(stage: &mut Stage) -> Sent {
+    let [first, second] = two_guards(stage);
+    let mut plan = bracketed(stage, &[first]);
+    let settle = plan.index_of(Settle::DISCRIMINATOR);
+    plan.instructions[settle].accounts.push(AccountMeta::new_readonly(second, false));
+    stage.attempt(&plan.instructions)
+}
+
 fn settle_elsewhere_than_announced(stage: &mut Stage) -> Sent {
     let plan = edit_open(bracketed(stage, &[]), |args| args.settle_index -= 1);
     stage.attempt(&plan.instructions)
@@ -149,6 +181,25 @@ fn crossed_brackets(stage: &mut Stage) -> Sent {
     let [second_open, second_settle] =
         [open, settle].map(|index| other_bracket(&plan.instructions[index]));
     let plan = plan.insert(settle + 1, second_settle).insert(open + 1, second_open);
+    stage.attempt(&plan.instructions)
+}
+
+fn two_opens_and_one_settle(stage: &mut Stage) -> Sent {
+    let plan = bracketed(stage, &[]);
+    let open = plan.index_of(Open::DISCRIMINATOR);
+    let again = plan.instructions[open].clone();
+    stage.attempt(&plan.insert(open + 1, again).instructions)
+}
+
+/// The thief signs a `settle` of the keeper's bracket, before the keeper's own.
+fn closed_by_somebody_else_in_between(stage: &mut Stage) -> Sent {
+    let plan = bracketed(stage, &[]);
+    let settle = plan.index_of(Settle::DISCRIMINATOR);
+    let mut theirs = plan.instructions[settle].clone();
+    theirs.accounts[KEEPER].pubkey = stage.thief.pubkey();
+    let mut plan = plan.insert(settle, theirs);
+    let open = plan.index_of(Open::DISCRIMINATOR);
+    bracket::edit(&mut plan.instructions[open], |args| args.settle_index += 1);
     stage.attempt(&plan.instructions)
 }
 
@@ -320,6 +371,16 @@ fn guarded_tokens_taken(stage: &mut Stage) -> Sent {
     stage.attempt(&plan.after_liquidate(steal).instructions)
 }
 
+fn more_guarded_tokens_taken_than_agreed(stage: &mut Stage) -> Sent {
+    let (keeper, thief) = (stage.keeper.pubkey(), stage.thief.pubkey());
+    let sol = stage.give(&keeper, &stage.sol.clone(), 1_000);
+    let plan = edit_open(bracketed(stage, &[sol]), |args| args.max_losses = vec![400]);
+    let theirs = stage.token_account(&thief, &stage.sol);
+    let steal =
+        token::transfer(&TOKEN_PROGRAM_ID, &sol, &theirs, &keeper, &[], 401).expect("a transfer");
+    stage.attempt(&plan.after_liquidate(steal).instructions)
+}
+
 fn guarded_account_given_away(stage: &mut Stage) -> Sent {
     let (keeper, thief) = (stage.keeper.pubkey(), stage.thief.pubkey());
     let jitosol = stage.world.reserve_named("JITOSOL").expect("a reserve");
@@ -346,6 +407,12 @@ fn lamports_taken(stage: &mut Stage) -> Sent {
     stage.attempt(&plan.after_liquidate(system::transfer(&keeper, &thief, 1)).instructions)
 }
 
+fn more_lamports_taken_than_agreed(stage: &mut Stage) -> Sent {
+    let (keeper, thief) = (stage.keeper.pubkey(), stage.thief.pubkey());
+    let plan = edit_open(bracketed(stage, &[]), |args| args.max_lamports_spent = 5);
+    stage.attempt(&plan.after_liquidate(system::transfer(&keeper, &thief, 6)).instructions)
+}
+
 /// As an account of the token program the wallet could become a multisig of the
 /// thief's keys, and all the keeper's token accounts with it.
 fn wallet_taken_over(stage: &mut Stage) -> Sent {
@@ -365,29 +432,6 @@ fn an_honest_bracket_gets_through() {
     assert_eq!(outcome.data_of(&receiver::PROGRAM_ID).count(), 2, "Liquidated and Settled");
     let (address, _) = bracket::bracket(&stage.keeper.pubkey());
     assert!(stage.world.account(&address).is_none(), "the bracket is gone");
-}
-
-#[test]
-fn a_bracket_makes_a_swap_at_top_level_safe() {
-    let mut stage = Stage::new();
-    let plan = stage.unsold();
-    let outcome = stage.clone().send_unsold(&plan);
-    // What arrives is known from a rehearsal.
-    let keeper = stage.keeper.pubkey();
-    let (sol, usdc) =
-        (stage.token_account(&keeper, &stage.sol), stage.token_account(&keeper, &stage.usdc));
-    let leg = stage.pool.leg(&keeper, 0, &stage.mint(&stage.sol), &sol, &usdc, 0).unwrap();
-    let mut accounts = leg.accounts;
-    accounts[0] = AccountMeta::new_readonly(keeper, true);
-    let swap = Instruction {
-        program_id: swap_stand_in::ID,
-        accounts,
-        data: swap_stand_in::swap_data(swap_stand_in::Variant::Honest, outcome, 0, 0),
-    };
-    let plan = around(plan, &[]).after_liquidate(swap);
-    stage.send(&plan.instructions).unwrap();
-    assert_eq!(stage.balance(&sol), 0);
-    assert!(stage.balance(&usdc) > 0);
 }
 
 #[test]
@@ -468,6 +512,14 @@ pub fn send_lamports(stage: &mut Stage, lamports: u64) {
     stage.put(&address, gift);
 }
 
+/// Two token accounts of the keeper, with something in them.
+fn two_guards(stage: &mut Stage) -> [Address; 2] {
+    let keeper = stage.keeper.pubkey();
+    let jitosol = stage.world.reserve_named("JITOSOL").expect("a reserve");
+    let sol = stage.sol;
+    [sol, jitosol].map(|reserve| stage.give(&keeper, &reserve, 1_000))
+}
+
 /// `open` right after the borrow, `settle` right before the repay.
 fn around(mut plan: Plan, guards: &[Address]) -> Plan {
     let borrow = plan.borrow().clone();
@@ -534,18 +586,4 @@ fn deploy_forwarder(stage: &mut Stage) {
 fn forward(instruction: &mut Instruction) {
     instruction.accounts.push(AccountMeta::new_readonly(instruction.program_id, false));
     instruction.program_id = CPI_FORWARDER;
-}
-
-trait Rehearse {
-    /// Collateral that a liquidation without a swap brings, units.
-    fn send_unsold(self, plan: &Plan) -> u64;
-}
-
-impl Rehearse for Stage {
-    fn send_unsold(mut self, plan: &Plan) -> u64 {
-        let keeper = self.keeper.pubkey();
-        self.give(&keeper, &self.usdc.clone(), 2 * LOAN);
-        self.send(&plan.instructions).expect("a liquidation");
-        self.balance(&self.token_account(&keeper, &self.sol))
-    }
 }
