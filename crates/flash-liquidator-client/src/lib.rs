@@ -9,6 +9,7 @@
 //! | [`receiver`] | this project's `liquidate`, its accounts and swap legs |
 //! | [`flash_liquidation`] | the whole sequence from flash borrow to flash repay, in order |
 //! | [`bracket`] | `open` and `settle` around instructions that stay at top level |
+//! | [`drift`] | liquidations on Drift, to stand inside a bracket |
 //! | [`token`] | associated token accounts |
 //! | [`compute_budget`] | compute-unit limit and price |
 //! | [`lookup_table`] | which addresses belong in a lookup table, and managing one |
@@ -25,6 +26,7 @@ pub mod bracket;
 pub mod budget;
 pub mod compute_budget;
 pub mod decode;
+pub mod drift;
 pub mod flash_liquidation;
 pub mod klend;
 pub mod lookup_table;

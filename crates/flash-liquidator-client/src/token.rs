@@ -1,6 +1,6 @@
 //! Associated token accounts (ATAs).
 
-use solana_address::Address;
+use solana_address::{Address, address};
 use solana_instruction::{AccountMeta, Instruction};
 use spl_associated_token_account_interface::{
     address::get_associated_token_address_with_program_id,
@@ -9,6 +9,8 @@ use spl_associated_token_account_interface::{
 
 /// SPL Token, the program of every cToken.
 pub const TOKEN_PROGRAM_ID: Address = spl_token_interface::ID;
+/// Token-2022.
+pub const TOKEN_2022_PROGRAM_ID: Address = address!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 
 /// Where `wallet` holds `mint` by convention.
 #[must_use]

@@ -18,17 +18,16 @@ use solana_address::Address;
 use solana_instruction::error::InstructionError;
 use solana_transaction_error::TransactionError;
 
-use crate::{klend, receiver, token::TOKEN_PROGRAM_ID};
+use crate::{
+    klend, receiver,
+    token::{TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID},
+};
 
 mod cause;
 mod logs;
 
 pub use cause::{Cause, Explanation, receiver_error};
 pub use logs::{AnchorLog, Call, Logs};
-
-/// Token-2022.
-const TOKEN_2022_PROGRAM_ID: Address =
-    solana_address::address!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 
 /// A transaction as it was executed or simulated.
 #[derive(Clone, Copy, Debug)]

@@ -73,12 +73,12 @@ fn sells_first(pool: &Address, mints: &[Address; 2], trade: &Trade) -> Result<bo
 }
 
 /// Bytes at an offset of an account whose length has been checked.
-fn field<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn field<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
     data.get(at..).and_then(|tail| tail.first_chunk()).copied().unwrap_or([0; N])
 }
 
 /// A key at an offset of an account whose length has been checked.
-fn key(data: &[u8], at: usize) -> Address {
+pub(crate) fn key(data: &[u8], at: usize) -> Address {
     Address::new_from_array(field(data, at))
 }
 

@@ -1,0 +1,298 @@
+//! klend to borrow from, Drift with somebody to be liquidated, and a keeper whose
+//! only token comes from the loan.
+
+use std::fs;
+
+use anchor_lang::{AnchorDeserialize, Discriminator};
+use drift_stand_in::state::{
+    Layout, Oracle, PerpMarket, PerpPosition, SpotMarket, SpotPosition, State, UserStats,
+};
+use flash_liquidator_client::{
+    bracket::{Guard, GuardedFlash, Settled},
+    compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
+    drift::{self, Markets, SubAccount, User, addresses},
+    klend::{FlashLoan, ReserveAddresses},
+    receiver,
+};
+use flash_liquidator_tests::{Invariants, router::Swap};
+use klend_fork::{ForkError, Outcome, Pool, World, deploy_folder};
+use solana_account::Account;
+use solana_address::Address;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+use swap_stand_in::Variant;
+
+/// Principal of the loan: 20,000 USDC.
+pub const LOAN: u64 = 20_000_000_000;
+/// Millionths of a dollar, and units of USDC.
+pub const USD: i64 = 1_000_000;
+/// Units of SOL, and of a perp on it.
+pub const SOL: i64 = 1_000_000_000;
+
+/// SOL's price on Drift.
+pub const PRICE: i64 = 143 * USD;
+
+/// Drift's markets: USDC and SOL, SOL-PERP.
+pub const USDC_MARKET: u16 = 0;
+pub const SOL_MARKET: u16 = 1;
+pub const SOL_PERP: u16 = 0;
+
+const SOL_ORACLE: Address = Address::new_from_array([201; 32]);
+const USDC_ORACLE: Address = Address::new_from_array([202; 32]);
+
+/// Everything there is.
+pub struct Scene {
+    pub world: World,
+    pub keeper: Keypair,
+    pub thief: Keypair,
+    /// The keeper's Drift account.
+    pub account: SubAccount,
+    /// Whom to liquidate.
+    pub victim: SubAccount,
+    /// klend's USDC.
+    pub reserve: ReserveAddresses,
+    /// The keeper's token accounts.
+    pub usdc: Address,
+    pub sol: Address,
+    /// Where SOL is sold, at Drift's price less a fee.
+    pub pool: Pool,
+}
+
+impl Scene {
+    /// A victim with these positions: units of USDC and SOL (negative for a
+    /// borrow), size and quote of the perp.
+    pub fn new(usdc: i64, sol: i64, base: i64, quote: i64) -> Self {
+        let mut world = World::builtin().unwrap();
+        let elf = fs::read(deploy_folder().join("drift_stand_in.so")).expect("drift_stand_in.so");
+        world.deploy(&drift::PROGRAM_ID, &elf).unwrap();
+        let [keeper, thief, victim] = ["keeper", "thief", "victim"].map(|name| world.actor(name));
+        let usdc_reserve = world.reserve_named("USDC").unwrap();
+        let reserve = world.reserve_addresses(&usdc_reserve).unwrap();
+        let sol_reserve = world.reserve_named("SOL").unwrap();
+        let sol_mint = world.reserve_addresses(&sol_reserve).unwrap().liquidity_mint;
+        let usdc_mint = reserve.liquidity_mint;
+        for mint in [usdc_mint, sol_mint] {
+            world.open_token_account(&thief.pubkey(), &mint).unwrap();
+        }
+        let [usdc_account, sol_account] = [usdc_mint, sol_mint]
+            .map(|mint| world.open_token_account(&keeper.pubkey(), &mint).unwrap());
+        // Ten million dollars on each side.
+        let (pool_sol, pool_usdc) = (70_000 * SOL as u64, 70_000 * PRICE as u64);
+        let pool = world.create_pool(&sol_mint, &usdc_mint, pool_sol, pool_usdc, 5).unwrap();
+
+        let victim = SubAccount { authority: victim.pubkey(), id: 0 };
+        let account = SubAccount { authority: keeper.pubkey(), id: 0 };
+        let mut scene = Self {
+            world,
+            keeper,
+            thief,
+            account,
+            victim,
+            reserve,
+            usdc: usdc_account,
+            sol: sol_account,
+            pool,
+        };
+        scene.open_drift(sol_mint);
+        scene.open_victim([usdc, sol], PerpPosition { base, quote, market: SOL_PERP });
+        let setup = [
+            drift::initialize_user_stats(&account.authority),
+            drift::initialize_user(account, [0; 32]),
+        ];
+        scene.world.send(&setup, &[&scene.keeper]).unwrap();
+        scene
+    }
+
+    fn open_drift(&mut self, sol_mint: Address) {
+        let (signer, signer_nonce) =
+            Address::find_program_address(&[drift_stand_in::SIGNER_SEED], &drift::PROGRAM_ID);
+        let state = State { signer, taker_fee: (1, 1_000), signer_nonce };
+        self.write(&addresses::state(), &state);
+        self.write(&SOL_ORACLE, &Oracle { price: PRICE, exponent: -6 });
+        self.write(&USDC_ORACLE, &Oracle { price: 100_000_000, exponent: -8 });
+
+        // Interest that has accrued for a while: balances do not divide evenly.
+        let mut usdc = SpotMarket {
+            address: addresses::spot_market(USDC_MARKET),
+            oracle: USDC_ORACLE,
+            mint: self.reserve.liquidity_mint,
+            vault: addresses::spot_market_vault(USDC_MARKET),
+            deposit_interest: 10_437_219_933,
+            borrow_interest: 10_912_345_671,
+            asset_weight: [10_000, 10_000],
+            liability_weight: [10_000, 10_000],
+            decimals: 6,
+            index: USDC_MARKET,
+            ..SpotMarket::default()
+        };
+        let mut pnl_pool = 0;
+        usdc.add_to_pool(&mut pnl_pool, i128::from(100_000 * USD)).unwrap();
+        let sol = SpotMarket {
+            address: addresses::spot_market(SOL_MARKET),
+            oracle: SOL_ORACLE,
+            mint: sol_mint,
+            vault: addresses::spot_market_vault(SOL_MARKET),
+            deposit_interest: 10_000_000_000,
+            borrow_interest: 10_000_000_000,
+            asset_weight: [8_000, 9_000],
+            liability_weight: [12_000, 11_000],
+            liquidator_fee: 50_000,
+            decimals: 9,
+            index: SOL_MARKET,
+            ..SpotMarket::default()
+        };
+        let perp = PerpMarket {
+            address: addresses::perp_market(SOL_PERP),
+            oracle: SOL_ORACLE,
+            step_size: 10_000_000,
+            spread: [500, 500],
+            pnl_pool,
+            liquidator_fee: 10_000,
+            margin_ratio: [1_000, 500],
+            pnl_weight: [0, 10_000],
+            index: SOL_PERP,
+            quote_spot_market: USDC_MARKET,
+        };
+        self.open_vault(&usdc, 1_000_000 * USD as u64);
+        self.open_vault(&sol, 10_000 * SOL as u64);
+        for market in [&usdc, &sol] {
+            self.write(&market.address, market);
+        }
+        self.write(&perp.address, &perp);
+    }
+
+    /// A vault with tokens of other users.
+    pub fn open_vault(&mut self, market: &SpotMarket, units: u64) {
+        let given = self.world.give(&addresses::signer(), &market.mint, units).unwrap();
+        let account = self.world.account(&given).unwrap();
+        self.world.set_account(&market.vault, account).unwrap();
+        self.world.set_account(&given, Account::default()).unwrap();
+    }
+
+    fn open_victim(&mut self, units: [i64; 2], perp: PerpPosition) {
+        let mut user =
+            drift_stand_in::state::User { authority: self.victim.authority, ..Default::default() };
+        for (index, units) in [USDC_MARKET, SOL_MARKET].into_iter().zip(units) {
+            if units != 0 {
+                let mut market: SpotMarket = self.read(&addresses::spot_market(index));
+                let mut position = SpotPosition { market: index, ..SpotPosition::default() };
+                market.add(&mut position, units.into()).unwrap();
+                user.spot[usize::from(index)] = position;
+                self.write(&market.address.clone(), &market);
+            }
+        }
+        user.perp[3] = perp;
+        self.write(&self.victim.address(), &user);
+        let stats = UserStats { authority: self.victim.authority, ..UserStats::default() };
+        self.write(&self.victim.stats(), &stats);
+    }
+
+    /// Writes one of Drift's accounts.
+    pub fn write<T: Layout>(&mut self, key: &Address, value: &T) {
+        let data = value.to_bytes();
+        let account =
+            Account { lamports: 100_000_000, data, owner: drift::PROGRAM_ID, ..Account::default() };
+        self.world.set_account(key, account).unwrap();
+    }
+
+    /// Reads one of Drift's accounts.
+    pub fn read<T: Layout>(&self, key: &Address) -> T {
+        T::read(&self.world.account(key).unwrap().data)
+    }
+
+    /// Changes one of Drift's accounts.
+    pub fn edit<T: Layout>(&mut self, key: &Address, change: impl FnOnce(&mut T)) {
+        let mut value: T = self.read(key);
+        change(&mut value);
+        self.write(key, &value);
+    }
+
+    /// The victim, as a keeper sees it.
+    pub fn user(&self) -> User {
+        let key = self.victim.address();
+        let account = self.world.account(&key).unwrap();
+        User::read(&key, &account.owner, &account.data).unwrap()
+    }
+
+    /// Drift's markets, as a keeper sees them.
+    pub fn markets(&self) -> Markets {
+        let account = |key: &Address| self.world.account(key).unwrap();
+        let spot = [USDC_MARKET, SOL_MARKET].map(|index| {
+            let key = addresses::spot_market(index);
+            let account = account(&key);
+            drift::SpotMarket::read(&key, &account.owner, &account.data).unwrap()
+        });
+        let key = addresses::perp_market(SOL_PERP);
+        let account = account(&key);
+        let perp = drift::PerpMarket::read(&key, &account.owner, &account.data).unwrap();
+        Markets::new(spot, [perp])
+    }
+
+    /// The keeper sells SOL for USDC.
+    pub fn sell(&self, units: u64) -> Instruction {
+        let swap = Swap {
+            keeper: self.keeper.pubkey(),
+            sold: self.pool.mints[0],
+            from: self.sol,
+            to: self.usdc,
+            amount: units,
+        };
+        swap.through(&self.pool, Variant::Honest, 0)
+    }
+
+    /// Sends these instructions inside the bracket. When that fails, nothing has
+    /// changed; when it succeeds, the invariants hold.
+    pub fn send(&mut self, body: Vec<Instruction>, min_profit: i64) -> Result<Outcome, ForkError> {
+        let keeper = self.keeper.pubkey();
+        let guards = [Guard { account: self.sol, max_loss: 0 }];
+        let flash = GuardedFlash {
+            loan: FlashLoan {
+                reserve: &self.reserve,
+                borrower: keeper,
+                token_account: self.usdc,
+                referrer: None,
+            },
+            amount: LOAN,
+            min_profit,
+            deadline_slot: 0,
+            max_lamports_spent: 0,
+            guards: &guards,
+            compute_budget: ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 },
+            setup: vec![],
+            body,
+        };
+        let instructions = flash.instructions().unwrap();
+        let table = self.world.table_for(&instructions, &keeper)?;
+        let touched = [self.usdc, self.sol, self.account.address(), self.victim.address()];
+        let before = touched.map(|key| self.world.account(&key));
+        let invariants = Invariants::note(&self.world, &keeper);
+        let sent = self.world.send_v0(&instructions, &[&self.keeper], &[table]);
+        match &sent {
+            Ok(outcome) => invariants.assert_hold(&self.world, outcome),
+            Err(_) => assert_eq!(touched.map(|key| self.world.account(&key)), before),
+        }
+        sent
+    }
+}
+
+/// What `settle` reported.
+pub fn settled(outcome: &Outcome) -> Settled {
+    let event = outcome
+        .data_of(&receiver::PROGRAM_ID)
+        .find_map(|data| data.strip_prefix(Settled::DISCRIMINATOR));
+    Settled::try_from_slice(event.expect("a Settled event")).unwrap()
+}
+
+/// Program and number of the error that a transaction ended with.
+pub fn refusal(sent: Result<Outcome, ForkError>) -> (Address, u32) {
+    match sent {
+        Err(ForkError::Failed(failure)) => {
+            let code = failure.custom_code().unwrap_or_else(|| panic!("{failure}"));
+            let last = failure.outcome.instructions.last().expect("an instruction").program;
+            (last, code)
+        }
+        Err(error) => panic!("{error}"),
+        Ok(outcome) => panic!("it got through: {:#?}", outcome.logs),
+    }
+}
