@@ -212,7 +212,6 @@ mod tests {
             let mut requests = request.into_inner();
             let first = requests.message().await?.unwrap();
             self.subscribed.lock().unwrap().send(first).unwrap();
-            let ping = requests.message().await?.unwrap().ping.unwrap();
             let written = SubscribeUpdateAccount {
                 slot: 7,
                 account: Some(SubscribeUpdateAccountInfo {
@@ -225,11 +224,15 @@ mod tests {
                 }),
                 ..SubscribeUpdateAccount::default()
             };
-            Ok(Response::new(Box::pin(stream::iter([
-                update(UpdateOneof::Pong(SubscribeUpdatePong { id: ping.id })),
+            // The second request comes when the first one is answered.
+            let pong = stream::once(async move {
+                let ping = requests.message().await?.unwrap().ping.unwrap();
+                update(UpdateOneof::Pong(SubscribeUpdatePong { id: ping.id }))
+            });
+            Ok(Response::new(Box::pin(pong.chain(stream::iter([
                 update(UpdateOneof::Account(written)),
                 Err(Status::unavailable("going down")),
-            ]))))
+            ])))))
         }
 
         async fn subscribe_deshred(
