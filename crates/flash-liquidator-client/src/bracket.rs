@@ -86,7 +86,7 @@ use crate::{
     compute_budget::ComputeBudget,
     klend::{self, FlashLoan},
     receiver::{BuildError, FlashIndexes, LiquidateArgs, PROGRAM_ID, byte},
-    transaction::{self, AssembleError},
+    transaction,
 };
 
 /// Address and bump of a keeper's bracket: PDA `["bracket", keeper]`.
@@ -122,9 +122,6 @@ pub enum GuardedFlashError {
         /// Position in the body.
         index: usize,
     },
-    /// It does not make a transaction.
-    #[error(transparent)]
-    Assemble(#[from] AssembleError),
     /// It would be dropped for what it takes.
     #[error(transparent)]
     Budget(#[from] BudgetError),
@@ -440,6 +437,9 @@ mod tests {
         assert_eq!((budget.format, budget.units), (Format::V1, 500_000));
         flash.compute_budget.unit_limit = Some(1_400_001);
         let error = flash.compile_v1(Hash::default()).unwrap_err();
-        assert!(matches!(error, GuardedFlashError::Budget(BudgetError::Units { .. })), "{error}");
+        assert!(
+            matches!(error, GuardedFlashError::Budget(BudgetError::UnitLimit { .. })),
+            "{error}"
+        );
     }
 }

@@ -7,10 +7,12 @@ use solana_address::Address;
 use solana_hash::Hash;
 use solana_instruction::Instruction;
 use solana_message::{AddressLookupTableAccount, CompileError, VersionedMessage, v0, v1};
+use solana_sdk_ids::system_program;
 
 use crate::{
-    compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
+    compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS, MAX_LOADED_BYTES},
     transaction::{MAX_TRANSACTION_BYTES, transaction_bytes},
+    units::{self, Estimate},
 };
 
 /// Accounts that one transaction may lock.
@@ -55,6 +57,8 @@ pub struct Contribution {
     pub looked_up: usize,
     /// All accounts in its list.
     pub accounts: usize,
+    /// Compute units it will use.
+    pub units: Estimate,
 }
 
 impl Contribution {
@@ -95,6 +99,8 @@ pub struct Budget {
     pub accounts: usize,
     /// Compute units it asks for; the runtime's default without a limit.
     pub units: u32,
+    /// Compute units it will use.
+    pub estimate: Estimate,
     /// What each instruction adds, the largest first.
     pub contributions: Vec<Contribution>,
 }
@@ -122,11 +128,23 @@ pub enum BudgetError {
         /// Who names most.
         contributors: String,
     },
-    /// Too many compute units.
+    /// A higher limit of compute units than there is.
     #[error("the transaction asks for {units} compute units, {MAX_COMPUTE_UNITS} are allowed")]
-    Units {
+    UnitLimit {
         /// Units it asks for.
         units: u32,
+    },
+    /// More compute units than it asks for.
+    #[error(
+        "the transaction uses at least {needed} compute units and asks for {units}, {MAX_COMPUTE_UNITS} are allowed; {contributors}"
+    )]
+    Units {
+        /// Units it uses at least.
+        needed: u32,
+        /// Units it asks for.
+        units: u32,
+        /// Who uses most.
+        contributors: String,
     },
     /// The message cannot be compiled.
     #[error("the message cannot be compiled: {0}")]
@@ -160,19 +178,49 @@ pub fn compile_v1(
     budget: &ComputeBudget,
     blockhash: Hash,
 ) -> Result<(VersionedMessage, Budget), BudgetError> {
-    let mut config = v1::TransactionConfig::empty();
-    if let Some(limit) = budget.unit_limit {
-        config = config.with_compute_unit_limit(limit);
-    }
-    if let Some(fee) = budget.priority_fee().filter(|fee| *fee > 0) {
-        config = config.with_priority_fee(fee);
-    }
+    // Left out, both limits would be zero in this format.
+    let units = budget.unit_limit.unwrap_or_else(|| default_units(instructions));
+    let config = v1::TransactionConfig {
+        priority_fee: ComputeBudget { unit_limit: Some(units), ..*budget }
+            .priority_fee()
+            .filter(|fee| *fee > 0),
+        compute_unit_limit: Some(units),
+        loaded_accounts_data_size_limit: Some(MAX_LOADED_BYTES),
+        heap_size: None,
+    };
     let message = v1::Message::try_compile_with_config(payer, instructions, blockhash, config)?;
     let spelled_out: BTreeSet<Address> = message.account_keys.iter().copied().collect();
     let message = VersionedMessage::V1(message);
-    let measured =
-        measure(Format::V1, &message, payer, instructions, &spelled_out, budget.unit_limit)?;
+    let measured = measure(Format::V1, &message, payer, instructions, &spelled_out, Some(units))?;
     Ok((message, measured))
+}
+
+/// Compute units of a transaction that sets no limit.
+fn default_units(instructions: &[Instruction]) -> u32 {
+    const BUILTIN: u32 = 3_000;
+    const OTHER: u32 = 200_000;
+    let builtins = [system_program::ID, solana_sdk_ids::compute_budget::ID];
+    instructions
+        .iter()
+        .map(|instruction| if builtins.contains(&instruction.program_id) { BUILTIN } else { OTHER })
+        .fold(0u32, u32::saturating_add)
+        .min(MAX_COMPUTE_UNITS)
+}
+
+/// The refusal of a message that has too many bytes.
+pub(crate) fn too_many_bytes(
+    format: Format,
+    message: &VersionedMessage,
+    payer: &Address,
+    instructions: &[Instruction],
+) -> BudgetError {
+    let spelled_out = message.static_account_keys().iter().copied().collect();
+    let (contributions, _) = contributions(payer, instructions, &spelled_out);
+    BudgetError::Bytes {
+        bytes: transaction_bytes(message),
+        limit: format.max_bytes(),
+        contributors: largest(&contributions),
+    }
 }
 
 fn measure(
@@ -183,7 +231,34 @@ fn measure(
     spelled_out: &BTreeSet<Address>,
     units: Option<u32>,
 ) -> Result<Budget, BudgetError> {
-    const DEFAULT_UNITS_PER_INSTRUCTION: u32 = 200_000;
+    let (contributions, accounts) = contributions(payer, instructions, spelled_out);
+    let units = units.unwrap_or_else(|| default_units(instructions));
+    let bytes = transaction_bytes(message);
+    if accounts > MAX_ACCOUNT_LOCKS {
+        return Err(BudgetError::Accounts { accounts, contributors: largest(&contributions) });
+    }
+    if bytes > format.max_bytes() {
+        let contributors = largest(&contributions);
+        return Err(BudgetError::Bytes { bytes, limit: format.max_bytes(), contributors });
+    }
+    if units > MAX_COMPUTE_UNITS {
+        return Err(BudgetError::UnitLimit { units });
+    }
+    let estimate: Estimate = contributions.iter().map(|contribution| contribution.units).sum();
+    if estimate.at_least > units {
+        let contributors = hungriest(&contributions);
+        return Err(BudgetError::Units { needed: estimate.at_least, units, contributors });
+    }
+    Ok(Budget { format, bytes, accounts, units, estimate, contributions })
+}
+
+/// What each instruction adds, the largest first, and how many accounts there
+/// are together.
+fn contributions(
+    payer: &Address,
+    instructions: &[Instruction],
+    spelled_out: &BTreeSet<Address>,
+) -> (Vec<Contribution>, usize) {
     let mut seen = BTreeSet::from([*payer]);
     let mut contributions: Vec<Contribution> = instructions
         .iter()
@@ -203,34 +278,35 @@ fn measure(
                 spelled_out: spelled,
                 looked_up,
                 accounts: instruction.accounts.len(),
+                units: units::estimate(instruction),
             }
         })
         .collect();
     contributions.sort_by_key(|contribution| std::cmp::Reverse(contribution.bytes()));
+    (contributions, seen.len())
+}
 
-    let accounts = seen.len();
-    let default_units = u32::try_from(instructions.len())
-        .unwrap_or(u32::MAX)
-        .saturating_mul(DEFAULT_UNITS_PER_INSTRUCTION)
-        .min(MAX_COMPUTE_UNITS);
-    let units = units.unwrap_or(default_units);
-    let bytes = transaction_bytes(message);
-    let contributors = || {
-        let named: Vec<String> =
-            contributions.iter().take(NAMED).map(ToString::to_string).collect();
-        named.join("; ")
-    };
-    if accounts > MAX_ACCOUNT_LOCKS {
-        return Err(BudgetError::Accounts { accounts, contributors: contributors() });
-    }
-    if bytes > format.max_bytes() {
-        let contributors = contributors();
-        return Err(BudgetError::Bytes { bytes, limit: format.max_bytes(), contributors });
-    }
-    if units > MAX_COMPUTE_UNITS {
-        return Err(BudgetError::Units { units });
-    }
-    Ok(Budget { format, bytes, accounts, units, contributions })
+/// Who takes most bytes, in words.
+fn largest(contributions: &[Contribution]) -> String {
+    let named: Vec<String> = contributions.iter().take(NAMED).map(ToString::to_string).collect();
+    named.join("; ")
+}
+
+/// Who uses most compute units, in words.
+fn hungriest(contributions: &[Contribution]) -> String {
+    let mut contributions: Vec<&Contribution> = contributions.iter().collect();
+    contributions.sort_by_key(|contribution| std::cmp::Reverse(contribution.units.at_least));
+    let named: Vec<String> = contributions
+        .iter()
+        .take(NAMED)
+        .map(|contribution| {
+            format!(
+                "instruction {} of {} uses {}",
+                contribution.index, contribution.program, contribution.units
+            )
+        })
+        .collect();
+    named.join("; ")
 }
 
 #[cfg(test)]
@@ -300,7 +376,30 @@ mod tests {
         assert!(matches!(error, BudgetError::Accounts { accounts: 92, .. }), "{error}");
         let instructions = [instruction(2, 10..12, 0)];
         let error = check_v0(&key(1), &instructions, &[], Some(1_400_001)).unwrap_err();
-        assert!(matches!(error, BudgetError::Units { units: 1_400_001 }), "{error}");
+        assert!(matches!(error, BudgetError::UnitLimit { units: 1_400_001 }), "{error}");
+    }
+
+    #[test]
+    fn a_limit_that_cannot_do_is_refused_with_who_needs_it() {
+        use crate::klend;
+        use bytemuck::Zeroable;
+        let reserves: Vec<_> = (20..33)
+            .map(|byte| {
+                let state = klend_interface::state::Reserve::zeroed();
+                klend::ReserveAddresses::read(&key(byte), &state)
+            })
+            .collect();
+        let instructions =
+            [instruction(2, 10..12, 0), klend::refresh_reserves_batch(&reserves, false)];
+        let error = check_v0(&key(1), &instructions, &[], Some(50_000)).unwrap_err();
+        let BudgetError::Units { needed, units: 50_000, contributors } = &error else {
+            panic!("{error}");
+        };
+        assert!(*needed > 50_000, "{needed}");
+        let klend = format!("instruction 1 of {} uses ", klend::PROGRAM_ID);
+        assert!(contributors.starts_with(&klend), "{contributors}");
+        let budget = check_v0(&key(1), &instructions, &[], Some(500_000)).unwrap();
+        assert!(budget.estimate.at_least <= 500_000 && budget.estimate.limit() <= 1_400_000);
     }
 
     #[test]
@@ -315,5 +414,12 @@ mod tests {
         let VersionedMessage::V1(message) = message else { panic!("v1 was asked for") };
         assert_eq!(message.config.compute_unit_limit, Some(300_000));
         assert_eq!(message.config.priority_fee, Some(300_000));
+        assert_eq!(message.config.loaded_accounts_data_size_limit, Some(64 * 1024 * 1024));
+        // What is left out of a v1 header is zero, not a default.
+        let compute = ComputeBudget { unit_limit: None, unit_price: 1_000_000 };
+        let (message, _) = compile_v1(&key(1), &instructions, &compute, Hash::default()).unwrap();
+        let VersionedMessage::V1(message) = message else { panic!("v1 was asked for") };
+        assert_eq!(message.config.compute_unit_limit, Some(200_000));
+        assert_eq!(message.config.priority_fee, Some(200_000));
     }
 }

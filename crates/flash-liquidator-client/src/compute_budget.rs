@@ -9,11 +9,15 @@ use solana_instruction::Instruction;
 /// Most compute units a transaction may ask for.
 pub const MAX_COMPUTE_UNITS: u32 = 1_400_000;
 
+/// Most bytes of account data a transaction may load; what v0 transactions get
+/// unless they ask for less.
+pub const MAX_LOADED_BYTES: u32 = 64 * 1024 * 1024;
+
 /// What a transaction asks of the scheduler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ComputeBudget {
     /// Compute units the transaction may use; `None` leaves the runtime's
-    /// default of 200,000 per instruction.
+    /// default of 200,000 per instruction (3,000 for builtin programs).
     pub unit_limit: Option<u32>,
     /// Priority fee in micro-lamports per compute unit; 0 for none.
     pub unit_price: u64,

@@ -9,12 +9,21 @@ use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
 use solana_sdk_ids::address_lookup_table;
 
+use crate::{
+    klend::{self, ReserveAddresses},
+    receiver::swap_authority,
+    token::{TOKEN_PROGRAM_ID, associated_token_account},
+};
+
 /// Most addresses a table can hold.
 pub const MAX_ADDRESSES: usize = 256;
 
 /// Most addresses that one [`extend`] fits into a transaction beside a payer, an
-/// authority and a compute-budget instruction.
-pub const MAX_ADDRESSES_PER_EXTEND: usize = 30;
+/// authority, and compute-unit limit and price.
+pub const MAX_ADDRESSES_PER_EXTEND: usize = 26;
+
+/// The same beside a [`create`] as well.
+pub const MAX_ADDRESSES_BESIDE_CREATE: usize = 25;
 
 /// Addresses of `instructions` that a lookup table may hold: all but signers and
 /// the programs called at top level, which the runtime wants in the message
@@ -34,6 +43,56 @@ pub fn candidates(instructions: &[Instruction], payer: &Address) -> Vec<Address>
             addresses.push(meta.pubkey);
         }
     }
+    addresses
+}
+
+/// What a lasting table of a keeper holds: everything that liquidations between
+/// these reserves name, whichever obligation it is. The obligation itself, its
+/// stakes in farms and its referrer's states change with every liquidation, and a
+/// venue's accounts are the venue's: they take 32 bytes each in the message, or a
+/// second table.
+#[must_use]
+pub fn for_reserves(keeper: &Address, reserves: &[ReserveAddresses]) -> Vec<Address> {
+    let (authority, _) = swap_authority(keeper);
+    let mut addresses = vec![
+        klend::PROGRAM_ID,
+        klend::FARMS_PROGRAM_ID,
+        TOKEN_PROGRAM_ID,
+        solana_sdk_ids::sysvar::instructions::ID,
+        authority,
+    ];
+    for reserve in reserves {
+        addresses.extend([
+            reserve.lending_market,
+            reserve.lending_market_authority,
+            reserve.reserve,
+            reserve.liquidity_mint,
+            reserve.liquidity_token_program,
+            reserve.liquidity_supply_vault,
+            reserve.fee_vault,
+            reserve.ctoken_mint,
+            reserve.collateral_supply_vault,
+        ]);
+        let oracles = reserve.oracles;
+        let optional = [
+            reserve.collateral_farm,
+            reserve.debt_farm,
+            oracles.pyth,
+            oracles.switchboard_price,
+            oracles.switchboard_twap,
+            oracles.scope,
+        ];
+        addresses.extend(optional.into_iter().flatten());
+        let liquidity = (&reserve.liquidity_mint, &reserve.liquidity_token_program);
+        let ctoken = (&reserve.ctoken_mint, &TOKEN_PROGRAM_ID);
+        for (owner, (mint, program)) in
+            [(keeper, liquidity), (keeper, ctoken), (&authority, liquidity)]
+        {
+            addresses.push(associated_token_account(owner, mint, program));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    addresses.retain(|address| seen.insert(*address));
     addresses
 }
 
@@ -84,6 +143,28 @@ pub fn extend(
     table::extend_lookup_table(*table_address, *authority, Some(*payer), addresses.to_vec())
 }
 
+/// Creates a table and fills it, in transactions that have to be sent one after
+/// the other: the first creates it. Returns them and the table's address.
+/// `recent_slot` as for [`create`]; at most [`MAX_ADDRESSES`] fit.
+#[must_use]
+pub fn create_and_extend(
+    authority: &Address,
+    payer: &Address,
+    recent_slot: u64,
+    addresses: &[Address],
+) -> (Vec<Vec<Instruction>>, Address) {
+    let (creation, table) = create(authority, payer, recent_slot);
+    let extension = |chunk: &[Address]| extend(&table, authority, payer, chunk);
+    let beside_creation = addresses.len().min(MAX_ADDRESSES_BESIDE_CREATE);
+    let (first, rest) = addresses.split_at(beside_creation);
+    let mut transactions = vec![vec![creation]];
+    if !first.is_empty() {
+        transactions[0].push(extension(first));
+    }
+    transactions.extend(rest.chunks(MAX_ADDRESSES_PER_EXTEND).map(|chunk| vec![extension(chunk)]));
+    (transactions, table)
+}
+
 /// Starts the table's retirement: it can be closed some 513 slots later.
 #[must_use]
 pub fn deactivate(table_address: &Address, authority: &Address) -> Instruction {
@@ -123,6 +204,59 @@ mod tests {
         assert_eq!(retired_since(&owner, &data(77)), Some(Some(77)));
         assert_eq!(retired_since(&owner, &data(u64::MAX)), Some(None));
         assert_eq!(retired_since(&key(2), &data(77)), None);
+    }
+
+    #[test]
+    fn every_transaction_of_a_full_table_fits_and_no_address_more() {
+        use crate::{compute_budget::ComputeBudget, transaction::compile_v0};
+        let compiles = |instructions: &[Instruction]| {
+            let budget = ComputeBudget { unit_limit: Some(20_000), unit_price: 1_000 };
+            let whole = [&budget.instructions(), instructions].concat();
+            compile_v0(&key(1), &whole, &[], solana_hash::Hash::default()).is_ok()
+        };
+        let addresses: Vec<_> = (0..=255).map(key).collect();
+        let (authority, payer) = (key(2), key(1));
+        let (transactions, table) = create_and_extend(&authority, &payer, 99, &addresses);
+        assert_eq!(
+            transactions.len(),
+            1 + (256 - MAX_ADDRESSES_BESIDE_CREATE).div_ceil(MAX_ADDRESSES_PER_EXTEND)
+        );
+        let mut filled = Vec::new();
+        for instructions in &transactions {
+            assert!(compiles(instructions));
+            for extension in instructions.iter().filter(|ix| ix.data[0] == 2) {
+                assert_eq!(extension.accounts[0].pubkey, table);
+                // Tag and length, then the addresses.
+                filled.extend(extension.data[12..].chunks(32).map(<[u8]>::to_vec));
+            }
+        }
+        let expected: Vec<_> = addresses.iter().map(|key| key.to_bytes().to_vec()).collect();
+        assert_eq!(filled, expected);
+        assert_eq!(create_and_extend(&authority, &payer, 99, &[]).0.len(), 1);
+
+        let extension = |count: usize| extend(&table, &authority, &payer, &addresses[..count]);
+        assert!(!compiles(&[extension(MAX_ADDRESSES_PER_EXTEND + 1)]));
+        let creation = create(&authority, &payer, 99).0;
+        assert!(!compiles(&[creation, extension(MAX_ADDRESSES_BESIDE_CREATE + 1)]));
+    }
+
+    #[test]
+    fn a_lasting_table_holds_each_address_once() {
+        use bytemuck::Zeroable;
+        let reserve = |byte| {
+            let state = klend_interface::state::Reserve::zeroed();
+            ReserveAddresses {
+                collateral_farm: Some(key(99)),
+                ..ReserveAddresses::read(&key(byte), &state)
+            }
+        };
+        let addresses = for_reserves(&key(1), &[reserve(2), reserve(3)]);
+        let distinct: BTreeSet<_> = addresses.iter().collect();
+        assert_eq!(distinct.len(), addresses.len());
+        for wanted in [key(2), key(3), key(99), swap_authority(&key(1)).0, klend::PROGRAM_ID] {
+            assert!(addresses.contains(&wanted));
+        }
+        assert!(!addresses.contains(&key(1)), "the keeper signs");
     }
 
     #[test]

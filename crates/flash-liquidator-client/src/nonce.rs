@@ -1,12 +1,13 @@
 //! Durable nonces: transactions that do not expire with a blockhash.
 //!
-//! A transaction with a nonce begins with [`advance`] and carries the nonce in
-//! the place of a recent blockhash. It shifts every other instruction by one, so
-//! the indexes of the flash loan have to be counted with it in place: put it
-//! into [`crate::flash_liquidation::FlashLiquidation::setup`]. Without a
-//! compute-budget instruction in front it is the first, as the runtime demands.
-//! Whoever holds such a transaction can send it much later: give it a
-//! `deadline_slot`.
+//! A transaction with a nonce begins with [`DurableNonce::advance`] and carries
+//! the nonce in the place of a recent blockhash. The runtime looks for it in the
+//! very first instruction, in front of the compute budget's; it shifts every
+//! other instruction by one, so the indexes of the flash loan have to be counted
+//! with it in place. [`FlashLiquidation::nonce`] does both. Whoever holds such a
+//! transaction can send it much later: it needs a `deadline_slot`.
+//!
+//! [`FlashLiquidation::nonce`]: crate::flash_liquidation::FlashLiquidation::nonce
 
 use solana_address::Address;
 use solana_hash::Hash;
@@ -24,6 +25,24 @@ pub struct Nonce {
     pub value: Hash,
 }
 
+/// A nonce that a transaction is going to use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurableNonce {
+    /// The nonce account.
+    pub account: Address,
+    /// Its state ([`read`]). The authority signs the transaction.
+    pub state: Nonce,
+}
+
+impl DurableNonce {
+    /// Uses the nonce up; has to be the transaction's first instruction.
+    #[must_use]
+    pub fn advance(&self) -> Instruction {
+        let authority = &self.state.authority;
+        solana_system_interface::instruction::advance_nonce_account(&self.account, authority)
+    }
+}
+
 /// Reads a nonce account; `None` if it is none, or has not been initialised.
 #[must_use]
 pub fn read(owner: &Address, data: &[u8]) -> Option<Nonce> {
@@ -39,12 +58,6 @@ pub fn read(owner: &Address, data: &[u8]) -> Option<Nonce> {
         authority: Address::new_from_array(*authority),
         value: Hash::new_from_array(*value),
     })
-}
-
-/// Uses the nonce up; has to be the transaction's first instruction.
-#[must_use]
-pub fn advance(nonce_account: &Address, authority: &Address) -> Instruction {
-    solana_system_interface::instruction::advance_nonce_account(nonce_account, authority)
 }
 
 #[cfg(test)]
@@ -70,7 +83,8 @@ mod tests {
     #[test]
     fn advancing_is_signed_by_the_authority_alone() {
         let key = |byte| Address::new_from_array([byte; 32]);
-        let advance = advance(&key(1), &key(2));
+        let state = Nonce { authority: key(2), value: Hash::default() };
+        let advance = DurableNonce { account: key(1), state }.advance();
         assert_eq!(advance.data, 4u32.to_le_bytes());
         let signers: Vec<_> =
             advance.accounts.iter().filter(|m| m.is_signer).map(|m| m.pubkey).collect();

@@ -13,6 +13,9 @@ use crate::{
     token::associated_token_account,
 };
 
+/// Accounts of `liquidate` before the remaining ones.
+pub(crate) const NAMED_ACCOUNTS: usize = 30;
+
 /// Why no `liquidate` instruction can be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
@@ -33,6 +36,18 @@ pub enum BuildError {
         obligation: Address,
         /// Its reserve.
         reserve: Address,
+    },
+    /// The addresses of the reserve that lends were not given.
+    #[error("the addresses of the lending reserve {reserve} were not given")]
+    LenderMissing {
+        /// The reserve.
+        reserve: Address,
+    },
+    /// A durable nonce keeps a transaction valid for as long as nobody uses it.
+    #[error("a transaction with the durable nonce {account} needs a deadline slot")]
+    NonceWithoutDeadline {
+        /// The nonce account.
+        account: Address,
     },
 }
 
@@ -428,7 +443,7 @@ mod tests {
         .accounts;
         assert_eq!(theirs.len(), 25);
         assert_eq!(ours[..25], theirs);
-        assert_eq!(ours.len(), 30);
+        assert_eq!(ours.len(), NAMED_ACCOUNTS);
         let absent = AccountMeta::new_readonly(PROGRAM_ID, false);
         assert_eq!(ours[28..], [absent.clone(), absent]);
     }

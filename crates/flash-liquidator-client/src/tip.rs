@@ -4,14 +4,24 @@
 use solana_address::Address;
 use solana_instruction::Instruction;
 
-/// Pays `lamports` to a tip account. Put it after the flash repay: in front it
-/// would shift the indexes the loan is found by.
-///
-/// The account comes from the caller. A bundle endpoint tells its own (Jito's
-/// `getTipAccounts`); lists change.
-#[must_use]
-pub fn tip(payer: &Address, account: &Address, lamports: u64) -> Instruction {
-    solana_system_interface::instruction::transfer(payer, account, lamports)
+/// A tip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Who gets it. A bundle endpoint tells its accounts (Jito's
+    /// `getTipAccounts`); lists change. It must be spelled out in the message:
+    /// keep it out of lookup tables.
+    pub account: Address,
+    /// How much.
+    pub lamports: u64,
+}
+
+impl Tip {
+    /// Pays it. Put it after the flash repay: in front it would shift the indexes
+    /// the loan is found by.
+    #[must_use]
+    pub fn instruction(&self, payer: &Address) -> Instruction {
+        solana_system_interface::instruction::transfer(payer, &self.account, self.lamports)
+    }
 }
 
 #[cfg(test)]
@@ -21,7 +31,7 @@ mod tests {
     #[test]
     fn a_tip_is_a_transfer_that_the_payer_signs() {
         let key = |byte| Address::new_from_array([byte; 32]);
-        let tip = tip(&key(1), &key(2), 1_000);
+        let tip = Tip { account: key(2), lamports: 1_000 }.instruction(&key(1));
         assert_eq!(tip.program_id, solana_sdk_ids::system_program::ID);
         assert_eq!(tip.data, [&[2, 0, 0, 0][..], &1_000u64.to_le_bytes()].concat());
         let accounts: Vec<_> =

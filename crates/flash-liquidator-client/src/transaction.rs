@@ -1,11 +1,13 @@
-//! Version 0 messages and their size.
+//! Version 0 messages, and what goes over the wire in either format.
 //!
 //! Signing is the caller's: this crate holds no keys.
 
 use solana_address::Address;
 use solana_hash::Hash;
 use solana_instruction::Instruction;
-use solana_message::{AddressLookupTableAccount, CompileError, VersionedMessage, v0};
+use solana_message::{AddressLookupTableAccount, VersionedMessage, v0};
+
+use crate::budget::{self, BudgetError, Format};
 
 /// Most bytes of a legacy or v0 transaction, signatures included.
 pub const MAX_TRANSACTION_BYTES: usize = 1_232;
@@ -13,64 +15,22 @@ pub const MAX_TRANSACTION_BYTES: usize = 1_232;
 /// Bytes of one signature.
 const SIGNATURE_BYTES: usize = 64;
 
-/// Why instructions do not make a transaction.
-#[derive(Debug, thiserror::Error)]
-pub enum AssembleError {
-    /// The transaction would be dropped by every node.
-    #[error(
-        "the transaction takes {bytes} bytes, {limit} fit: {static_keys} of its {keys} accounts \
-         are spelled out ({key_bytes} bytes) and instruction data takes {data_bytes} bytes; put \
-         more accounts into a lookup table or shorten the route"
-    )]
-    TooLarge {
-        /// Bytes it takes.
-        bytes: usize,
-        /// Bytes that fit.
-        limit: usize,
-        /// Accounts in the message itself.
-        static_keys: usize,
-        /// All accounts, those from lookup tables included.
-        keys: usize,
-        /// Bytes taken by the accounts in the message itself.
-        key_bytes: usize,
-        /// Bytes taken by the data of the instructions.
-        data_bytes: usize,
-    },
-    /// More accounts than a message can number.
-    #[error("the message cannot be compiled: {0}")]
-    Compile(#[from] CompileError),
-}
-
-/// Compiles a v0 message that looks up whatever it can in `tables`.
+/// Compiles a v0 message that looks up whatever it can in `tables`. Bytes are
+/// all it looks at: [`budget::check_v0`] counts accounts and compute units too.
 ///
 /// # Errors
-/// [`AssembleError`]: more accounts than a message can number, or more bytes
-/// than fit.
+/// [`BudgetError::Bytes`] with who takes most of them, or
+/// [`BudgetError::Compile`] with more accounts than a message can number.
 pub fn compile_v0(
     payer: &Address,
     instructions: &[Instruction],
     tables: &[AddressLookupTableAccount],
     blockhash: Hash,
-) -> Result<VersionedMessage, AssembleError> {
+) -> Result<VersionedMessage, BudgetError> {
     let message =
         VersionedMessage::V0(v0::Message::try_compile(payer, instructions, tables, blockhash)?);
-    let bytes = transaction_bytes(&message);
-    if bytes > MAX_TRANSACTION_BYTES {
-        let static_keys = message.static_account_keys().len();
-        let looked_up: usize = message
-            .address_table_lookups()
-            .unwrap_or_default()
-            .iter()
-            .map(|lookup| lookup.writable_indexes.len() + lookup.readonly_indexes.len())
-            .sum();
-        return Err(AssembleError::TooLarge {
-            bytes,
-            limit: MAX_TRANSACTION_BYTES,
-            static_keys,
-            keys: static_keys + looked_up,
-            key_bytes: size_of_val(message.static_account_keys()),
-            data_bytes: message.instructions().iter().map(|ix| ix.data.len()).sum(),
-        });
+    if transaction_bytes(&message) > MAX_TRANSACTION_BYTES {
+        return Err(budget::too_many_bytes(Format::V0, &message, payer, instructions));
     }
     Ok(message)
 }
@@ -78,25 +38,32 @@ pub fn compile_v0(
 /// Bytes of the transaction on the wire once it is signed.
 #[must_use]
 pub fn transaction_bytes(message: &VersionedMessage) -> usize {
-    // The count of signatures is a compact-u16: one byte up to 127.
     let signatures = usize::from(message.header().num_required_signatures);
-    let count_bytes = if signatures < 0x80 { 1 } else { 2 };
-    count_bytes + signatures * SIGNATURE_BYTES + message.serialize().len()
+    count_of_signatures(message).len() + signatures * SIGNATURE_BYTES + message.serialize().len()
 }
 
-/// The bytes that go over the wire: signatures, then the message, as legacy and
-/// v0 transactions have them.
+/// The bytes that go over the wire. Legacy and v0 transactions are signatures,
+/// their count in front, then the message; a v1 transaction is the message, whose
+/// header counts the signatures, then those.
 #[must_use]
 pub fn wire_bytes(signatures: &[[u8; SIGNATURE_BYTES]], message: &VersionedMessage) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(transaction_bytes(message));
-    // A compact-u16; a message cannot name more signers than a byte counts.
-    match u8::try_from(signatures.len()) {
-        Ok(count) if count < 0x80 => bytes.push(count),
-        _ => bytes.extend([signatures.len() as u8 | 0x80, (signatures.len() >> 7) as u8]),
+    let message_bytes = message.serialize();
+    let signature_bytes = signatures.concat();
+    if matches!(message, VersionedMessage::V1(_)) {
+        [message_bytes, signature_bytes].concat()
+    } else {
+        [count_of_signatures(message), signature_bytes, message_bytes].concat()
     }
-    signatures.iter().for_each(|signature| bytes.extend(signature));
-    bytes.extend(message.serialize());
-    bytes
+}
+
+/// The signatures' count as a compact-u16: two bytes from 128 on.
+fn count_of_signatures(message: &VersionedMessage) -> Vec<u8> {
+    let count = message.header().num_required_signatures;
+    match message {
+        VersionedMessage::V1(_) => Vec::new(),
+        _ if count < 0x80 => vec![count],
+        _ => vec![count, 1],
+    }
 }
 
 #[cfg(test)]
@@ -119,11 +86,11 @@ mod tests {
     fn too_many_bytes_are_refused_with_the_reason() {
         let payer = Address::new_from_array([2; 32]);
         let error = compile_v0(&payer, &[instruction(40)], &[], Hash::default()).unwrap_err();
-        let AssembleError::TooLarge { bytes, static_keys, keys, data_bytes, .. } = error else {
+        let BudgetError::Bytes { bytes, limit: MAX_TRANSACTION_BYTES, contributors } = error else {
             panic!("{error}");
         };
-        assert_eq!((static_keys, keys, data_bytes), (42, 42, 20));
         assert!(bytes > MAX_TRANSACTION_BYTES, "{bytes}");
+        assert!(contributors.contains("20 of data, 40 accounts, 41 of them spelled out"));
     }
 
     #[test]

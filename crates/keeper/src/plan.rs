@@ -9,6 +9,7 @@ use flash_liquidator_client::{
     klend::{ObligationAddresses, ReserveAddresses},
     receiver::{Redemption, Route, Terms, swap_authority},
     swap::jupiter,
+    tip::Tip,
     token::{TOKEN_PROGRAM_ID, create_associated_token_account},
 };
 use klend_interface::state::Obligation;
@@ -118,7 +119,7 @@ pub struct Plan<'a> {
     pub route_tables: Vec<Address>,
     pub setup: Vec<Instruction>,
     pub compute_budget: ComputeBudget,
-    tail: Vec<Instruction>,
+    tip: Option<Tip>,
 }
 
 impl<'a> Plan<'a> {
@@ -176,12 +177,10 @@ impl<'a> Plan<'a> {
             0 => 0,
             slots => position.market.clock.slot.saturating_add(slots),
         };
-        let tail = match (args.terms.tip, args.terms.tip_account) {
-            (0, _) => Vec::new(),
+        let tip = match (args.terms.tip, args.terms.tip_account) {
+            (0, _) => None,
             (_, None) => bail!("--tip needs --tip-account"),
-            (lamports, Some(account)) => {
-                vec![flash_liquidator_client::tip::tip(keeper, &account, lamports)]
-            }
+            (lamports, Some(account)) => Some(Tip { account, lamports }),
         };
         Ok(Self {
             position,
@@ -207,7 +206,7 @@ impl<'a> Plan<'a> {
                 unit_limit: Some(MAX_COMPUTE_UNITS),
                 unit_price: args.terms.priority_fee,
             },
-            tail,
+            tip,
         })
     }
 
@@ -243,7 +242,7 @@ impl<'a> Plan<'a> {
             .map(|key| position.market.reserve(key))
             .collect::<Result<Vec<_>>>()?;
         let states = position.addresses.referrer_token_states(market, borrow_reserves);
-        let mut instructions = FlashLiquidation {
+        Ok(FlashLiquidation {
             keeper: self.keeper,
             keeper_accounts: self.keeper_accounts,
             obligation: &position.addresses,
@@ -257,11 +256,11 @@ impl<'a> Plan<'a> {
             route: self.route.clone(),
             compute_budget: self.compute_budget,
             setup: self.setup.clone(),
-            refresh: Refresh::Batch,
+            refresh: Refresh::default(),
+            nonce: None,
+            tip: self.tip,
         }
-        .instructions()?;
-        instructions.extend(self.tail.iter().cloned());
-        Ok(instructions)
+        .instructions()?)
     }
 }
 

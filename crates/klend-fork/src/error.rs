@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use flash_liquidator_client::{receiver::BuildError, transaction::AssembleError};
+use flash_liquidator_client::{budget::BudgetError, receiver::BuildError};
 use klend_model::accounts::AccountError;
 use solana_address::Address;
 
@@ -81,7 +81,7 @@ pub enum ForkError {
     Build(#[from] BuildError),
     /// Instructions do not make a transaction.
     #[error(transparent)]
-    Assemble(#[from] AssembleError),
+    Assemble(#[from] BudgetError),
     /// A transaction cannot be signed.
     #[error("the transaction cannot be signed: {0}")]
     Sign(String),

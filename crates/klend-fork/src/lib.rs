@@ -15,8 +15,8 @@
 //! A world is cheap to clone, and the clone is independent: that is how to try
 //! something and come back.
 //!
-//! ```no_run
-//! use klend_fork::{Position, Price, World};
+//! ```
+//! use klend_fork::{Position, World};
 //! use solana_signer::Signer;
 //!
 //! # fn main() -> Result<(), klend_fork::ForkError> {
@@ -27,6 +27,7 @@
 //!     &borrower,
 //!     &Position::new(&[(sol, 1_000_000_000_000)], &[(usdc, 110_000_000_000)]),
 //! )?;
+//! assert!(!world.obligation(&obligation)?.is_liquidatable());
 //! let before = world.price(&sol)?;
 //! world.set_price(&sol, before.scaled(80, 100).expect("a fifth less is still a price"))?;
 //! world.refresh(&obligation)?;
@@ -34,6 +35,7 @@
 //! # Ok(()) }
 //! ```
 
+#![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod builtin;
@@ -48,6 +50,7 @@ mod scope;
 mod send;
 mod snapshot;
 mod tokens;
+mod twin;
 mod world;
 
 pub use error::ForkError;

@@ -1,4 +1,4 @@
-//! Constant-product pools of `tests/programs/swap-stand-in`.
+//! Constant-product pools of the swap stand-in.
 
 use flash_liquidator_client::{
     receiver::{self, SwapLeg},
@@ -91,9 +91,9 @@ impl World {
             .map(|number| named_address(&format!("pool {mint_a} {mint_b} {number}")))
             .find(|key| self.account(key).is_none())
             .ok_or(ForkError::Missing { what: "pool", key: *mint_a })?;
-        let (authority, bump) = swap_stand_in::pool_authority(&pool);
-        let data = swap_stand_in::pool_data(fee_bps, bump).to_vec();
-        self.set_account(&pool, tokens::account(swap_stand_in::ID, data))?;
+        let (authority, bump) = stand_in::pool_authority_and_bump(&pool);
+        let data = stand_in::pool_data(fee_bps, bump).to_vec();
+        self.set_account(&pool, tokens::account(stand_in::PROGRAM_ID, data))?;
         let mints = [*mint_a, *mint_b];
         let token_programs =
             [self.wanted("mint", mint_a)?.owner, self.wanted("mint", mint_b)?.owner];

@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use flash_liquidator_client::receiver;
+use flash_liquidator_client::{receiver, swap::stand_in};
 use klend_model::constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID};
 use solana_address::Address;
 
@@ -56,7 +56,7 @@ impl Programs {
         Ok(Self(vec![
             load("klend_stand_in", KLEND_PROGRAM_ID, klend)?,
             load("farms_stand_in", FARMS_PROGRAM_ID, farms)?,
-            load("swap_stand_in", swap_stand_in::ID, None)?,
+            load("swap_stand_in", stand_in::PROGRAM_ID, None)?,
             load("flash_liquidator", receiver::PROGRAM_ID, None)?,
         ]))
     }

@@ -77,7 +77,7 @@ impl Rehearsal {
                 unit_limit: Some(flash_liquidator_client::compute_budget::MAX_COMPUTE_UNITS),
                 unit_price: 0,
             },
-            refresh: Refresh::Batch,
+            refresh: Refresh::default(),
         })
     }
 
@@ -166,6 +166,8 @@ impl Rehearsal {
             compute_budget: self.compute_budget,
             setup: Vec::new(),
             refresh: self.refresh,
+            nonce: None,
+            tip: None,
         }
         .instructions()?)
     }

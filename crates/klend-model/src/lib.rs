@@ -81,7 +81,7 @@
 //! people (`…_apy`, `to_f64`) and in deciding when a search may stop.
 
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 pub mod accounts;
 pub mod constants;

@@ -50,7 +50,7 @@ enum Command {
     Errors(cmd::errors::Args),
     /// Generate what is generated of clients/ts, from the IDL and the Rust code
     Clients(cmd::clients::Args),
-    /// Check formatting, clippy's lints and where dependencies come from
+    /// Check formatting, clippy's lints, where dependencies come from, and what is published
     Lint(cmd::lint::Args),
     /// Check the documents' links and run their commands
     Docs(cmd::docs::Args),

@@ -54,6 +54,8 @@ pub struct Workspace {
     pub target: PathBuf,
     /// By package name.
     pub programs: Vec<Program>,
+    /// Packages that may be published, as for `cargo -p`.
+    pub publishable: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +70,8 @@ struct Package {
     name: String,
     manifest_path: PathBuf,
     rust_version: Option<String>,
+    /// Registries it may go to; none at all when `publish = false`.
+    publish: Option<Vec<String>>,
     targets: Vec<Target>,
 }
 
@@ -106,7 +110,18 @@ impl Workspace {
             .filter_map(|package| program(package, &metadata.workspace_root).transpose())
             .collect::<Result<Vec<_>>>()?;
         programs.sort_by(|a, b| a.package.cmp(&b.package));
-        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory, programs })
+        let publishable = metadata
+            .packages
+            .iter()
+            .filter(|package| package.publish.is_none())
+            .map(|package| package.name.clone())
+            .collect();
+        Ok(Self {
+            root: metadata.workspace_root,
+            target: metadata.target_directory,
+            programs,
+            publishable,
+        })
     }
 
     /// Where compiled programs are put, as by `anchor build`.

@@ -208,8 +208,16 @@ fn custom(code: u32, logs: &Logs, top_level: Option<Address>) -> Cause {
 
 /// Sorts out the failures that mean "there is nothing to liquidate any more".
 fn classify(failure: Failure, witness: Option<Witness<'_>>) -> Outcome {
-    let Cause::Klend(error) = failure.cause else {
-        return Outcome::Failed(failure);
+    let error = match &failure.cause {
+        Cause::Klend(error) => *error,
+        // An account that is gone does not reach klend's own checks.
+        Cause::Anchor { program: Some(klend::PROGRAM_ID), code, .. }
+            if is_missing_account(*code)
+                && witness.is_some_and(|witness| witness.after.is_none()) =>
+        {
+            return Outcome::LostRace(failure);
+        }
+        _ => return Outcome::Failed(failure),
     };
     let vanished = matches!(
         error.lending_error(),
@@ -242,6 +250,14 @@ fn classify(failure: Failure, witness: Option<Witness<'_>>) -> Outcome {
         None if healthy => Outcome::HealthyAgain(failure),
         _ => Outcome::Failed(failure),
     }
+}
+
+/// Anchor's answers to an account that does not exist.
+fn is_missing_account(code: u32) -> bool {
+    use anchor_lang::error::ErrorCode as E;
+    [E::AccountNotInitialized, E::AccountOwnedByWrongProgram, E::AccountDiscriminatorNotFound]
+        .into_iter()
+        .any(|known| u32::from(known) == code)
 }
 
 /// Whether collateral left the obligation together with debt. Its owner cannot

@@ -3,6 +3,7 @@ use klend_model::keys::{some, to_address};
 use solana_address::{Address, address};
 
 use super::pda;
+use crate::receiver::BuildError;
 
 /// klend writes this key, or all zeros, where an oracle is not configured.
 pub const NO_ORACLE: Address = address!("nu11111111111111111111111111111111111111111");
@@ -170,6 +171,58 @@ impl ObligationAddresses {
             .collect();
         states.sort_by_key(|(is_last, _)| *is_last);
         states.into_iter().map(|(_, state)| state).collect()
+    }
+}
+
+/// An obligation and everything its liquidations name, as the accounts state it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionAddresses {
+    /// The obligation.
+    pub obligation: ObligationAddresses,
+    /// Every reserve that was given: the obligation's, and others that may lend.
+    pub reserves: Vec<ReserveAddresses>,
+    /// [`ObligationAddresses::referrer_token_states`].
+    pub referrer_token_states: Vec<Address>,
+}
+
+impl PositionAddresses {
+    /// Reads them from the accounts of the obligation, its market, and reserves:
+    /// all that the obligation uses, and any others, of other markets too, that may
+    /// lend.
+    ///
+    /// # Errors
+    /// [`BuildError::ReserveMissing`].
+    pub fn read(
+        (key, obligation): (&Address, &Obligation),
+        market: &LendingMarket,
+        reserves: &[(Address, &Reserve)],
+    ) -> Result<Self, BuildError> {
+        let obligation = ObligationAddresses::read(key, obligation);
+        let account = |wanted: &Address| {
+            reserves.iter().find(|(key, _)| key == wanted).map(|(_, reserve)| *reserve).ok_or(
+                BuildError::ReserveMissing { obligation: obligation.obligation, reserve: *wanted },
+            )
+        };
+        for reserve in &obligation.deposit_reserves {
+            account(reserve)?;
+        }
+        let borrowed =
+            obligation.borrow_reserves.iter().map(account).collect::<Result<Vec<_>, _>>()?;
+        let referrer_token_states = obligation.referrer_token_states(market, borrowed);
+        Ok(Self {
+            reserves: reserves
+                .iter()
+                .map(|(key, reserve)| ReserveAddresses::read(key, reserve))
+                .collect(),
+            referrer_token_states,
+            obligation,
+        })
+    }
+
+    /// The addresses of one of the reserves.
+    #[must_use]
+    pub fn reserve(&self, key: &Address) -> Option<&ReserveAddresses> {
+        self.reserves.iter().find(|reserve| reserve.reserve == *key)
     }
 }
 

@@ -13,7 +13,7 @@ mod pda;
 mod position;
 mod refresh;
 
-pub use addresses::{NO_ORACLE, ObligationAddresses, Oracles, ReserveAddresses};
+pub use addresses::{NO_ORACLE, ObligationAddresses, Oracles, PositionAddresses, ReserveAddresses};
 pub use flash::{FlashLoan, Referrer, flash_borrow, flash_repay};
 pub use liquidate::{LiquidateAccounts, ObligationFarms, liquidate_v2, redeem_reserve_collateral};
 pub use pda::{

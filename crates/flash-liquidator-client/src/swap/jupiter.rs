@@ -1,18 +1,31 @@
-//! Routes of the Jupiter aggregator, from an answer of its `/swap-instructions`.
+//! Routes of the Jupiter aggregator, from an answer of its `/swap-instructions`
+//! or of the newer `/build`.
 //!
 //! Ask for a quote with `swapMode=ExactIn` and a conservative `amount`, then for
-//! instructions with `userPublicKey` set to the **swap authority** and
+//! instructions with `userPublicKey` (`taker`) set to the **swap authority** and
 //! `wrapAndUnwrapSol: false`; set `destinationTokenAccount` to have the proceeds
 //! paid to the keeper directly. Accounts and data are passed through; the
 //! input amount in the data is found by the instruction's layout, held against
 //! the quote, and rewritten on chain to what is really there.
+//!
+//! | instruction | as a leg |
+//! |---|---|
+//! | `route`, `route_v2` | yes: the swap authority signs and owns the account sold from |
+//! | `shared_accounts_route`, `shared_accounts_route_v2` | yes: the tokens pass through Jupiter's own accounts, and the swap authority signs the first transfer |
+//! | `route_with_token_ledger`, `shared_accounts_route_with_token_ledger` | no: they sell what came in after a top-level instruction noted a balance; the data holds no amount, and here it is not needed |
+//! | `exact_out_route` and its kin | no: what is sold would depend on the price, and the rest would stay behind |
+
+use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use solana_address::{Address, address};
 use solana_instruction::{AccountMeta, Instruction};
 
-use crate::receiver::SwapLeg;
+use crate::{
+    klend::ReserveAddresses,
+    receiver::{Route, SwapLeg},
+};
 
 /// Jupiter's aggregator, version 6.
 pub const PROGRAM_ID: Address = address!("JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4");
@@ -40,12 +53,49 @@ pub enum JupiterError {
         actual: Address,
     },
     /// An instruction whose input cannot be set.
-    #[error(
-        "the swap instruction begins with {discriminator:02x?}, which is no exact-in route: ask for swapMode=ExactIn without a token ledger"
-    )]
+    #[error("{instruction} cannot be a leg: {remedy}")]
     NotExactIn {
+        /// Its name.
+        instruction: &'static str,
+        /// What to ask for instead.
+        remedy: &'static str,
+    },
+    /// An instruction that is no route.
+    #[error("the swap instruction begins with {discriminator:02x?}, which is no known route")]
+    UnknownInstruction {
         /// First bytes of its data.
         discriminator: Vec<u8>,
+    },
+    /// The list of accounts is shorter than the instruction's named ones.
+    #[error("{instruction} names {expected} accounts, the answer has {actual}")]
+    TooFewAccounts {
+        /// The instruction's name.
+        instruction: &'static str,
+        /// Accounts there.
+        actual: usize,
+        /// Accounts needed.
+        expected: usize,
+    },
+    /// The route sells from another account than the swap authority's.
+    #[error("the route sells from {actual}, not from the swap authority's account {expected}")]
+    OtherSource {
+        /// The account it sells from.
+        actual: Address,
+        /// The swap authority's account of the collateral.
+        expected: Address,
+    },
+    /// The route pays an account that is neither the keeper's nor the swap
+    /// authority's.
+    #[error(
+        "the route pays {actual}, neither the keeper's account of the debt {keeper} nor its swap authority's {swap_authority}"
+    )]
+    OtherDestination {
+        /// The account it pays.
+        actual: Address,
+        /// The keeper's account of the debt.
+        keeper: Address,
+        /// The swap authority's account of the debt.
+        swap_authority: Address,
     },
     /// The data is shorter than its layout.
     #[error("the swap instruction has {actual} bytes of data, expected at least {expected}")]
@@ -94,6 +144,10 @@ pub enum JupiterError {
 pub struct JupiterRoute {
     /// The leg.
     pub leg: SwapLeg,
+    /// The account it sells from.
+    pub source: Address,
+    /// The account it pays.
+    pub destination: Address,
     /// Lookup tables that hold the route's accounts.
     pub lookup_tables: Vec<Address>,
     /// Token accounts the route wants created before, paid for by the payer
@@ -112,8 +166,11 @@ struct Answer {
     cleanup_instruction: Option<WireInstruction>,
     #[serde(default)]
     other_instructions: Vec<WireInstruction>,
+    tip_instruction: Option<WireInstruction>,
     #[serde(default)]
     address_lookup_table_addresses: Vec<Key>,
+    /// `/build` says what the tables hold, too.
+    addresses_by_lookup_table_address: Option<BTreeMap<Key, Vec<Key>>>,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +190,7 @@ struct WireMeta {
     is_writable: bool,
 }
 
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key(Address);
 
 impl<'de> Deserialize<'de> for Key {
@@ -159,7 +217,44 @@ impl WireInstruction {
     }
 }
 
-/// Reads an answer of `/swap-instructions`.
+impl JupiterRoute {
+    /// The whole way from the collateral to the debt, over this one leg.
+    ///
+    /// `keeper_debt` is the keeper's account of the debt mint, where the route may
+    /// pay directly.
+    ///
+    /// # Errors
+    /// [`JupiterError::OtherSource`] or [`JupiterError::OtherDestination`] when the
+    /// answer was made for other accounts.
+    pub fn into_route(
+        self,
+        keeper: &Address,
+        withdraw: &ReserveAddresses,
+        repay: &ReserveAddresses,
+        keeper_debt: &Address,
+    ) -> Result<Route, JupiterError> {
+        let mut route = Route::new(keeper, withdraw, repay);
+        if self.source != route.swap_collateral {
+            return Err(JupiterError::OtherSource {
+                actual: self.source,
+                expected: route.swap_collateral,
+            });
+        }
+        if self.destination == *keeper_debt {
+            route.swap_debt = None;
+        } else if let Some(swap_debt) = route.swap_debt.filter(|own| *own != self.destination) {
+            return Err(JupiterError::OtherDestination {
+                actual: self.destination,
+                keeper: *keeper_debt,
+                swap_authority: swap_debt,
+            });
+        }
+        route.legs = vec![self.leg];
+        Ok(route)
+    }
+}
+
+/// Reads an answer of `/swap-instructions` or `/build`.
 ///
 /// `in_amount` is the quote's input; `token` says which token the leg sells (0
 /// is the collateral, `n` the n-th intermediate); `payer` pays for the token
@@ -185,7 +280,7 @@ pub fn read(
     if answer.cleanup_instruction.is_some() {
         return unsupported("cleanup instruction", "set wrapAndUnwrapSol to false");
     }
-    if !answer.other_instructions.is_empty() {
+    if !answer.other_instructions.is_empty() || answer.tip_instruction.is_some() {
         return unsupported("further instruction", "leave tips and trackers out of the request");
     }
     let Some(swap) = answer.swap_instruction else {
@@ -208,7 +303,8 @@ pub fn read(
     if signers.next().is_none() {
         return Err(JupiterError::OtherUser { expected: *swap_authority });
     }
-    let offset = amount_in_offset(&swap.data)?;
+    let layout = Layout::of(&swap.data)?;
+    let offset = layout.amount_in_offset(swap.data.len())?;
     let too_short =
         JupiterError::TooShort { actual: swap.data.len(), expected: offset + size_of::<u64>() };
     let Some(bytes) = swap.data.get(offset..).and_then(|tail| tail.first_chunk()) else {
@@ -221,6 +317,8 @@ pub fn read(
     let Ok(offset) = u16::try_from(offset) else {
         return unsupported("route plan that long", "set maxAccounts");
     };
+    let (source, destination) = layout.ends(&accounts)?;
+    let tables = answer.addresses_by_lookup_table_address.unwrap_or_default().into_keys();
     Ok(JupiterRoute {
         leg: SwapLeg {
             program: PROGRAM_ID,
@@ -229,31 +327,116 @@ pub fn read(
             amount_in_offset: Some(offset),
             data: swap.data,
         },
-        lookup_tables: answer.address_lookup_table_addresses.iter().map(|key| key.0).collect(),
+        source,
+        destination,
+        lookup_tables: answer
+            .address_lookup_table_addresses
+            .into_iter()
+            .chain(tables)
+            .map(|key| key.0)
+            .collect(),
         setup,
     })
 }
 
-/// Where a route instruction keeps its input.
-fn amount_in_offset(data: &[u8]) -> Result<usize, JupiterError> {
-    /// `route` and `shared_accounts_route`: behind the route plan.
-    const ROUTES: [[u8; 8]; 2] =
-        [[229, 23, 203, 151, 122, 227, 173, 42], [193, 32, 155, 51, 65, 214, 156, 129]];
-    /// `route_v2`: right behind the discriminator.
-    const ROUTE_V2: [u8; 8] = [187, 100, 250, 204, 49, 196, 175, 20];
-    /// `shared_accounts_route_v2`: behind the shared accounts' id.
-    const SHARED_ACCOUNTS_ROUTE_V2: [u8; 8] = [209, 152, 83, 147, 124, 254, 216, 233];
+/// Where a route instruction keeps what matters here.
+struct Layout {
+    name: &'static str,
+    amount: Amount,
+    /// Positions of the account sold from, of the account paid, and of the one
+    /// that is paid instead of it unless it is the program's own id.
+    accounts: (usize, usize, Option<usize>),
+    /// Accounts the instruction names before those of the venues.
+    named: usize,
+}
 
-    let discriminator = data.first_chunk::<8>();
-    match discriminator {
-        Some(found) if ROUTES.contains(found) => data
-            .len()
-            .checked_sub(TAIL)
-            .filter(|offset| *offset >= 8)
-            .ok_or(JupiterError::TooShort { actual: data.len(), expected: 8 + TAIL }),
-        Some(&ROUTE_V2) => Ok(8),
-        Some(&SHARED_ACCOUNTS_ROUTE_V2) => Ok(9),
-        _ => Err(JupiterError::NotExactIn { discriminator: data[..data.len().min(8)].to_vec() }),
+/// Where the input is in the data.
+enum Amount {
+    /// Behind the route plan, with the rest of the arguments after it.
+    BeforeTail,
+    /// At a fixed place.
+    At(usize),
+}
+
+impl Layout {
+    /// By the instruction's first eight bytes.
+    fn of(data: &[u8]) -> Result<Self, JupiterError> {
+        /// Of `route_with_token_ledger` and `shared_accounts_route_with_token_ledger`.
+        const LEDGER: &str = "leave useTokenLedger out of the request, its input is set anyway";
+        /// Of all that fix the output.
+        const EXACT_IN: &str = "ask for swapMode=ExactIn";
+
+        let refused = |instruction, remedy| Err(JupiterError::NotExactIn { instruction, remedy });
+        match data.first_chunk::<8>() {
+            Some([229, 23, 203, 151, 122, 227, 173, 42]) => Ok(Self {
+                name: "route",
+                amount: Amount::BeforeTail,
+                accounts: (2, 3, Some(4)),
+                named: 9,
+            }),
+            Some([193, 32, 155, 51, 65, 214, 156, 129]) => Ok(Self {
+                name: "shared_accounts_route",
+                amount: Amount::BeforeTail,
+                accounts: (3, 6, None),
+                named: 13,
+            }),
+            Some([187, 100, 250, 204, 49, 196, 175, 20]) => Ok(Self {
+                name: "route_v2",
+                amount: Amount::At(8),
+                accounts: (1, 2, Some(7)),
+                named: 10,
+            }),
+            Some([209, 152, 83, 147, 124, 254, 216, 233]) => Ok(Self {
+                name: "shared_accounts_route_v2",
+                // Behind the number of the shared accounts.
+                amount: Amount::At(9),
+                accounts: (2, 5, None),
+                named: 12,
+            }),
+            Some([150, 86, 71, 116, 167, 93, 14, 104]) => {
+                refused("route_with_token_ledger", LEDGER)
+            }
+            Some([230, 121, 143, 80, 119, 159, 106, 170]) => {
+                refused("shared_accounts_route_with_token_ledger", LEDGER)
+            }
+            Some([208, 51, 239, 151, 123, 43, 237, 92]) => refused("exact_out_route", EXACT_IN),
+            Some([176, 209, 105, 168, 154, 125, 69, 62]) => {
+                refused("shared_accounts_exact_out_route", EXACT_IN)
+            }
+            Some([157, 138, 184, 82, 21, 244, 243, 36]) => refused("exact_out_route_v2", EXACT_IN),
+            Some([53, 96, 229, 202, 216, 187, 250, 24]) => {
+                refused("shared_accounts_exact_out_route_v2", EXACT_IN)
+            }
+            _ => Err(JupiterError::UnknownInstruction {
+                discriminator: data[..data.len().min(8)].to_vec(),
+            }),
+        }
+    }
+
+    fn amount_in_offset(&self, data_len: usize) -> Result<usize, JupiterError> {
+        match self.amount {
+            Amount::At(offset) => Ok(offset),
+            Amount::BeforeTail => data_len
+                .checked_sub(TAIL)
+                .filter(|offset| *offset >= 8)
+                .ok_or(JupiterError::TooShort { actual: data_len, expected: 8 + TAIL }),
+        }
+    }
+
+    /// The account sold from and the account paid.
+    fn ends(&self, accounts: &[AccountMeta]) -> Result<(Address, Address), JupiterError> {
+        if accounts.len() < self.named {
+            return Err(JupiterError::TooFewAccounts {
+                instruction: self.name,
+                actual: accounts.len(),
+                expected: self.named,
+            });
+        }
+        let key = |position: usize| accounts[position].pubkey;
+        let (source, user, other) = self.accounts;
+        // Anchor's form of an account that is left out.
+        let other = other.map(key).filter(|other| *other != PROGRAM_ID);
+        Ok((key(source), other.unwrap_or(key(user))))
     }
 }
 
@@ -356,15 +539,112 @@ mod tests {
         assert_eq!(route.setup, []);
     }
 
+    /// Data that Jupiter's API answered with, and the quoted input and output:
+    /// a `route_v2` and a `shared_accounts_route_v2` of 2026-09-28, a
+    /// `shared_accounts_route` of 2026-09-20.
+    const RECORDED_DATA: [(&str, usize, u64, u64); 3] = [
+        ("u2T6zDHErxSAlpgAAAAAAKiTCwAAAAAAMgAAAAAAAQAAAJcAECcAAQ==", 8, 10_000_000, 758_696),
+        (
+            "0ZhTk3z+2OkGgJaYAAAAAABzExIAAAAAADIAAAAAAAMAAAARAe8kAAIRASECAAJoARAnAgM=",
+            9,
+            10_000_000,
+            1_184_627,
+        ),
+        ("wSCbM0HWnIEFAQAAAChkAAFAeH0BAAAAAOanMQAAAAAAZAAA", 17, 25_000_000, 3_254_246),
+    ];
+
     #[test]
-    fn the_second_generation_keeps_its_input_in_front() {
-        // route_v2 of 100,000,000 quoted at 461,208,958 with 50 bps of slippage.
-        let data = STANDARD.decode("u2T6zDHErxQA4fUFAAAAAH59fRsAAAAAMgAAAAAAAAAAAA==").unwrap();
-        assert_eq!(amount_in_offset(&data).unwrap(), 8);
-        assert_eq!(data[8..16], 100_000_000u64.to_le_bytes());
-        assert_eq!(data[16..24], 461_208_958u64.to_le_bytes());
-        let shared = [209, 152, 83, 147, 124, 254, 216, 233];
-        assert_eq!(amount_in_offset(&shared).unwrap(), 9);
+    fn every_exact_in_route_keeps_its_input_where_it_is_recorded() {
+        for (data, offset, amount_in, amount_out) in RECORDED_DATA {
+            let data = STANDARD.decode(data).unwrap();
+            let layout = Layout::of(&data).unwrap();
+            assert_eq!(layout.amount_in_offset(data.len()).unwrap(), offset, "{}", layout.name);
+            let at = |offset: usize| u64::from_le_bytes(super::super::field(&data, offset));
+            assert_eq!((at(offset), at(offset + 8)), (amount_in, amount_out), "{}", layout.name);
+        }
+    }
+
+    /// An answer with these accounts, the swap authority at `signer`.
+    fn answer(data: &str, accounts: usize, signer: usize) -> serde_json::Value {
+        let meta = |n: usize| {
+            let key = if n == signer { USER.to_owned() } else { key(n).to_string() };
+            serde_json::json!({"pubkey": key, "isSigner": n == signer, "isWritable": true})
+        };
+        let mut answer = recorded();
+        answer["swapInstruction"]["accounts"] = (0..accounts).map(meta).collect();
+        answer["swapInstruction"]["data"] = data.into();
+        answer
+    }
+
+    fn key(n: usize) -> Address {
+        Address::new_from_array([100 + n as u8; 32])
+    }
+
+    #[test]
+    fn every_exact_in_route_says_what_it_sells_and_whom_it_pays() {
+        // Accounts the instruction names, the signer, source and destination.
+        let shapes = [(10, 0, 1, 7), (12, 1, 2, 5), (13, 2, 3, 6)];
+        for ((data, offset, amount_in, _), (accounts, signer, source, paid)) in
+            RECORDED_DATA.into_iter().zip(shapes)
+        {
+            let user = USER.parse().unwrap();
+            let read = |answer: &serde_json::Value| {
+                super::read(&answer.to_string(), &user, &payer(), amount_in, 1)
+            };
+            let complete = answer(data, accounts, signer);
+            let route = read(&complete).unwrap();
+            assert_eq!((route.source, route.destination), (key(source), key(paid)));
+            assert_eq!(route.leg.amount_in_offset, Some(offset as u16));
+            assert_eq!((route.leg.input, route.leg.accounts.len()), (1, accounts));
+            let short = answer(data, accounts - 1, signer);
+            assert!(matches!(read(&short), Err(JupiterError::TooFewAccounts { .. })));
+        }
+        // The first `route`, and where it has no account of its own to pay.
+        let route = read_value(&recorded()).unwrap();
+        assert_eq!(route.source.to_string(), "FkHuP6FSfa8x1WY43U224RU7d9yLodB3XEeNAytX68ZB");
+        assert_eq!(route.destination.to_string(), "2ecynoqxYJWM5McNv9qnLgLGRsGfzdjLHRmWEnyhPJZ4");
+    }
+
+    #[test]
+    fn a_route_has_to_fit_the_keepers_accounts() {
+        use bytemuck::Zeroable;
+        let reserve = |n: usize| ReserveAddresses {
+            liquidity_mint: key(n + 1),
+            liquidity_token_program: crate::token::TOKEN_PROGRAM_ID,
+            ..ReserveAddresses::read(&key(n), &klend_interface::state::Reserve::zeroed())
+        };
+        let (withdraw, repay) = (reserve(20), reserve(40));
+        let own = Route::new(&payer(), &withdraw, &repay);
+        let leg = read_value(&recorded()).unwrap();
+        let fit = |source, destination| {
+            let route = JupiterRoute { source, destination, ..leg.clone() };
+            route.into_route(&payer(), &withdraw, &repay, &key(60))
+        };
+        let direct = fit(own.swap_collateral, key(60)).unwrap();
+        assert_eq!((direct.swap_debt, direct.legs.len()), (None, 1));
+        let swap_debt = own.swap_debt.unwrap();
+        assert_eq!(fit(own.swap_collateral, swap_debt).unwrap().swap_debt, Some(swap_debt));
+        assert!(matches!(fit(key(61), key(60)), Err(JupiterError::OtherSource { .. })));
+        let error = fit(own.swap_collateral, key(62)).unwrap_err();
+        assert!(
+            matches!(error, JupiterError::OtherDestination { actual, .. } if actual == key(62))
+        );
+    }
+
+    /// The newer answer names its tables with what they hold.
+    #[test]
+    fn lookup_tables_of_both_answers_are_read() {
+        let mut answer = recorded();
+        answer["addressLookupTableAddresses"].take();
+        answer["addressLookupTableAddresses"] = serde_json::json!([]);
+        answer["addressesByLookupTableAddress"] = serde_json::json!({
+            "DBmHWCVEGCzZ3zDNr9WzRaMmSqCjcixMh78imXfno9qJ":
+                ["EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"]
+        });
+        answer["tipInstruction"] = serde_json::Value::Null;
+        let route = read_value(&answer).unwrap();
+        let tables: Vec<_> = route.lookup_tables.iter().map(ToString::to_string).collect();
+        assert_eq!(tables, ["DBmHWCVEGCzZ3zDNr9WzRaMmSqCjcixMh78imXfno9qJ"]);
     }
 
     #[test]
@@ -398,6 +678,7 @@ mod tests {
             ("tokenLedgerInstruction", memo.clone()),
             ("cleanupInstruction", memo.clone()),
             ("otherInstructions", serde_json::json!([memo])),
+            ("tipInstruction", memo.clone()),
             ("setupInstructions", serde_json::json!([memo])),
             ("swapInstruction", serde_json::Value::Null),
         ] {
@@ -409,11 +690,24 @@ mod tests {
         let mut answer = recorded();
         answer["swapInstruction"]["programId"] = memo["programId"].clone();
         assert!(matches!(read_value(&answer), Err(JupiterError::OtherProgram { .. })));
-        // exact_out_route
-        answer = recorded();
-        answer["swapInstruction"]["data"] =
-            STANDARD.encode([208, 51, 239, 151, 123, 43, 237, 92]).into();
-        assert!(matches!(read_value(&answer), Err(JupiterError::NotExactIn { .. })));
+        for (name, discriminator) in [
+            ("exact_out_route", [208, 51, 239, 151, 123, 43, 237, 92]),
+            ("shared_accounts_exact_out_route", [176, 209, 105, 168, 154, 125, 69, 62]),
+            ("exact_out_route_v2", [157, 138, 184, 82, 21, 244, 243, 36]),
+            ("shared_accounts_exact_out_route_v2", [53, 96, 229, 202, 216, 187, 250, 24]),
+            ("route_with_token_ledger", [150, 86, 71, 116, 167, 93, 14, 104]),
+            ("shared_accounts_route_with_token_ledger", [230, 121, 143, 80, 119, 159, 106, 170]),
+        ] {
+            answer = recorded();
+            answer["swapInstruction"]["data"] = STANDARD.encode(discriminator).into();
+            let error = read_value(&answer).unwrap_err();
+            let JupiterError::NotExactIn { instruction, remedy } = error else {
+                panic!("{name}: {error}");
+            };
+            assert_eq!((instruction, remedy.contains("Ledger")), (name, name.contains("ledger")));
+        }
+        answer["swapInstruction"]["data"] = STANDARD.encode([1; 8]).into();
+        assert!(matches!(read_value(&answer), Err(JupiterError::UnknownInstruction { .. })));
         answer["swapInstruction"]["data"] =
             STANDARD.encode([229, 23, 203, 151, 122, 227, 173, 42, 1]).into();
         assert!(matches!(read_value(&answer), Err(JupiterError::TooShort { .. })));

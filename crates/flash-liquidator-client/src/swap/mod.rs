@@ -5,12 +5,20 @@
 //! really there. The swap authority ([`crate::receiver::swap_authority`]) is the
 //! only signer a leg can have, so it owns the accounts that a leg sells from.
 
-use solana_address::Address;
+use solana_address::{Address, address};
+
+use crate::klend::ReserveAddresses;
 
 pub mod jupiter;
+pub mod raydium_clmm;
 pub mod raydium_cpmm;
+#[cfg(test)]
+mod recorded;
 pub mod stand_in;
 pub mod whirlpool;
+
+/// The memo program, which swaps use for accounts that demand memos.
+const MEMO_PROGRAM_ID: Address = address!("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
 
 /// One side of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +30,18 @@ pub struct Side {
     pub mint: Address,
     /// Token program of the mint.
     pub token_program: Address,
+}
+
+impl Side {
+    /// The liquidity of a reserve, in this token account.
+    #[must_use]
+    pub const fn of(reserve: &ReserveAddresses, account: Address) -> Self {
+        Self {
+            account,
+            mint: reserve.liquidity_mint,
+            token_program: reserve.liquidity_token_program,
+        }
+    }
 }
 
 /// What one leg sells and buys.
@@ -59,6 +79,20 @@ pub enum PoolError {
         sold: Address,
         /// Mint to be bought.
         bought: Address,
+    },
+    /// The pool exists, but swaps are switched off.
+    #[error("pool {pool} does not swap at present")]
+    Closed {
+        /// The pool.
+        pool: Address,
+    },
+    /// No liquidity in the direction of the swap.
+    #[error("pool {pool} has no liquidity that {sold} could be sold into")]
+    NoLiquidity {
+        /// The pool.
+        pool: Address,
+        /// Mint to be sold.
+        sold: Address,
     },
 }
 

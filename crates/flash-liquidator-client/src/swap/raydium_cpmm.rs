@@ -19,7 +19,10 @@ const SWAP_BASE_INPUT: [u8; 8] = [143, 190, 90, 218, 196, 30, 51, 222];
 const AMOUNT_IN_OFFSET: u16 = 8;
 
 /// Bytes of a pool's account that are read.
-const POOL_LEN: usize = 328;
+const POOL_LEN: usize = 330;
+
+/// Set in a pool's status while swaps are switched off.
+const SWAP_DISABLED: u8 = 1 << 2;
 
 /// A pool, as its account states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +51,15 @@ impl CpmmPool {
     /// Reads a pool's account.
     ///
     /// # Errors
-    /// [`PoolError::NotAPool`].
+    /// [`PoolError::NotAPool`]; [`PoolError::Closed`] while the pool's owner has
+    /// switched swaps off.
     pub fn read(pool: &Address, owner: &Address, data: &[u8]) -> Result<Self, PoolError> {
         if *owner != PROGRAM_ID || data.len() < POOL_LEN || !data.starts_with(&POOL_DISCRIMINATOR) {
             return Err(PoolError::NotAPool { pool: *pool, program: PROGRAM_ID });
+        }
+        let [status] = super::field(data, 329);
+        if status & SWAP_DISABLED != 0 {
+            return Err(PoolError::Closed { pool: *pool });
         }
         Ok(Self {
             pool: *pool,
@@ -101,9 +109,35 @@ impl CpmmPool {
 mod tests {
     use super::*;
     use crate::{
-        swap::tests::{SOL, USDC, pool_bytes, trade},
+        swap::{
+            recorded,
+            tests::{SOL, USDC, pool_bytes, trade},
+        },
         token::TOKEN_PROGRAM_ID,
     };
+
+    /// A pool's address, vaults and observation account follow from what was
+    /// read, so the offsets are right.
+    #[test]
+    fn a_recorded_pool_is_read() {
+        let key = address!("FmNz8z2oN4CheHj4EUXVXC6doFN4RRmhGwxFQgrJVJFs");
+        let data = recorded::account(recorded::CPMM_SOL_CLNS, 637);
+        let pool = CpmmPool::read(&key, &PROGRAM_ID, &data).unwrap();
+        let clns = address!("CLnsvL118rFABjjpGkR5jY8JeUib3SjEf4Eyu7ZVhbKu");
+        assert_eq!(pool.mints, [SOL, clns]);
+        assert_eq!(pool.token_programs, [TOKEN_PROGRAM_ID; 2]);
+        let derived = |seeds: &[&[u8]]| Address::find_program_address(seeds, &PROGRAM_ID).0;
+        assert_eq!(derived(&[b"pool", pool.config.as_ref(), SOL.as_ref(), clns.as_ref()]), key);
+        for (mint, vault) in pool.mints.iter().zip(pool.vaults) {
+            assert_eq!(derived(&[b"pool_vault", key.as_ref(), mint.as_ref()]), vault);
+        }
+        assert_eq!(derived(&[b"observation", key.as_ref()]), pool.observation);
+
+        let mut closed = data;
+        closed[329] = SWAP_DISABLED;
+        let error = CpmmPool::read(&key, &PROGRAM_ID, &closed).unwrap_err();
+        assert_eq!(error, PoolError::Closed { pool: key });
+    }
 
     fn key(byte: u8) -> Address {
         Address::new_from_array([byte; 32])

@@ -22,6 +22,13 @@ const AMOUNT_IN_OFFSET: u16 = 1;
 /// Bytes of a pool account: fee in bps, then the authority's bump.
 pub const POOL_LEN: usize = 3;
 
+/// A pool account's data.
+#[must_use]
+pub fn pool_data(fee_bps: u16, authority_bump: u8) -> [u8; POOL_LEN] {
+    let [low, high] = fee_bps.to_le_bytes();
+    [low, high, authority_bump]
+}
+
 /// A pool's fee on the input, from its account's data.
 #[must_use]
 pub fn fee_bps(data: &[u8]) -> Option<u16> {
@@ -51,7 +58,13 @@ pub struct Pool {
 /// The PDA that owns a pool's vaults.
 #[must_use]
 pub fn pool_authority(pool: &Address) -> Address {
-    Address::find_program_address(&[POOL_AUTHORITY_SEED, pool.as_ref()], &PROGRAM_ID).0
+    pool_authority_and_bump(pool).0
+}
+
+/// The PDA that owns a pool's vaults, and its bump.
+#[must_use]
+pub fn pool_authority_and_bump(pool: &Address) -> (Address, u8) {
+    Address::find_program_address(&[POOL_AUTHORITY_SEED, pool.as_ref()], &PROGRAM_ID)
 }
 
 /// Sells all of the input into `pool`.
@@ -79,49 +92,5 @@ pub fn leg(pool: &Pool, trade: &Trade) -> SwapLeg {
         input: trade.token,
         amount_in_offset: Some(AMOUNT_IN_OFFSET),
         data,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{swap::Side, token::TOKEN_PROGRAM_ID};
-
-    #[test]
-    fn quotes_are_the_pools() {
-        for (amount_in, reserve_in, reserve_out, fee) in [
-            (1_000, 1_000_000, 5_000_000, 30),
-            (u64::MAX, u64::MAX, u64::MAX, 0),
-            (0, 0, 0, 10_000),
-            (1, 3, 7, 10_001),
-        ] {
-            assert_eq!(
-                amount_out(amount_in, reserve_in, reserve_out, fee),
-                swap_stand_in::amount_out(amount_in, reserve_in, reserve_out, fee),
-            );
-        }
-        assert_eq!(fee_bps(&swap_stand_in::pool_data(25, 254)), Some(25));
-        assert_eq!(POOL_LEN, swap_stand_in::POOL_LEN);
-    }
-
-    #[test]
-    fn the_pool_understands_the_leg() {
-        let key = |byte| Address::new_from_array([byte; 32]);
-        let side = |byte| Side {
-            account: key(byte),
-            mint: key(byte + 1),
-            token_program: TOKEN_PROGRAM_ID,
-        };
-        let trade =
-            Trade { authority: key(1), input: side(10), output: side(20), min_out: 77, token: 2 };
-        let pool = Pool { pool: key(2), vault_in: key(3), vault_out: key(4) };
-        let leg = leg(&pool, &trade);
-        assert_eq!(leg.program, swap_stand_in::ID);
-        assert_eq!(leg.accounts.len(), 11);
-        assert_eq!(leg.accounts[10].pubkey, swap_stand_in::pool_authority(&pool.pool).0);
-        assert_eq!(leg.amount_in_offset, Some(swap_stand_in::AMOUNT_IN_OFFSET));
-        assert_eq!(leg.input, 2);
-        let spelled = swap_stand_in::swap_data(swap_stand_in::Variant::Honest, 0, 77, 0);
-        assert_eq!(leg.data, spelled[..leg.data.len()]);
     }
 }

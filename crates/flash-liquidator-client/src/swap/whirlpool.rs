@@ -14,9 +14,6 @@ use crate::receiver::SwapLeg;
 /// The Whirlpool program.
 pub const PROGRAM_ID: Address = address!("whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc");
 
-/// The memo program, which `swap_v2` uses for accounts that demand memos.
-const MEMO_PROGRAM_ID: Address = address!("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
-
 /// `account:Whirlpool`.
 const POOL_DISCRIMINATOR: [u8; 8] = [63, 149, 209, 12, 225, 128, 99, 9];
 /// `swap_v2(amount, other_amount_threshold, sqrt_price_limit, amount_specified_is_input, a_to_b, remaining_accounts_info)`.
@@ -28,6 +25,8 @@ const AMOUNT_OFFSET: u16 = 8;
 const TICKS_PER_ARRAY: i32 = 88;
 /// Arrays a swap names.
 const TICK_ARRAYS: usize = 3;
+/// The highest tick; the lowest is its negative.
+const MAX_TICK: i32 = 443_636;
 
 /// Bytes of a pool's account that are read.
 const POOL_LEN: usize = 245;
@@ -68,7 +67,8 @@ impl Whirlpool {
         })
     }
 
-    /// The tick arrays a swap passes through, nearest first.
+    /// The tick arrays a swap passes through, nearest first. Where the scale ends
+    /// earlier, the last one is named again.
     #[must_use]
     pub fn tick_arrays(&self, a_to_b: bool) -> [Address; TICK_ARRAYS] {
         let spacing = i32::from(self.tick_spacing.max(1));
@@ -76,10 +76,14 @@ impl Whirlpool {
         // Upwards the current tick is crossed already: the program looks for
         // the next one above it.
         let tick = if a_to_b { self.tick } else { self.tick.saturating_add(spacing) };
-        let first = tick.div_euclid(width) * width;
+        let mut start = tick.div_euclid(width) * width;
         let step = if a_to_b { -width } else { width };
         std::array::from_fn(|n| {
-            self.tick_array(first.saturating_add(step.saturating_mul(n as i32)))
+            let next = start.saturating_add(step);
+            if n > 0 && next <= MAX_TICK && next.saturating_add(width) > -MAX_TICK {
+                start = next;
+            }
+            self.tick_array(start)
         })
     }
 
@@ -107,7 +111,7 @@ impl Whirlpool {
         let mut accounts = vec![
             AccountMeta::new_readonly(a.token_program, false),
             AccountMeta::new_readonly(b.token_program, false),
-            AccountMeta::new_readonly(MEMO_PROGRAM_ID, false),
+            AccountMeta::new_readonly(super::MEMO_PROGRAM_ID, false),
             AccountMeta::new_readonly(trade.authority, true),
             AccountMeta::new(self.pool, false),
             AccountMeta::new_readonly(a.mint, false),
@@ -140,7 +144,13 @@ impl Whirlpool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::swap::tests::{SOL, USDC, pool_bytes, trade};
+    use crate::swap::{
+        recorded,
+        tests::{SOL, USDC, trade},
+    };
+
+    /// Bytes of a pool's account.
+    const ACCOUNT_LEN: usize = 653;
 
     /// Mainnet's SOL/USDC pool with a tick spacing of 4.
     const POOL: Address = address!("Czfq3xZZDmsdGdUyrNLtRhGc47cXcZtLG4crryfu44zE");
@@ -149,29 +159,106 @@ mod tests {
     const VAULT_SOL: Address = address!("EUuUbDcafPrmVTD5M6qoJAoyyNbihBhugADAxRMn5he9");
     const VAULT_USDC: Address = address!("2WLWEuKDgkDUccTpbwYp1GToYktiSB1cXvreHUwiSUVP");
 
-    fn pool(tick: i32) -> Whirlpool {
-        let data = pool_bytes(
-            653,
-            &[
-                (0, &POOL_DISCRIMINATOR),
-                (41, &4u16.to_le_bytes()),
-                (45, &400u16.to_le_bytes()),
-                (81, &tick.to_le_bytes()),
-                (101, SOL.as_ref()),
-                (133, VAULT_SOL.as_ref()),
-                (181, USDC.as_ref()),
-                (213, VAULT_USDC.as_ref()),
-            ],
-        );
+    fn recorded_pool() -> Whirlpool {
+        let data = recorded::account(recorded::WHIRLPOOL_SOL_USDC, ACCOUNT_LEN);
         Whirlpool::read(&POOL, &PROGRAM_ID, &data).unwrap()
     }
 
+    fn pool(tick: i32) -> Whirlpool {
+        Whirlpool { tick, ..recorded_pool() }
+    }
+
+    /// A pool's address follows from its configuration, which is not read here,
+    /// from its mints, and from the tick spacing it was made with.
+    fn derived(data: &[u8], pool: &Whirlpool) -> Address {
+        let [a, b] = &pool.mints;
+        let seeds: &[&[u8]] = &[b"whirlpool", &data[8..40], a.as_ref(), b.as_ref(), &data[43..45]];
+        Address::find_program_address(seeds, &PROGRAM_ID).0
+    }
+
     #[test]
-    fn a_pool_is_read_and_its_oracle_is_mainnets() {
-        let pool = pool(-18_123);
-        assert_eq!((pool.tick_spacing, pool.fee_rate, pool.tick), (4, 400, -18_123));
+    fn a_recorded_pool_is_read_and_its_oracle_is_mainnets() {
+        let pool = recorded_pool();
+        assert_eq!((pool.tick_spacing, pool.fee_rate, pool.tick), (4, 400, -26_147));
+        assert_eq!(pool.mints, [SOL, USDC]);
         assert_eq!(pool.vaults, [VAULT_SOL, VAULT_USDC]);
         assert_eq!(pool.oracle(), ORACLE);
+        let data = recorded::account(recorded::WHIRLPOOL_SOL_USDC, ACCOUNT_LEN);
+        assert_eq!(derived(&data, &pool), POOL);
+    }
+
+    /// A swap on mainnet, published with its accounts and data: 0.367897999 SOL into pool `AHTTzwf3GmVMJdxWM8v2MSxyjZj8rQR6hyAC3g9477Yj`.
+    #[test]
+    fn a_recorded_swap_names_these_accounts() {
+        let mint = address!("7GCihgDB8fe6KNjn2MYtkzZcRjQy3t9GHdC8uHYmW2hr");
+        let pool = Whirlpool {
+            pool: address!("AHTTzwf3GmVMJdxWM8v2MSxyjZj8rQR6hyAC3g9477Yj"),
+            // Its arrays begin at 55,616, 56,320 and 57,024.
+            tick_spacing: 8,
+            fee_rate: 0,
+            tick: 57_100,
+            mints: [SOL, mint],
+            vaults: [
+                address!("ATUMydDvNcELzNk9GP1Ky7i2Mgx2t2ej5aNPMhA6F2VH"),
+                address!("ChcWkmUbWDbBspDjPX6ZXi7Hb9kZ7VTbNUf6nMtWF1YH"),
+            ],
+        };
+        let trade = trade(SOL, mint);
+        let leg = pool.leg(&trade).unwrap();
+        let named: Vec<_> = leg.accounts.iter().map(|meta| meta.pubkey.to_string()).collect();
+        let recorded = [
+            "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA",
+            "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA",
+            "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr",
+            &trade.authority.to_string(),
+            "AHTTzwf3GmVMJdxWM8v2MSxyjZj8rQR6hyAC3g9477Yj",
+            "So11111111111111111111111111111111111111112",
+            "7GCihgDB8fe6KNjn2MYtkzZcRjQy3t9GHdC8uHYmW2hr",
+            &trade.input.account.to_string(),
+            "ATUMydDvNcELzNk9GP1Ky7i2Mgx2t2ej5aNPMhA6F2VH",
+            &trade.output.account.to_string(),
+            "ChcWkmUbWDbBspDjPX6ZXi7Hb9kZ7VTbNUf6nMtWF1YH",
+            // The program takes the arrays in any order; that swap had them upwards.
+            "CNRe6eKbdbSvmgY5BicihPXWQaUqF33rc352bB17crgS",
+            "9hcRuY6mg7EhCDzbgKoU8oz7xXTJNgY6dsgNF8fVxnqp",
+            "AiEsfEZ1mNTRuT4kaovStK8aVabrV8gJ5dJojkgFynaX",
+            "7T9uvDmpdKVzxsWkEQvpnZKnEsaK6LQ7tnDpd6pNJfZH",
+        ];
+        assert_eq!(named, recorded);
+        let writable: Vec<_> = (0..15).filter(|n| leg.accounts[*n].is_writable).collect();
+        assert_eq!(writable, [4, 7, 8, 9, 10, 11, 12, 13, 14]);
+        // Amount 367,897,999, minimum 1, a price limit, exact input, a to b, no
+        // further accounts.
+        let mut data = vec![0x2b, 0x04, 0xed, 0x0b, 0x1a, 0xc9, 0x1e, 0x62];
+        data.extend(367_897_999u64.to_le_bytes());
+        data.extend(1u64.to_le_bytes());
+        data.extend(4_295_048_016u128.to_le_bytes());
+        data.extend([1, 1, 0]);
+        assert_eq!(
+            hex(&data),
+            "2b04ed0b1ac91e628faded15000000000100000000000000503b0100010000000000000000000000010100"
+        );
+        assert_eq!(
+            (leg.data.len(), &leg.data[..8], &leg.data[40..]),
+            (43, &data[..8], &data[40..])
+        );
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Two arrays are the whole scale of a pool without concentration.
+    #[test]
+    fn arrays_end_where_the_scale_ends() {
+        let data = recorded::account(recorded::WHIRLPOOL_SPLASH, ACCOUNT_LEN);
+        let key = address!("CGGNcohZdLdeDBdhmQRGmUH1Viv1p4d1ds2aPLoiVWaR");
+        let pool = Whirlpool::read(&key, &PROGRAM_ID, &data).unwrap();
+        assert_eq!(derived(&data, &pool), key);
+        assert_eq!((pool.tick_spacing, pool.fee_rate, pool.tick), (32_896, 10_000, 223_338));
+        let [above, below] = [0, -88 * 32_896].map(|start| pool.tick_array(start));
+        assert_eq!(pool.tick_arrays(true), [above, below, below]);
+        assert_eq!(pool.tick_arrays(false), [above; 3]);
     }
 
     #[test]

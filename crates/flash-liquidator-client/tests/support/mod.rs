@@ -113,6 +113,8 @@ impl Shape {
             compute_budget,
             setup: Vec::new(),
             refresh,
+            nonce: None,
+            tip: None,
         }
         .instructions()
         .expect("all reserves are given and few")

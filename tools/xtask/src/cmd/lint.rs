@@ -1,4 +1,5 @@
-//! `cargo xtask lint`: what has to hold for all code of the workspace.
+//! `cargo xtask lint`: what has to hold for all code of the workspace, and for what
+//! is published of it.
 
 use anyhow::Result;
 
@@ -34,5 +35,30 @@ pub fn run(args: Args) -> Result<()> {
     if args.fix {
         clippy.args(["--fix", "--allow-dirty", "--allow-staged"]);
     }
-    process::run("cargo clippy", clippy.args(["--", "--deny", "warnings"]))
+    process::run("cargo clippy", clippy.args(["--", "--deny", "warnings"]))?;
+    document(&workspace)?;
+    package(&workspace)
+}
+
+/// Documentation of all libraries: nothing missing, no broken link. Of the whole
+/// workspace, so that clippy has checked the dependencies with the same features.
+fn document(workspace: &Workspace) -> Result<()> {
+    let mut doc = process::cargo();
+    // A link to something private is no more than text in a published page.
+    let flags = "--deny warnings --allow rustdoc::private_intra_doc_links";
+    doc.current_dir(&workspace.root).env("RUSTDOCFLAGS", flags);
+    doc.args(["doc", "--workspace", "--lib", "--no-deps", "--quiet"]);
+    process::run("cargo doc", &mut doc)
+}
+
+/// What would go to the registry can be packaged: versions, metadata and files are
+/// complete. Nothing is compiled again.
+fn package(workspace: &Workspace) -> Result<()> {
+    let mut package = process::cargo();
+    package.current_dir(&workspace.root);
+    package.args(["package", "--no-verify", "--offline", "--allow-dirty", "--quiet"]);
+    for name in &workspace.publishable {
+        package.args(["-p", name]);
+    }
+    process::run("cargo package", &mut package)
 }

@@ -1,0 +1,205 @@
+//! What instructions will use of compute units, before anybody runs them.
+//!
+//! An [`Estimate`] is a range. Its lower end is below all that klend and the
+//! receiver used in this project's tests, so that a limit under it is refused before
+//! it costs a fee; its upper end leaves room for programs compiled by Solana's older
+//! tools, which take up to 1.8 times as much, and is what to ask for where nothing
+//! was simulated. A simulation is always better. Swap programs are rules of thumb:
+//! what a swap uses depends on how many ticks or venues it crosses.
+
+use std::{fmt, ops::Add};
+
+use anchor_lang::{AnchorDeserialize, Discriminator};
+use flash_liquidator::{LiquidateArgs, instruction as receiver_ix};
+use klend_interface::discriminators as klend_ix;
+use solana_address::Address;
+use solana_instruction::Instruction;
+use solana_sdk_ids::{address_lookup_table, compute_budget, system_program};
+
+use crate::{
+    compute_budget::MAX_COMPUTE_UNITS,
+    klend,
+    receiver::{self, ACCOUNTS_PER_INTERMEDIATE},
+    swap::{jupiter, raydium_clmm, raydium_cpmm, stand_in, whirlpool},
+};
+
+/// Compute units that an instruction or a transaction will use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// It cannot do with less.
+    pub at_least: u32,
+    /// It is unlikely to need more.
+    pub at_most: u32,
+}
+
+impl Estimate {
+    const fn new(at_least: u32, at_most: u32) -> Self {
+        Self { at_least, at_most }
+    }
+
+    /// `count` times.
+    const fn times(self, count: usize) -> Self {
+        let count = count as u32;
+        Self::new(self.at_least.saturating_mul(count), self.at_most.saturating_mul(count))
+    }
+
+    /// A limit to ask for where nothing was simulated.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.at_most.min(MAX_COMPUTE_UNITS)
+    }
+}
+
+impl Add for Estimate {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self::new(
+            self.at_least.saturating_add(other.at_least),
+            self.at_most.saturating_add(other.at_most),
+        )
+    }
+}
+
+impl std::iter::Sum for Estimate {
+    fn sum<I: Iterator<Item = Self>>(estimates: I) -> Self {
+        estimates.fold(Self::default(), Add::add)
+    }
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {} compute units", self.at_least, self.at_most)
+    }
+}
+
+/// Builtin programs: system, compute budget.
+const BUILTIN: Estimate = Estimate::new(150, 150);
+/// Creating or extending a lookup table.
+const LOOKUP_TABLE: Estimate = Estimate::new(500, 20_000);
+/// Creating an associated token account; cheap where it is there already.
+const TOKEN_ACCOUNT: Estimate = Estimate::new(2_500, 45_000);
+
+const FLASH_BORROW: Estimate = Estimate::new(13_000, 42_000);
+const FLASH_REPAY: Estimate = Estimate::new(10_000, 40_000);
+const REFRESH_RESERVE: Estimate = Estimate::new(4_500, 30_000);
+/// Beside the reserves.
+const REFRESH_BATCH: Estimate = Estimate::new(500, 10_000);
+const REFRESH_OBLIGATION: Estimate = Estimate::new(3_000, 20_000);
+/// For each deposit and borrow.
+const REFRESH_POSITION: Estimate = Estimate::new(1_500, 16_000);
+const INIT_FARM: Estimate = Estimate::new(10_000, 60_000);
+/// klend's liquidation by itself.
+const LIQUIDATE_V2: Estimate = Estimate::new(45_000, 160_000);
+/// For each farm that the obligation is staked in.
+const LIQUIDATE_FARM: Estimate = Estimate::new(3_000, 40_000);
+
+/// The receiver around klend's liquidation.
+const LIQUIDATE: Estimate = Estimate::new(5_000, 35_000);
+/// The receiver around one leg.
+const LEG: Estimate = Estimate::new(2_000, 16_000);
+/// The receiver's work for one intermediate token.
+const INTERMEDIATE: Estimate = Estimate::new(500, 12_000);
+const OPEN: Estimate = Estimate::new(2_000, 16_000);
+const SETTLE: Estimate = Estimate::new(1_500, 12_000);
+
+/// Any other program.
+const UNKNOWN: Estimate = Estimate::new(100, 200_000);
+
+/// What one instruction will use.
+#[must_use]
+pub fn estimate(instruction: &Instruction) -> Estimate {
+    let program = instruction.program_id;
+    if [system_program::ID, compute_budget::ID].contains(&program) {
+        BUILTIN
+    } else if program == address_lookup_table::ID {
+        LOOKUP_TABLE
+    } else if program == spl_associated_token_account_interface::program::ID {
+        TOKEN_ACCOUNT
+    } else if program == klend::PROGRAM_ID {
+        klend_estimate(instruction)
+    } else if program == receiver::PROGRAM_ID {
+        receiver_estimate(instruction)
+    } else {
+        swap_estimate(&program)
+    }
+}
+
+/// What they will use together.
+#[must_use]
+pub fn estimate_all(instructions: &[Instruction]) -> Estimate {
+    instructions.iter().map(estimate).sum()
+}
+
+fn klend_estimate(instruction: &Instruction) -> Estimate {
+    let accounts = instruction.accounts.len();
+    let is = |discriminator: &[u8; 8]| instruction.data.starts_with(discriminator);
+    if is(&klend_ix::FLASH_BORROW_RESERVE_LIQUIDITY) {
+        FLASH_BORROW
+    } else if is(&klend_ix::FLASH_REPAY_RESERVE_LIQUIDITY) {
+        FLASH_REPAY
+    } else if is(&klend_ix::REFRESH_RESERVE) {
+        REFRESH_RESERVE
+    } else if is(&klend_ix::REFRESH_RESERVES_BATCH) {
+        // Without prices a reserve takes two accounts instead of six.
+        let each = if instruction.data.get(8) == Some(&1) { 2 } else { 6 };
+        REFRESH_BATCH + REFRESH_RESERVE.times(accounts / each)
+    } else if is(&klend_ix::REFRESH_OBLIGATION) {
+        REFRESH_OBLIGATION + REFRESH_POSITION.times(accounts.saturating_sub(2))
+    } else if is(&klend_ix::INIT_OBLIGATION_FARMS_FOR_RESERVE) {
+        INIT_FARM
+    } else if is(&klend_ix::LIQUIDATE_OBLIGATION_AND_REDEEM_RESERVE_COLLATERAL_V2) {
+        LIQUIDATE_V2 + LIQUIDATE_FARM.times(farms(instruction))
+    } else {
+        UNKNOWN
+    }
+}
+
+/// Farms among the accounts of a liquidation, klend's or the receiver's.
+fn farms(instruction: &Instruction) -> usize {
+    const FARM_STATES: [usize; 2] = [21, 23];
+    let named = |position: &&usize| {
+        instruction.accounts.get(**position).is_some_and(|meta| meta.pubkey != klend::PROGRAM_ID)
+    };
+    FARM_STATES.iter().filter(named).count()
+}
+
+fn receiver_estimate(instruction: &Instruction) -> Estimate {
+    let data = &instruction.data;
+    if data.starts_with(receiver_ix::Open::DISCRIMINATOR) {
+        return OPEN;
+    }
+    if data.starts_with(receiver_ix::Settle::DISCRIMINATOR) {
+        return SETTLE;
+    }
+    let args = data
+        .strip_prefix(receiver_ix::Liquidate::DISCRIMINATOR)
+        .and_then(|args| LiquidateArgs::try_from_slice(args).ok());
+    let Some(args) = args else { return UNKNOWN };
+    let intermediates = usize::from(args.intermediate_count);
+    let mut at = receiver::NAMED_ACCOUNTS
+        + usize::from(args.deposit_reserve_count)
+        + intermediates * ACCOUNTS_PER_INTERMEDIATE;
+    let mut legs = Estimate::default();
+    for leg in &args.legs {
+        let program = instruction.accounts.get(at).map(|meta| meta.pubkey).unwrap_or_default();
+        legs = legs + LEG + swap_estimate(&program);
+        at += usize::from(leg.account_count);
+    }
+    LIQUIDATE_V2
+        + LIQUIDATE_FARM.times(farms(instruction))
+        + LIQUIDATE
+        + INTERMEDIATE.times(intermediates)
+        + legs
+}
+
+fn swap_estimate(program: &Address) -> Estimate {
+    match *program {
+        whirlpool::PROGRAM_ID => Estimate::new(20_000, 160_000),
+        raydium_cpmm::PROGRAM_ID => Estimate::new(15_000, 90_000),
+        raydium_clmm::PROGRAM_ID => Estimate::new(20_000, 200_000),
+        jupiter::PROGRAM_ID => Estimate::new(20_000, 500_000),
+        stand_in::PROGRAM_ID => Estimate::new(2_000, 20_000),
+        _ => UNKNOWN,
+    }
+}
