@@ -11,6 +11,7 @@ use flash_liquidator_client::{
 use klend_fork::{ForkError, Position, Price, Rehearsal, TOKEN_2022_PROGRAM_ID, World};
 use klend_model::{constants::price_status, keys::to_address};
 use solana_address::Address;
+use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 /// One SOL or JitoSOL, raw units.
@@ -340,7 +341,7 @@ fn unsigned_instructions_are_not_sent() {
     let instruction = klend::init_user_metadata(&other.pubkey(), &keeper.pubkey(), None);
     let error = world.send(&[instruction], &[&keeper]).unwrap_err();
     assert!(error.to_string().contains(&other.pubkey().to_string()), "{error}");
-    assert!(matches!(world.send(&[], &[]), Err(ForkError::Sign(_))));
+    assert!(matches!(world.send::<Keypair>(&[], &[]), Err(ForkError::Sign(_))));
 }
 
 /// Sends a liquidation of an obligation whose collateral fell by `drop_pct`, and
