@@ -64,6 +64,7 @@ pub fn vectors() -> Result<Value> {
             let mut rehearsal =
                 Rehearsal::new(&mut world, &key(1), &obligation, &repay, &withdraw, 40 * USD)?;
             rehearsal.compute_budget = ComputeBudget::default();
+            rehearsal.refresh = Refresh::Batch;
             change(&mut rehearsal);
             cases.push(describe(&world, name, &rehearsal)?);
             Ok(())
@@ -143,7 +144,7 @@ fn describe(world: &World, name: &str, rehearsal: &Rehearsal) -> Result<Value> {
         "withdrawReserve": rehearsal.withdraw_reserve.to_string(),
         "flashReserve": rehearsal.flash_reserve.to_string(),
         "flashAmount": rehearsal.flash_amount.to_string(),
-        "refresh": match rehearsal.refresh { Refresh::Batch => "batch", Refresh::Each => "each" },
+        "refresh": if rehearsal.refresh == Refresh::Each { "each" } else { "batch" },
         "terms": {
             "repayAmount": terms.repay_amount.to_string(),
             "minCollateralReceived": terms.min_collateral_received.to_string(),
