@@ -1,8 +1,6 @@
-use std::collections::BTreeSet;
-
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::{
-    klend::{self, ReserveAddresses, lending_market_authority},
+    klend::ReserveAddresses,
     lookup_table::{self, MAX_ADDRESSES, MAX_ADDRESSES_PER_EXTEND},
     receiver::swap_authority,
     token::{TOKEN_PROGRAM_ID, create_associated_token_account},
@@ -77,55 +75,12 @@ fn creations(keeper: &Address, reserves: &[ReserveAddresses]) -> Vec<Instruction
     creations
 }
 
-/// What a lookup table for these reserves holds.
-fn table_addresses(
-    market: &Market,
-    reserves: &[ReserveAddresses],
-    creations: &[Instruction],
-    keeper: &Address,
-) -> Vec<Address> {
-    let mut addresses = vec![
-        market.key,
-        lending_market_authority(&market.key),
-        klend::PROGRAM_ID,
-        klend::FARMS_PROGRAM_ID,
-        TOKEN_PROGRAM_ID,
-        solana_sdk_ids::sysvar::instructions::ID,
-        swap_authority(keeper).0,
-    ];
-    for reserve in reserves {
-        addresses.extend([
-            reserve.reserve,
-            reserve.liquidity_mint,
-            reserve.liquidity_token_program,
-            reserve.liquidity_supply_vault,
-            reserve.fee_vault,
-            reserve.ctoken_mint,
-            reserve.collateral_supply_vault,
-        ]);
-        let oracles = reserve.oracles;
-        let optional = [
-            reserve.collateral_farm,
-            reserve.debt_farm,
-            oracles.pyth,
-            oracles.switchboard_price,
-            oracles.switchboard_twap,
-            oracles.scope,
-        ];
-        addresses.extend(optional.into_iter().flatten());
-    }
-    addresses.extend(creations.iter().map(|creation| creation.accounts[1].pubkey));
-    let mut seen = BTreeSet::new();
-    addresses.retain(|address| seen.insert(*address));
-    addresses
-}
-
 fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Result<()> {
     let keeper = keeper_key.pubkey();
     let market = Market::load(rpc, &args.market)?;
     let reserves = reserves(&market, &args.reserves)?;
     let creations = creations(&keeper, &reserves);
-    let addresses = table_addresses(&market, &reserves, &creations, &keeper);
+    let addresses = lookup_table::for_reserves(&keeper, &reserves);
     let tables: Vec<&[Address]> = addresses.chunks(MAX_ADDRESSES).collect();
     let keys: Vec<Address> = creations.iter().map(|creation| creation.accounts[1].pubkey).collect();
     let there = rpc.accounts(&keys)?;
