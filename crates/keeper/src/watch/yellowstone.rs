@@ -296,8 +296,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_endpoint_is_subscribed_to_and_its_updates_are_read() {
+    /// Serves an [`Endpoint`] on loopback; returns its URL and what is subscribed.
+    fn serve() -> (String, mpsc::Receiver<SubscribeRequest>) {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (sender, subscribed) = mpsc::channel();
         std::thread::spawn(move || {
@@ -307,15 +307,49 @@ mod tests {
             let server = Server::builder().add_service(GeyserServer::new(endpoint));
             runtime.block_on(server.serve(([127, 0, 0, 1], port).into())).unwrap();
         });
+        (format!("http://127.0.0.1:{port}"), subscribed)
+    }
 
-        let key = |byte| Address::new_from_array([byte; 32]);
+    fn key(byte: u8) -> Address {
+        Address::new_from_array([byte; 32])
+    }
+
+    #[test]
+    fn a_broken_stream_is_subscribed_to_again() {
+        let (url, subscribed) = serve();
+        let wanted = Wanted { market: key(1), accounts: vec![key(2)] };
+        let (sender, heard) = mpsc::channel();
+        let geyser = Box::new(Geyser::new(url, Some("token".to_owned())));
+        let take = move |update| sender.send(update).is_ok();
+        let feed = crate::watch::feed::start(geyser, wanted, take);
+        let next = || heard.recv_timeout(Duration::from_secs(30)).unwrap();
+        for _ in 0..2 {
+            // The server may need a moment to listen.
+            let connected = std::iter::repeat_with(next)
+                .find(|update| !matches!(update, Update::Lost { .. }))
+                .unwrap();
+            assert!(matches!(connected, Update::Connected), "{connected:?}");
+            let written = next();
+            assert!(matches!(written, Update::Account { key: at, .. } if at == key(5)));
+            let Update::Lost { reason, .. } = next() else { panic!("it broke off") };
+            assert!(reason.contains("going down"), "{reason}");
+        }
+        // With the same wishes as before.
+        let requests = [subscribed.recv().unwrap(), subscribed.recv().unwrap()];
+        assert_eq!(requests[0], requests[1]);
+        drop(feed);
+    }
+
+    #[test]
+    fn an_endpoint_is_subscribed_to_and_its_updates_are_read() {
+        let (url, subscribed) = serve();
         let wanted = Wanted { market: key(1), accounts: vec![key(2), key(3)] };
         let heard = Mutex::new(Vec::new());
         let emit = |update: Update| {
             heard.lock().unwrap().push(update);
             Ok(())
         };
-        let mut geyser = Geyser::new(format!("http://127.0.0.1:{port}"), Some("token".to_owned()));
+        let mut geyser = Geyser::new(url, Some("token".to_owned()));
         let stop = AtomicBool::new(false);
         // The server may need a moment to listen.
         let ended = (0..100)

@@ -52,7 +52,7 @@ fn a_vault_signs_what_is_sent() {
     let (at_risk, _) = obligations();
     let stage = Stage::new(Fate::Executed { after_polls: 0 });
     let (vault, address) = (vault(), key().pubkey().to_string());
-    let args = |address| -> Vec<String> {
+    let args = |address: &str| -> Vec<String> {
         ["--rpc", stage.node.url(), "liquidate", &at_risk, "--table", &stage.table, "--yes"]
             .into_iter()
             .chain(["--vault", &vault, "--vault-key", "liquidator", "--vault-pubkey", address])
