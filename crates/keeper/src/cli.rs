@@ -191,8 +191,8 @@ pub struct TermsArgs {
     /// Loan beyond the quoted repayment, bps: interest accrues until it lands.
     #[arg(long, value_name = "BPS", default_value_t = 5)]
     pub loan_margin_bps: u16,
-    /// Sell in this Orca Whirlpool or Raydium pool; may be given several times,
-    /// the first that trades the pair is used. What it pays is known only from
+    /// Sell in this Orca Whirlpool or Raydium CPMM or CLMM pool; may be given several
+    /// times, the first that trades the pair is used. What it pays is known only from
     /// the simulation; the quote assumes --swap-cost-bps.
     #[arg(long = "pool", value_name = "POOL")]
     pub pools: Vec<Address>,

@@ -6,7 +6,13 @@ use anyhow::{Result, anyhow, bail};
 use flash_liquidator_client::{
     klend::ReserveAddresses,
     receiver::{Route, SwapLeg, swap_authority},
-    swap::{Side, Trade, raydium_cpmm::CpmmPool, stand_in, whirlpool::Whirlpool},
+    swap::{
+        PoolError, Side, Trade,
+        raydium_clmm::{self, BitmapExtension, ClmmPool},
+        raydium_cpmm::{self, CpmmPool},
+        stand_in,
+        whirlpool::{self, Whirlpool},
+    },
     token::associated_token_account,
 };
 use klend_model::{
@@ -49,25 +55,41 @@ pub struct StandInPool {
 }
 
 /// A pool of a venue on mainnet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Pool {
     Whirlpool(Whirlpool),
     Cpmm(CpmmPool),
+    Clmm {
+        pool: ClmmPool,
+        /// Tells of liquidity far from the price, where the pool has such.
+        extension: Option<BitmapExtension>,
+    },
 }
 
 impl Pool {
-    /// Reads a pool of any venue that is known.
-    fn read(key: &Address, account: &Account) -> Result<Self> {
-        Whirlpool::read(key, &account.owner, &account.data)
-            .map(Self::Whirlpool)
-            .or_else(|_| CpmmPool::read(key, &account.owner, &account.data).map(Self::Cpmm))
-            .map_err(|_| anyhow!("account {key} is neither a Whirlpool nor a Raydium CPMM pool"))
+    /// Reads a pool of any venue that is known, and what else its swaps need.
+    fn read(source: &dyn Source, key: &Address, account: &Account) -> Result<Self> {
+        let (owner, data) = (&account.owner, &account.data[..]);
+        match *owner {
+            whirlpool::PROGRAM_ID => Ok(Self::Whirlpool(Whirlpool::read(key, owner, data)?)),
+            raydium_cpmm::PROGRAM_ID => Ok(Self::Cpmm(CpmmPool::read(key, owner, data)?)),
+            raydium_clmm::PROGRAM_ID => {
+                let pool = ClmmPool::read(key, owner, data)?;
+                let found = source.accounts(&[pool.bitmap_extension()])?.pop().flatten();
+                let extension = found
+                    .map(|account| BitmapExtension::read(&pool, &account.owner, &account.data))
+                    .transpose()?;
+                Ok(Self::Clmm { pool, extension })
+            }
+            _ => bail!("account {key} is neither a Whirlpool nor a Raydium CPMM or CLMM pool"),
+        }
     }
 
     fn name(&self) -> &'static str {
         match self {
             Self::Whirlpool(_) => "Orca Whirlpool",
             Self::Cpmm(_) => "Raydium CPMM pool",
+            Self::Clmm { .. } => "Raydium CLMM pool",
         }
     }
 
@@ -76,8 +98,17 @@ impl Pool {
         let mints = match self {
             Self::Whirlpool(pool) => pool.mints,
             Self::Cpmm(pool) => pool.mints,
+            Self::Clmm { pool, .. } => pool.mints,
         };
         mints == [*from, *to] || mints == [*to, *from]
+    }
+
+    fn leg(&self, trade: &Trade) -> Result<SwapLeg, PoolError> {
+        match self {
+            Self::Whirlpool(pool) => pool.leg(trade),
+            Self::Cpmm(pool) => pool.leg(trade),
+            Self::Clmm { pool, extension } => pool.leg(trade, extension.as_ref()),
+        }
     }
 }
 
@@ -118,7 +149,7 @@ impl Venue {
                 .map(|(key, account)| {
                     let account =
                         account.ok_or_else(|| anyhow!("pool {key}: there is no such account"))?;
-                    Pool::read(key, &account)
+                    Pool::read(source, key, &account)
                 })
                 .collect::<Result<_>>()?;
             return Ok(Self::Pools { pools, cost_bps });
@@ -246,8 +277,7 @@ impl Venue {
             Self::Pools { pools, .. } => {
                 let (from, to) = (&trade.input.mint, &trade.output.mint);
                 match pools.iter().find(|pool| pool.trades(from, to)) {
-                    Some(Pool::Whirlpool(pool)) => Ok(pool.leg(trade)?),
-                    Some(Pool::Cpmm(pool)) => Ok(pool.leg(trade)?),
+                    Some(pool) => Ok(pool.leg(trade)?),
                     None => bail!("none of the pools given sells {from} for {to}"),
                 }
             }
@@ -264,4 +294,125 @@ impl Venue {
 pub fn balance(data: &[u8]) -> Option<u64> {
     const AMOUNT_OFFSET: usize = 64;
     data.get(AMOUNT_OFFSET..)?.first_chunk().copied().map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use flash_liquidator_client::token::{TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID};
+    use klend_fork::World;
+    use klend_model::reserve::Clock;
+
+    use super::*;
+    use crate::source::{Progress, Visitor};
+
+    /// Accounts and nothing else.
+    struct Accounts(BTreeMap<Address, Account>);
+
+    impl Source for Accounts {
+        fn name(&self) -> String {
+            "a test".to_owned()
+        }
+
+        fn clock(&self) -> Result<Clock> {
+            bail!("there is no clock")
+        }
+
+        fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+            Ok((1, keys.iter().map(|key| self.0.get(key).cloned()).collect()))
+        }
+
+        fn program_accounts(&self, _: &Address, _: Filter) -> Result<Vec<(Address, Account)>> {
+            bail!("where pools are named, none is searched for")
+        }
+
+        fn visit_obligations(&self, _: &Address, _: Progress, _: Visitor) -> Result<()> {
+            bail!("there are no obligations")
+        }
+
+        fn world(&self, _: &[Address]) -> Result<World> {
+            bail!("there is no virtual machine")
+        }
+    }
+
+    fn key(byte: u8) -> Address {
+        Address::new_from_array([byte; 32])
+    }
+
+    fn account(owner: Address, len: usize, fields: &[(usize, &[u8])]) -> Account {
+        let mut data = vec![0; len];
+        for (at, bytes) in fields {
+            data[*at..*at + bytes.len()].copy_from_slice(bytes);
+        }
+        Account { data, owner, ..Account::default() }
+    }
+
+    /// Of the mints 10 and 11, at tick zero of spacing one, in the published layout.
+    fn clmm(status: u8) -> Account {
+        let fields: [(usize, &[u8]); 6] = [
+            (0, &[247, 237, 227, 245, 215, 195, 222, 70]),
+            (73, &[10; 32]),
+            (105, &[11; 32]),
+            (235, &[1, 0]),
+            (389, &[status]),
+            // Liquidity in the array that begins at tick zero only.
+            (904 + 64, &[1]),
+        ];
+        account(raydium_clmm::PROGRAM_ID, 1544, &fields)
+    }
+
+    fn discover(accounts: &Accounts, named: &[Address]) -> Result<Venue> {
+        Venue::discover(accounts, &[], &[], named, 25)
+    }
+
+    fn trade(sold: u8, bought: u8) -> Trade {
+        let side = |account, mint, token_program| Side {
+            account: key(account),
+            mint: key(mint),
+            token_program,
+        };
+        Trade {
+            authority: key(1),
+            input: side(2, sold, TOKEN_PROGRAM_ID),
+            output: side(3, bought, TOKEN_2022_PROGRAM_ID),
+            min_out: 0,
+            token: 0,
+        }
+    }
+
+    #[test]
+    fn a_clmm_pool_is_sold_in_with_the_liquidity_its_bitmaps_tell_of() {
+        let mut accounts = Accounts(BTreeMap::from([(key(5), clmm(0))]));
+        let venue = discover(&accounts, &[key(5)]).unwrap();
+        assert!(venue.describe().starts_with("Raydium CLMM pool, assumed to cost 0.25 %"));
+        let near = venue.leg(&trade(10, 11)).unwrap();
+        assert_eq!(near.program, raydium_clmm::PROGRAM_ID);
+        assert_eq!(near.accounts.len(), 14 + 1);
+        let said = venue.leg(&trade(10, 12)).unwrap_err().to_string();
+        assert!(said.contains("none of the pools given"), "{said}");
+
+        // Another array, beyond the pool's own bitmap.
+        let Venue::Pools { pools, .. } = venue else { panic!() };
+        let [Pool::Clmm { pool, extension: None }] = &pools[..] else { panic!("{pools:?}") };
+        let extension = account(
+            raydium_clmm::PROGRAM_ID,
+            1832,
+            &[(0, &[60, 150, 36, 219, 97, 128, 139, 153]), (8, &[5; 32]), (40, &[1])],
+        );
+        accounts.0.insert(pool.bitmap_extension(), extension);
+        let venue = discover(&accounts, &[key(5)]).unwrap();
+        let both = venue.leg(&trade(11, 10)).unwrap();
+        assert_eq!(both.accounts.len(), 14 + 2);
+        // That one lies above: selling the first mint does not reach it.
+        assert_eq!(venue.leg(&trade(10, 11)).unwrap(), near);
+    }
+
+    #[test]
+    fn a_pool_that_cannot_be_sold_in_says_why() {
+        let other = account(key(9), 1544, &[]);
+        let accounts = Accounts(BTreeMap::from([(key(5), clmm(1 << 4)), (key(6), other)]));
+        let said = |named| discover(&accounts, &[key(named)]).err().unwrap().to_string();
+        assert!(said(5).contains("does not swap at present"), "{}", said(5));
+        assert!(said(6).contains("neither a Whirlpool nor a Raydium"), "{}", said(6));
+        assert!(said(7).contains("no such account"), "{}", said(7));
+    }
 }
