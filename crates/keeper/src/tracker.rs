@@ -5,9 +5,15 @@
 //! each value moves in proportion to what a unit in its reserve is worth. So each
 //! obligation keeps the share that every reserve has in either sum, and an update
 //! of prices or interest costs a few multiplications per obligation: what comes
-//! out is the health factor but for rounding. Only obligations that come close to
-//! one are valued as klend does it. Where the shares are not known, or a reserve's
-//! parameters changed, obligations are valued too.
+//! out is the health factor but for rounding. Only obligations so close to one that
+//! rounding could decide are valued as klend does it. Where the shares are not
+//! known, or a reserve's parameters changed, obligations are valued too.
+//!
+//! klend has five more reasons than a low health factor. Three are an obligation's
+//! own: an order of its owner, a margin call, the end of a debt's term. The other
+//! two are a reserve's: a limit that was crossed, a maturity. So each obligation
+//! keeps the time from which its own ones can apply, and those whose time has come,
+//! or that use such a reserve, are asked about with every update.
 
 use std::collections::HashMap;
 
@@ -15,7 +21,7 @@ use klend_interface::state::{LendingMarket, Obligation};
 use klend_model::{
     constants::{MAX_BORROWS, MAX_DEPOSITS},
     fraction::Fraction,
-    keys,
+    keys, liquidation,
     reserve::ReserveState,
     table::ReserveTable,
 };
@@ -45,6 +51,16 @@ struct Parameters {
     liquidation_threshold_pct: u8,
     borrow_factor_pct: u64,
     elevation_groups: [u8; 20],
+    debt_term_seconds: u64,
+}
+
+/// Which of an obligation's own reasons the market knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Switches {
+    orders: bool,
+    debt_terms: bool,
+    /// Seconds from a margin call to deleveraging, where that is switched on.
+    margin_call: Option<u64>,
 }
 
 /// A reserve and what it was worth when shares were measured.
@@ -67,10 +83,30 @@ struct Shares {
     weights: [f32; MAX_DEPOSITS + MAX_BORROWS],
 }
 
+/// What shares say of an obligation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Healthy,
+    Unhealthy,
+    /// Nothing that could be relied on.
+    Doubtful,
+}
+
 /// The obligation that the shares of the same position belong to.
 struct Tracked {
     key: Address,
     account: Box<Obligation>,
+    /// US dollars, when it was last valued.
+    debt: f32,
+}
+
+/// What valuing an obligation tells for later.
+struct Measured {
+    shares: Shares,
+    /// See [`Tracker::due`].
+    due: u64,
+    /// US dollars.
+    debt: f64,
 }
 
 /// What [`Tracker::evaluate`] found.
@@ -78,6 +114,8 @@ struct Tracked {
 pub struct Evaluation {
     /// Obligations above their LTV limit.
     pub unhealthy: Vec<Address>,
+    /// Others that klend lets be liquidated, each for one of its other reasons.
+    pub otherwise: Vec<Address>,
     /// How many had to be valued to know.
     pub valued: usize,
 }
@@ -88,6 +126,10 @@ pub struct Tracker {
     min_debt: f64,
     reserves: Vec<Known>,
     groups: Groups,
+    switches: Switches,
+    /// Unix time from which a reason of the obligation's own can apply, at the
+    /// positions of `shares`.
+    due: Vec<u64>,
     /// Beside `obligations`, because they alone are read for every update.
     shares: Vec<Shares>,
     obligations: Vec<Tracked>,
@@ -102,6 +144,8 @@ impl Tracker {
             min_debt,
             reserves: Vec::new(),
             groups: Vec::new(),
+            switches: Switches::default(),
+            due: Vec::new(),
             shares: Vec::new(),
             obligations: Vec::new(),
             positions: HashMap::new(),
@@ -126,6 +170,13 @@ impl Tracker {
         self.positions.get(key).map(|at| &*self.obligations[*at].account)
     }
 
+    /// What a tracked obligation owes, US dollars, when it was last valued; zero if
+    /// it could not be.
+    #[must_use]
+    pub fn debt(&self, key: &Address) -> f32 {
+        self.positions.get(key).map_or(0.0, |at| self.obligations[*at].debt)
+    }
+
     /// The obligations tracked, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &Address> {
         self.obligations.iter().map(|tracked| &tracked.key)
@@ -142,27 +193,29 @@ impl Tracker {
     ) {
         let change = self.meet(table);
         for (key, account) in obligations {
-            let (shares, debt) =
-                self.measure(table, &change, &key, &account).unwrap_or((Shares::UNKNOWN, f64::MAX));
-            if account.has_debt == 0 || debt < self.min_debt {
+            let measured = self.measure(table, &change, &key, &account);
+            let is_small = measured.as_ref().is_some_and(|known| known.debt < self.min_debt);
+            if account.has_debt == 0 || is_small {
                 self.remove(&key);
                 continue;
             }
-            let tracked = Tracked { key, account };
-            if let Some(at) = self.positions.get(&key) {
-                self.shares[*at] = shares;
-                self.obligations[*at] = tracked;
-            } else {
-                self.positions.insert(key, self.obligations.len());
-                self.shares.push(shares);
+            let at = *self.positions.entry(key).or_insert(self.obligations.len());
+            let tracked = Tracked { key, account, debt: 0.0 };
+            if at == self.obligations.len() {
+                self.due.push(u64::MAX);
+                self.shares.push(Shares::UNKNOWN);
                 self.obligations.push(tracked);
+            } else {
+                self.obligations[at] = tracked;
             }
+            self.learn(at, measured);
         }
     }
 
     /// Forgets an obligation.
     pub fn remove(&mut self, key: &Address) {
         if let Some(at) = self.positions.remove(key) {
+            self.due.swap_remove(at);
             self.shares.swap_remove(at);
             self.obligations.swap_remove(at);
             if let Some(moved) = self.obligations.get(at) {
@@ -179,38 +232,93 @@ impl Tracker {
         })
     }
 
-    /// The obligations above their LTV limit at `table`'s moment.
+    /// Whether klend lets one obligation be liquidated at `table`'s moment, for
+    /// whatever reason.
+    #[must_use]
+    pub fn is_liquidatable(&self, table: &ReserveTable<'_>, key: &Address) -> bool {
+        self.get(key).is_some_and(|account| {
+            table
+                .obligation(key, account)
+                .is_ok_and(|state| liquidation::reason(table, &state).is_some())
+        })
+    }
+
+    /// The obligations that may be liquidated at `table`'s moment.
     pub fn evaluate(&mut self, table: &ReserveTable<'_>) -> Evaluation {
         let change = self.meet(table);
-        let doubtful: Vec<usize> = self
-            .shares
-            .iter()
-            .enumerate()
-            .filter(|(_, shares)| shares.is_doubtful(&change))
-            .map(|(at, _)| at)
-            .collect();
-        let mut found = Evaluation { unhealthy: Vec::new(), valued: doubtful.len() };
-        for at in doubtful {
-            let Tracked { key, account } = &self.obligations[at];
-            if table.health(key, account).is_ok_and(|health| health.is_unhealthy()) {
-                found.unhealthy.push(*key);
-            }
-            // Shares that were measured hold until the account changes.
-            if self.shares[at].health(&change).is_nan() {
-                self.shares[at] = self
-                    .measure(table, &change, key, account)
-                    .map_or(Shares::UNKNOWN, |(shares, _)| shares);
+        let pressed = self.pressed(table);
+        let (mut unhealthy, mut doubtful, mut otherwise) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, shares) in self.shares.iter().enumerate() {
+            match shares.verdict(&change) {
+                Verdict::Healthy if self.may_otherwise(table, &pressed, at) => otherwise.push(at),
+                Verdict::Healthy => {}
+                Verdict::Unhealthy => unhealthy.push(self.obligations[at].key),
+                Verdict::Doubtful => doubtful.push(at),
             }
         }
-        found
+        let mut valued = doubtful.len();
+        for at in doubtful {
+            // Shares that were measured hold until the account changes.
+            if self.shares[at].health(&change).is_nan() {
+                let Tracked { key, account, .. } = &self.obligations[at];
+                let measured = self.measure(table, &change, key, account);
+                self.learn(at, measured);
+            }
+            let key = self.obligations[at].key;
+            if self.is_unhealthy(table, &key) {
+                unhealthy.push(key);
+            } else if self.may_otherwise(table, &pressed, at) {
+                otherwise.push(at);
+            }
+        }
+        valued += otherwise.len();
+        let otherwise = otherwise
+            .into_iter()
+            .map(|at| self.obligations[at].key)
+            .filter(|key| self.is_liquidatable(table, key))
+            .collect();
+        Evaluation { unhealthy, otherwise, valued }
+    }
+
+    /// The known reserves whose users klend may let be liquidated because of the
+    /// reserve; empty if there are none.
+    fn pressed(&self, table: &ReserveTable<'_>) -> Vec<bool> {
+        let market = table.market();
+        let now = table.clock().unix_timestamp;
+        let is_pressed = |known: &Known| {
+            table.reserve(&known.key).is_some_and(|state| {
+                let config = &state.account.config;
+                let maturity = config.debt_maturity_timestamp;
+                let is_mature = market.mature_reserve_debt_liquidation_enabled != 0
+                    && maturity != 0
+                    && maturity <= now;
+                let deleverages =
+                    market.autodeleverage_enabled != 0 && config.autodeleverage_enabled != 0;
+                is_mature
+                    || deleverages
+                        && (state.borrow_limit().crossed
+                            || state.deposit_limit().is_ok_and(|limit| limit.crossed))
+            })
+        };
+        let pressed: Vec<bool> = self.reserves.iter().map(is_pressed).collect();
+        if pressed.contains(&true) { pressed } else { Vec::new() }
+    }
+
+    /// Whether a reason other than the LTV can apply.
+    #[inline]
+    fn may_otherwise(&self, table: &ReserveTable<'_>, pressed: &[bool], at: usize) -> bool {
+        self.due[at] <= table.clock().unix_timestamp
+            || !pressed.is_empty()
+                && self.shares[at].reserves().iter().any(|reserve| pressed[usize::from(*reserve)])
     }
 
     /// Learns of new reserves and parameters, and says how each reserve changed
     /// since shares were measured. Shares that do not hold any more are dropped.
     fn meet(&mut self, table: &ReserveTable<'_>) -> Vec<Change> {
-        let groups = groups(table.market());
-        let mut dropped = vec![groups != self.groups; self.reserves.len()];
-        self.groups = groups;
+        let (groups, switches) = (groups(table.market()), switches(table.market()));
+        let is_other_market = groups != self.groups || switches != self.switches;
+        let mut dropped = vec![is_other_market; self.reserves.len()];
+        (self.groups, self.switches) = (groups, switches);
         for state in table.reserves() {
             if !self.reserves.iter().any(|known| known.key == state.key) {
                 let (base, parameters) = (worth(state), parameters(state));
@@ -234,8 +342,7 @@ impl Tracker {
         }
         if dropped.contains(&true) {
             for shares in &mut self.shares {
-                let used = &shares.reserves[..usize::from(shares.positions)];
-                if used.iter().any(|reserve| dropped[usize::from(*reserve)]) {
+                if shares.reserves().iter().any(|reserve| dropped[usize::from(*reserve)]) {
                     *shares = Shares::UNKNOWN;
                 }
             }
@@ -243,15 +350,23 @@ impl Tracker {
         changes
     }
 
-    /// An obligation's shares, referred to what reserves were worth first, and the
-    /// value of its debt; `None` if it cannot be valued.
+    /// Keeps what valuing the obligation at a position told.
+    fn learn(&mut self, at: usize, measured: Option<Measured>) {
+        let unknown = Measured { shares: Shares::UNKNOWN, due: u64::MAX, debt: 0.0 };
+        let Measured { shares, due, debt } = measured.unwrap_or(unknown);
+        (self.shares[at], self.due[at]) = (shares, due);
+        self.obligations[at].debt = debt as f32;
+    }
+
+    /// Values an obligation; its shares are referred to what reserves were worth
+    /// first. `None` if it cannot be valued.
     fn measure(
         &self,
         table: &ReserveTable<'_>,
         change: &[Change],
         key: &Address,
         account: &Obligation,
-    ) -> Option<(Shares, f64)> {
+    ) -> Option<Measured> {
         let state = table.obligation(key, account).ok()?;
         let total = state.health.adjusted_debt_value.to_f64();
         let mut shares = Shares::UNKNOWN;
@@ -271,7 +386,12 @@ impl Tracker {
             let value = borrow.adjusted_value.to_f64();
             shares.push(at, value / total / f64::from(change.get(usize::from(at))?.debt));
         }
-        Some((shares, state.health.borrowed_value.to_f64()))
+        let term = state.borrows.iter().flatten().filter_map(|borrow| borrow.term_end).min();
+        Some(Measured {
+            shares,
+            due: self.switches.due(account, term),
+            debt: state.health.borrowed_value.to_f64(),
+        })
     }
 }
 
@@ -324,11 +444,37 @@ impl Shares {
         deposits / debts
     }
 
-    /// Whether it has to be valued: not clearly healthy.
+    /// What can be said without valuing it. Where nothing counts as collateral,
+    /// klend's answer hangs on more than the health factor.
     #[inline]
-    fn is_doubtful(&self, change: &[Change]) -> bool {
+    fn verdict(&self, change: &[Change]) -> Verdict {
         let health = self.health(change);
-        health.is_nan() || health <= 1.0 + SLACK
+        if health > 1.0 + SLACK {
+            Verdict::Healthy
+        } else if health > 0.0 && health < 1.0 - SLACK {
+            Verdict::Unhealthy
+        } else {
+            Verdict::Doubtful
+        }
+    }
+
+    /// Positions of the reserves it is made of, in [`Tracker::reserves`].
+    fn reserves(&self) -> &[u16] {
+        &self.reserves[..usize::from(self.positions)]
+    }
+}
+
+impl Switches {
+    /// Unix time from which a reason of the obligation's own can apply; `term` is
+    /// the end of the first of its debts' terms.
+    fn due(&self, account: &Obligation, term: Option<u64>) -> u64 {
+        let has_order = account.obligation_orders.iter().any(|order| order.condition_type != 0);
+        let order = (self.orders && has_order).then_some(0);
+        let called = account.autodeleverage_margin_call_started_timestamp;
+        let margin_call = self.margin_call.filter(|_| called != 0);
+        let margin_call = margin_call.map(|period| called.saturating_add(period));
+        let term = term.filter(|_| self.debt_terms);
+        [order, margin_call, term].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 }
 
@@ -345,6 +491,17 @@ fn parameters(state: &ReserveState<'_>) -> Parameters {
         liquidation_threshold_pct: config.liquidation_threshold_pct,
         borrow_factor_pct: config.borrow_factor_pct,
         elevation_groups: config.elevation_groups,
+        debt_term_seconds: config.debt_term_seconds,
+    }
+}
+
+fn switches(market: &LendingMarket) -> Switches {
+    let period = market.individual_autodeleverage_margin_call_period_secs;
+    let deleverages = market.autodeleverage_enabled != 0 && period != 0;
+    Switches {
+        orders: market.obligation_order_execution_enabled != 0,
+        debt_terms: market.obligation_borrow_debt_term_liquidation_enabled != 0,
+        margin_call: deleverages.then_some(period),
     }
 }
 

@@ -3,11 +3,15 @@
 #[path = "../../klend-model/tests/support/mod.rs"]
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use klend_flash_keeper::tracker::{Evaluation, Tracker};
 use klend_interface::state::{LendingMarket, Obligation, Reserve};
-use klend_model::{reserve::Clock, table::ReserveTable};
+use klend_model::{
+    liquidation::{self, Reason},
+    reserve::Clock,
+    table::ReserveTable,
+};
 use solana_address::Address;
 use support::{NOW, ONE, bsf, market, market_key, obligation, reserve, reserve_key};
 
@@ -38,16 +42,34 @@ fn table<'a>(
     ReserveTable::refresh(&market_key(), market, &keyed, clock, None)
 }
 
-/// Everything valued, as klend would.
-fn truth(table: &ReserveTable<'_>, obligations: &[Box<Obligation>]) -> BTreeSet<Address> {
-    obligations
-        .iter()
-        .enumerate()
-        .filter(|(index, account)| {
-            table.health(&key(*index), account).is_ok_and(|health| health.is_unhealthy())
-        })
-        .map(|(index, _)| key(index))
-        .collect()
+/// Everything valued, as klend would: what is unhealthy, and what else it lets be
+/// liquidated.
+fn truth(
+    table: &ReserveTable<'_>,
+    obligations: &[Box<Obligation>],
+) -> (BTreeSet<Address>, BTreeSet<Address>) {
+    let (mut unhealthy, mut otherwise) = (BTreeSet::new(), BTreeSet::new());
+    for (index, account) in obligations.iter().enumerate() {
+        let Ok(state) = table.obligation(&key(index), account) else { continue };
+        if state.health.is_unhealthy() {
+            unhealthy.insert(key(index));
+        } else if liquidation::reason(table, &state).is_some() {
+            otherwise.insert(key(index));
+        }
+    }
+    (unhealthy, otherwise)
+}
+
+/// klend's reasons for these obligations.
+fn reasons(table: &ReserveTable<'_>, keys: &BTreeSet<Address>, tracker: &Tracker) -> Vec<Reason> {
+    let reason = |key| liquidation::reason(table, &table.obligation(key, tracker.get(key)?).ok()?);
+    keys.iter().filter_map(reason).collect()
+}
+
+/// The same as sets.
+fn sets(found: &Evaluation) -> (BTreeSet<Address>, BTreeSet<Address>) {
+    let set = |keys: &[Address]| keys.iter().copied().collect();
+    (set(&found.unhealthy), set(&found.otherwise))
 }
 
 fn portfolio(numbers: &mut Numbers, reserves: u64) -> Box<Obligation> {
@@ -60,6 +82,32 @@ fn portfolio(numbers: &mut Numbers, reserves: u64) -> Box<Obligation> {
     obligation(&list(numbers, 5, 1_000_000_000), &list(numbers, 3, 500_000_000))
 }
 
+/// One in three has an order, a margin call or debts whose term is about to end.
+fn with_reasons(numbers: &mut Numbers, reserves: u64) -> Box<Obligation> {
+    let mut account = portfolio(numbers, reserves);
+    let soon = NOW.unix_timestamp + numbers.below(600);
+    match numbers.below(9) {
+        0 => {
+            let order = &mut account.obligation_orders[numbers.below(2) as usize];
+            order.condition_type = 1 + numbers.below(6) as u8;
+            order.condition_threshold_sf = (u128::from(numbers.below(150)) * ONE / 100).into();
+            (order.min_execution_bonus_bps, order.max_execution_bonus_bps) = (10, 10);
+            order.opportunity_type = 1;
+        }
+        1 => {
+            account.autodeleverage_target_ltv_pct = numbers.below(60) as u8;
+            account.autodeleverage_margin_call_started_timestamp = soon - 200;
+        }
+        2 => {
+            for borrow in &mut account.borrows {
+                borrow.last_borrowed_at_timestamp = soon - 86_400;
+            }
+        }
+        _ => {}
+    }
+    account
+}
+
 /// Whatever happens to prices, interest, parameters and accounts, what is
 /// unhealthy is found, and not much else valued.
 #[test]
@@ -69,13 +117,14 @@ fn nothing_that_is_unhealthy_is_missed() {
     let mut market = market();
     let mut reserves: Vec<_> =
         (0..RESERVES).map(|index| reserve(index as usize, 10 + index)).collect();
-    let mut obligations: Vec<_> = (0..400).map(|_| portfolio(&mut numbers, RESERVES)).collect();
+    let mut obligations: Vec<_> = (0..400).map(|_| with_reasons(&mut numbers, RESERVES)).collect();
     let mut tracker = Tracker::new(0.0);
     let all = obligations.iter().enumerate().map(|(index, account)| (key(index), account.clone()));
     tracker.put(&table(&market, &reserves, NOW), all);
     assert_eq!(tracker.len(), obligations.len());
 
-    let (mut clock, mut unhealthy, mut spared) = (NOW, 0, 0);
+    let (mut clock, mut unhealthy, mut otherwise, mut spared) = (NOW, 0, 0, 0);
+    let mut seen = HashSet::new();
     for round in 0..300u64 {
         clock.slot += numbers.below(3);
         let which = numbers.below(RESERVES) as usize;
@@ -93,10 +142,47 @@ fn nothing_that_is_unhealthy_is_missed() {
             8 => state.config.borrow_factor_pct = 100 + numbers.below(50),
             _ => {
                 let index = numbers.below(obligations.len() as u64) as usize;
-                obligations[index] = portfolio(&mut numbers, RESERVES);
+                obligations[index] = with_reasons(&mut numbers, RESERVES);
                 let account = obligations[index].clone();
                 tracker.put(&table(&market, &reserves, clock), [(key(index), account)]);
             }
+        }
+        // One after the other, what klend's other reasons hang on is switched on and
+        // off again.
+        clock.unix_timestamp += numbers.below(5);
+        let config = &mut reserves[which].config;
+        match round {
+            30..60 => market.obligation_order_execution_enabled = 1,
+            60..90 => market.obligation_borrow_debt_term_liquidation_enabled = 1,
+            90..120 => {
+                market.individual_autodeleverage_margin_call_period_secs = 200;
+                market.autodeleverage_enabled = (round % 7 != 0).into();
+            }
+            120..150 => {
+                market.autodeleverage_enabled = 1;
+                config.autodeleverage_enabled = 1;
+                config.borrow_limit = if round % 3 == 0 { u64::MAX } else { 1 };
+                config.deleveraging_threshold_decrease_bps_per_day = 10_000;
+                reserves[which].liquidity.borrow_limit_crossed_timestamp =
+                    clock.unix_timestamp - 86_400;
+            }
+            150..180 => {
+                market.mature_reserve_debt_liquidation_enabled = 1;
+                config.borrow_limit = u64::MAX;
+                config.debt_maturity_timestamp = clock.unix_timestamp + numbers.below(20);
+            }
+            180 => {
+                market.mature_reserve_debt_liquidation_enabled = 0;
+                market.price_triggered_liquidation_disabled = 1;
+            }
+            240 => market.obligation_order_execution_enabled = 0,
+            _ => {}
+        }
+        for reserve in &mut reserves {
+            reserve.config.debt_term_seconds = if round < 75 { 86_500 } else { 86_400 };
+            // Prices stay young enough to liquidate on.
+            reserve.liquidity.market_price_last_updated_ts = clock.unix_timestamp;
+            reserve.last_update.slot = clock.slot;
         }
         if round == 150 {
             market.elevation_groups[0].id = 1;
@@ -105,12 +191,22 @@ fn nothing_that_is_unhealthy_is_missed() {
         let table = table(&market, &reserves, clock);
         let expected = truth(&table, &obligations);
         let found = tracker.evaluate(&table);
-        assert_eq!(found.unhealthy.iter().copied().collect::<BTreeSet<_>>(), expected);
-        assert!(expected.iter().all(|key| tracker.is_unhealthy(&table, key)));
-        unhealthy += expected.len();
-        spared += obligations.len() - found.valued;
+        assert_eq!(sets(&found), expected, "round {round}");
+        assert!(expected.0.iter().all(|key| tracker.is_unhealthy(&table, key)));
+        assert!(expected.1.iter().all(|key| tracker.is_liquidatable(&table, key)));
+        unhealthy += expected.0.len();
+        otherwise += expected.1.len();
+        for reason in reasons(&table, &expected.1, &tracker) {
+            seen.insert(std::mem::discriminant(&reason));
+        }
+        spared += obligations.len().saturating_sub(found.valued);
     }
-    assert!(unhealthy > 1_000 && spared > 10_000, "{unhealthy} unhealthy, {spared} spared");
+    assert!(
+        unhealthy > 1_000 && otherwise > 1_000 && spared > 10_000,
+        "{unhealthy} unhealthy, {otherwise} otherwise, {spared} spared"
+    );
+    // All but the LTV.
+    assert_eq!(seen.len(), 5);
 }
 
 #[test]
@@ -126,7 +222,10 @@ fn a_move_that_matters_to_nobody_values_nobody() {
     };
     assert_eq!(price(&mut reserves, 801), Evaluation::default());
     let found = price(&mut reserves, 799);
-    assert_eq!(found, Evaluation { unhealthy: vec![key(0)], valued: 1 });
+    assert_eq!(found, Evaluation { unhealthy: vec![key(0)], ..Evaluation::default() });
+    // At the limit itself shares are not believed.
+    let found = price(&mut reserves, 800);
+    assert_eq!((found.unhealthy, found.valued), (vec![key(0)], 1));
     assert_eq!(price(&mut reserves, 801), Evaluation::default());
 }
 

@@ -201,6 +201,18 @@ pub fn quote(
     pair.quote(request.amount, request.min_received)
 }
 
+/// Why klend lets an obligation be liquidated: the reason of the first pair of debt
+/// and collateral that it allows; `None` when it allows no pair.
+#[must_use]
+pub fn reason(table: &ReserveTable<'_>, obligation: &ObligationState<'_>) -> Option<Reason> {
+    obligation.borrows.iter().flatten().find_map(|borrow| {
+        obligation.deposits.iter().flatten().find_map(|deposit| {
+            let pair = Pair::open(table, obligation, borrow.reserve, deposit.reserve).ok()?;
+            Some(pair.reason)
+        })
+    })
+}
+
 /// One debt and one collateral of an obligation, with everything settled that
 /// does not depend on the amount.
 #[derive(Debug, Clone, Copy)]

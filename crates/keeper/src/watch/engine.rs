@@ -34,6 +34,7 @@ use super::{
     queue::Queue,
     reader::{Found, Look, Order, Reader, Scan},
     state::{Effect, Evaluated, State},
+    told,
 };
 use crate::{
     commands::scan::value_f64,
@@ -51,6 +52,9 @@ use crate::{
 const CAPACITY: usize = 16_384;
 /// Updates that are taken in before what they changed is evaluated.
 const BATCH: usize = 1_024;
+/// Obligations that are quoted before the best of them are handed out. In a crash
+/// thousands become unhealthy at once, and the first must not wait for the last.
+const QUOTES: usize = 256;
 /// Longest pause after a source failed again and again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -142,7 +146,8 @@ fn start_workers(
                     };
                     let Ok(job) = job else { return };
                     let (key, profit) = (job.key, job.profit);
-                    let ended = worker.work(job);
+                    let ended = told("the worker", || Ok(worker.work(job)));
+                    let ended = ended.unwrap_or_else(Ended::Failed);
                     if events.send(Event::Done(key, profit, ended)).is_err() {
                         return;
                     }
@@ -227,6 +232,8 @@ struct Engine {
     failed_until: Option<Instant>,
     /// All obligations are to be evaluated, whether or not anything changed.
     evaluate_all: bool,
+    /// Obligations of the last evaluation that were not quoted yet.
+    unquoted: usize,
     passes: u64,
 }
 
@@ -255,6 +262,7 @@ impl Engine {
             next_look: Instant::now(),
             failed_until: None,
             evaluate_all: false,
+            unquoted: 0,
             passes: 0,
             parts,
             events,
@@ -274,7 +282,9 @@ impl Engine {
     /// Takes in what has come, evaluates what it changed, and hands out work.
     fn turn(&mut self, events: &Receiver<Event>) -> Result<()> {
         self.keep_time()?;
-        match events.recv_timeout(NAP) {
+        // What is left over is not waited with.
+        let patience = if self.unquoted == 0 { NAP } else { Duration::ZERO };
+        match events.recv_timeout(patience) {
             Ok(event) => self.handle(event)?,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => {
@@ -284,7 +294,8 @@ impl Engine {
         for event in events.try_iter().take(BATCH) {
             self.handle(event)?;
         }
-        if self.state.as_ref().is_some_and(|state| state.is_pending() || self.evaluate_all) {
+        let is_due = self.evaluate_all || self.unquoted > 0;
+        if self.state.as_ref().is_some_and(|state| state.is_pending() || is_due) {
             self.evaluate()?;
         }
         self.dispatch()
@@ -477,8 +488,8 @@ impl Engine {
         let metrics = &self.parts.metrics;
         let scanned = state.tracker.is_empty();
         let started = Instant::now();
-        let all = std::mem::take(&mut self.evaluate_all);
-        let Evaluated { unhealthy, valued, only } = match state.evaluate(all) {
+        let all = std::mem::take(&mut self.evaluate_all) || self.unquoted > 0;
+        let Evaluated { unhealthy, otherwise, valued, only } = match state.evaluate(all) {
             Ok(evaluated) => evaluated,
             Err(reason) => {
                 metrics.source_errors.increment();
@@ -493,28 +504,31 @@ impl Engine {
         if scanned && !state.tracker.is_empty() {
             info!(slot, tracked = state.tracker.len(), "scanned");
         }
-        let is_unhealthy: HashSet<&Address> = unhealthy.iter().collect();
+        let liquidatable: Vec<Address> = unhealthy.iter().chain(&otherwise).copied().collect();
+        let is_liquidatable: HashSet<&Address> = liquidatable.iter().collect();
         match &only {
             None => {
                 self.passes += 1;
                 metrics.evaluation_micros.set(micros);
                 metrics.candidates.set(unhealthy.len() as u64);
-                self.queue.retain(|key| is_unhealthy.contains(key));
+                self.queue.retain(|key| is_liquidatable.contains(key));
             }
             Some(touched) => {
-                for key in touched.iter().filter(|key| !is_unhealthy.contains(key)) {
+                for key in touched.iter().filter(|key| !is_liquidatable.contains(key)) {
                     self.queue.remove(key);
                 }
             }
         }
-        self.enqueue(&unhealthy)?;
-        if !unhealthy.is_empty() {
+        self.enqueue(&liquidatable)?;
+        if !liquidatable.is_empty() {
             info!(
                 slot,
                 unhealthy = unhealthy.len(),
+                otherwise = otherwise.len(),
                 valued,
                 micros,
                 queued = self.queue.len(),
+                unquoted = self.unquoted,
                 in_flight = self.flights.len(),
                 "evaluated"
             );
@@ -522,13 +536,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Queues what is worth trying and is neither resting nor in flight.
-    fn enqueue(&mut self, unhealthy: &[Address]) -> Result<()> {
+    /// Queues what is worth trying and is neither resting nor in flight; the largest
+    /// debts first, and no more than [`QUOTES`] at once.
+    fn enqueue(&mut self, liquidatable: &[Address]) -> Result<()> {
+        self.unquoted = 0;
         let Some(state) = &self.state else { return Ok(()) };
         let config = &self.parts.config;
         let now = Instant::now();
         self.cooldown.sweep(now);
-        let fresh: Vec<&Address> = unhealthy
+        let mut fresh: Vec<&Address> = liquidatable
             .iter()
             .filter(|key| {
                 !self.cooldown.is_resting(key, now)
@@ -538,6 +554,12 @@ impl Engine {
             .collect();
         if fresh.is_empty() {
             return Ok(());
+        }
+        if fresh.len() > QUOTES {
+            let debt = |key: &&Address| state.tracker.debt(key);
+            fresh.sort_by(|a, b| debt(b).total_cmp(&debt(a)));
+            self.unquoted = fresh.len() - QUOTES;
+            fresh.truncate(QUOTES);
         }
         let table = state.market.table()?;
         let lenders = Lenders::new([&table]);

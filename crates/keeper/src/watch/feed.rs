@@ -121,7 +121,7 @@ pub fn start(
         let mut pause = FIRST_PAUSE;
         while !stop.load(Ordering::Relaxed) {
             let started = Instant::now();
-            let ended = connector.run(&wanted, &emit, &stop);
+            let ended = super::told("the feed", || connector.run(&wanted, &emit, &stop));
             if stop.load(Ordering::Relaxed) {
                 return;
             }
@@ -182,6 +182,26 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
             Ok(())
+        }
+    }
+
+    /// Is broken itself.
+    struct Faulty;
+
+    impl Connector for Faulty {
+        fn run(&mut self, _: &Wanted, _: Emit<'_>, _: &AtomicBool) -> Result<()> {
+            panic!("a test's")
+        }
+    }
+
+    #[test]
+    fn a_feed_that_panics_is_a_lost_connection() {
+        let (sender, updates) = mpsc::channel();
+        let take = move |update| sender.send(update).is_ok();
+        let _feed = start(Box::new(Faulty), wanted(), take);
+        for _ in 0..2 {
+            let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };
+            assert_eq!(reason, "the feed broke down");
         }
     }
 

@@ -11,6 +11,7 @@ use klend_model::accounts;
 use solana_account::Account;
 use solana_address::Address;
 
+use super::told;
 use crate::{market::Market, source::Source};
 
 /// What to read.
@@ -60,12 +61,14 @@ impl Reader {
         let (orders, received) = mpsc::channel();
         thread::spawn(move || {
             for order in received {
+                const WHO: &str = "the reading thread";
+                let source = &*source;
                 take(match order {
-                    Order::Keys => {
-                        Found::Keys(Market::load(&*source, &market).and_then(|m| m.single_keys()))
-                    }
-                    Order::Scan => Found::Scan(scan(&*source, &market).map(Box::new)),
-                    Order::Look(keys) => Found::Look(look(&*source, &keys)),
+                    Order::Keys => Found::Keys(told(WHO, || {
+                        Market::load(source, &market).and_then(|market| market.single_keys())
+                    })),
+                    Order::Scan => Found::Scan(told(WHO, || scan(source, &market).map(Box::new))),
+                    Order::Look(keys) => Found::Look(told(WHO, || look(source, &keys))),
                 });
             }
         });

@@ -32,6 +32,8 @@ pub struct State {
     pub market: Market,
     pub tracker: Tracker,
     versions: HashMap<Address, Version>,
+    /// Of every account that has no version: anything older was in a scan, or is over.
+    floor: Version,
     /// Obligations that changed and are not in the tracker yet.
     changed: HashMap<Address, Box<Obligation>>,
     /// Something changed that all obligations hang on.
@@ -59,6 +61,7 @@ impl State {
             market: scan.market.clone(),
             tracker: Tracker::new(min_debt),
             versions: HashMap::new(),
+            floor: Version { slot: 0, write: 0 },
             changed: HashMap::new(),
             market_changed: true,
         };
@@ -82,7 +85,7 @@ impl State {
             oldest = oldest.min(slot);
             seen.insert(key);
             let read = Version::end_of(slot);
-            if self.versions.get(&key).is_none_or(|known| *known <= read) {
+            if self.version(&key) <= read {
                 self.versions.insert(key, read);
                 self.changed.insert(key, obligation);
             }
@@ -101,8 +104,23 @@ impl State {
             self.tracker.remove(&key);
             self.versions.remove(&key);
         }
+        // Obligations without debt come and go: only what is in use is remembered.
+        let market: HashSet<Address> = self.market.keys()?.into_iter().collect();
+        let Self { tracker, changed, versions, .. } = self;
+        versions.retain(|key, version| {
+            *version > begun
+                || tracker.get(key).is_some()
+                || changed.contains_key(key)
+                || market.contains(key)
+        });
+        self.floor = self.floor.max(begun);
         self.market_changed = true;
         Ok(())
+    }
+
+    /// The version of an account from before which nothing is believed.
+    fn version(&self, key: &Address) -> Version {
+        self.versions.get(key).copied().unwrap_or(self.floor)
     }
 
     /// Takes an account that was written.
@@ -110,7 +128,7 @@ impl State {
     /// # Errors
     /// When it is not what it should be; what is known stays.
     pub fn apply(&mut self, key: &Address, version: Version, account: Account) -> Result<Effect> {
-        if self.versions.get(key).is_some_and(|known| *known > version) {
+        if self.version(key) > version {
             return Ok(Effect::Stale);
         }
         // klend refuses to look at what was written after its clock.
@@ -154,12 +172,18 @@ impl State {
         let touched: Vec<Address> = changed.keys().copied().collect();
         tracker.put(&table, changed.drain());
         if std::mem::take(market_changed) || all {
-            let Evaluation { unhealthy, valued } = tracker.evaluate(&table);
-            return Ok(Evaluated { unhealthy, valued, only: None });
+            let Evaluation { unhealthy, otherwise, valued } = tracker.evaluate(&table);
+            return Ok(Evaluated { unhealthy, otherwise, valued, only: None });
         }
-        let unhealthy =
-            touched.iter().filter(|key| tracker.is_unhealthy(&table, key)).copied().collect();
-        Ok(Evaluated { unhealthy, valued: touched.len(), only: Some(touched) })
+        let (mut unhealthy, mut otherwise) = (Vec::new(), Vec::new());
+        for key in &touched {
+            if tracker.is_unhealthy(&table, key) {
+                unhealthy.push(*key);
+            } else if tracker.is_liquidatable(&table, key) {
+                otherwise.push(*key);
+            }
+        }
+        Ok(Evaluated { unhealthy, otherwise, valued: touched.len(), only: Some(touched) })
     }
 }
 
@@ -167,8 +191,77 @@ impl State {
 pub struct Evaluated {
     /// Obligations above their LTV limit.
     pub unhealthy: Vec<Address>,
+    /// Others that klend lets be liquidated.
+    pub otherwise: Vec<Address>,
     /// How many had to be valued to know.
     pub valued: usize,
     /// The only ones that were looked at; `None` for all.
     pub only: Option<Vec<Address>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::source::{BuiltinFork, Filter, Source};
+
+    /// The built-in market as scanned at a slot, with the obligations `keep` wants.
+    fn scan(source: &dyn Source, slot: u64, keep: impl Fn(&Address) -> bool + Sync) -> Scan {
+        let market = source
+            .program_accounts(&KLEND_PROGRAM_ID, Filter::of_len(accounts::LENDING_MARKET_LEN))
+            .unwrap();
+        let market = Market::load(source, &market[0].0).unwrap();
+        let obligations = Mutex::new(Vec::new());
+        let visit = |_, key: &Address, account: &Account| {
+            if keep(key) {
+                let obligation = accounts::obligation(key, &account.owner, &account.data).unwrap();
+                obligations.lock().unwrap().push((slot, *key, Box::new(*obligation)));
+            }
+        };
+        source.visit_obligations(&market.key, &|_, _| (), &visit).unwrap();
+        Scan { market, slot, obligations: obligations.into_inner().unwrap() }
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_and_does_not_come_back() {
+        let source = BuiltinFork::new().unwrap();
+        let first = scan(&source, 100, |_| true);
+        let mut keys: Vec<Address> = first.obligations.iter().map(|(_, key, _)| *key).collect();
+        keys.sort_unstable();
+        let gone = keys[0];
+        let account = source.account("obligation", &gone).unwrap();
+        let mut state = State::new(first, 0.0).unwrap();
+        state.evaluate(true).unwrap();
+        let tracked = state.tracker.len();
+        assert_eq!((tracked, state.version(&gone)), (keys.len(), Version::end_of(100)));
+
+        // Others that never had debt are told of, again and again.
+        let mut idle = account.clone();
+        idle.data[8 + std::mem::offset_of!(Obligation, has_debt)] = 0;
+        for number in 0..50 {
+            let key = Address::new_from_array([number; 32]);
+            let version = Version { slot: 150, write: 0 };
+            assert_eq!(state.apply(&key, version, idle.clone()).unwrap(), Effect::Obligation);
+        }
+        state.evaluate(false).unwrap();
+        assert_eq!(state.tracker.len(), tracked);
+        let remembered = state.versions.len();
+        state.merge(scan(&source, 200, |key| *key != gone)).unwrap();
+        state.evaluate(false).unwrap();
+        assert_eq!(state.tracker.len(), tracked - 1);
+        assert_eq!(state.versions.len(), remembered - 50 - 1);
+
+        // An update from before that scan comes late, then one from after it.
+        let late = Version { slot: 199, write: 0 };
+        assert_eq!(state.apply(&gone, late, account.clone()).unwrap(), Effect::Stale);
+        let new = Version { slot: 201, write: 0 };
+        assert_eq!(state.apply(&gone, new, account).unwrap(), Effect::Obligation);
+        state.evaluate(false).unwrap();
+        assert_eq!(state.tracker.len(), tracked);
+        // The next scan is of a node that lags behind: what is newer stays.
+        state.merge(scan(&source, 190, |key| *key != gone)).unwrap();
+        state.evaluate(false).unwrap();
+        assert_eq!(state.tracker.len(), tracked);
+    }
 }
