@@ -7,6 +7,7 @@ use flash_liquidator_client::{
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
     flash_liquidation::{FlashLiquidation, KeeperAccounts, Refresh},
     klend::{ObligationAddresses, ReserveAddresses},
+    order::{Limits, Order},
     receiver::{Redemption, Route, Terms, swap_authority},
     swap::jupiter,
     tip::Tip,
@@ -131,10 +132,21 @@ impl<'a> Plan<'a> {
         args: &LiquidateArgs,
     ) -> Result<Self> {
         let best = position.best(&args.terms)?;
-        let loan = best.loan.context("the liquidation found needs no flash loan")?;
-        let repay = position.reserve_addresses(&best.request.repay_reserve)?;
-        let withdraw = position.reserve_addresses(&best.request.withdraw_reserve)?;
-        let flash = position.reserve_addresses(&loan.reserve)?;
+        let limits = Limits {
+            min_profit: args.min_profit,
+            slippage_bps: args.terms.slippage_bps,
+            loan_margin_bps: args.terms.loan_margin_bps,
+            deadline_slot: match args.deadline_slots {
+                0 => 0,
+                slots => position.market.clock.slot.saturating_add(slots),
+            },
+            redemption: Redemption::RequireFull,
+        };
+        let Order { repay_reserve, withdraw_reserve, flash_reserve, flash_amount, terms } =
+            Order::of(&best, &limits).context("the liquidation found needs no flash loan")?;
+        let repay = position.reserve_addresses(&repay_reserve)?;
+        let withdraw = position.reserve_addresses(&withdraw_reserve)?;
+        let flash = position.reserve_addresses(&flash_reserve)?;
         let keeper_accounts = KeeperAccounts::associated(keeper, &repay, &withdraw);
 
         let mut setup = Vec::new();
@@ -159,24 +171,13 @@ impl<'a> Plan<'a> {
         };
         setup.splice(0..0, missing_accounts(source, keeper, &repay, &withdraw, route.as_ref())?);
 
-        // All of the loan is offered where klend decides how much it takes, so
-        // that interest accrued until then is covered; a smaller optimum is kept.
-        let quoted = best.quote.repay;
-        let whole = best.quote.max_repay.ceil_u64().unwrap_or(u64::MAX);
-        let takes_all = quoted >= whole || best.quote.must_repay_all;
-        let flash_amount =
-            if takes_all { with_margin(quoted, args.terms.loan_margin_bps) } else { quoted };
         let flash_fee = position
             .market
             .table()?
-            .reserve(&loan.reserve)
+            .reserve(&flash_reserve)
             .context("the lending reserve is not in the table")?
             .flash_fee(flash_amount)
             .map_err(|refusal| anyhow!("flash loan of {flash_amount}: {refusal}"))?;
-        let deadline_slot = match args.deadline_slots {
-            0 => 0,
-            slots => position.market.clock.slot.saturating_add(slots),
-        };
         let tip = match (args.terms.tip, args.terms.tip_account) {
             (0, _) => None,
             (_, None) => bail!("--tip needs --tip-account"),
@@ -192,13 +193,7 @@ impl<'a> Plan<'a> {
             flash,
             flash_amount,
             flash_fee,
-            terms: Terms {
-                repay_amount: if takes_all { u64::MAX } else { quoted },
-                min_collateral_received: less(best.quote.received, args.terms.slippage_bps),
-                min_profit: args.min_profit,
-                deadline_slot,
-                redemption: Redemption::RequireFull,
-            },
+            terms,
             route,
             route_tables,
             setup,
@@ -311,55 +306,12 @@ fn jupiter_route(
 ) -> Result<(Option<Route>, Vec<Address>)> {
     let json = fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
     let (authority, _) = swap_authority(keeper);
-    let read = jupiter::read(&json, &authority, keeper, amount, 0)
+    let mut read = jupiter::read(&json, &authority, keeper, amount, 0)
         .with_context(|| format!("{}", file.display()))?;
-    let mut route = Route::new(keeper, withdraw, repay);
-    let uses = |key: &Address| read.leg.accounts.iter().any(|meta| meta.pubkey == *key);
-    if !uses(&route.swap_collateral) {
-        bail!(
-            "{}: the route does not sell from {}, the swap authority's account of the collateral",
-            file.display(),
-            route.swap_collateral
-        );
-    }
-    if uses(&keeper_accounts.debt) {
-        route.swap_debt = None;
-    } else if !route.swap_debt.is_some_and(|account| uses(&account)) {
-        bail!(
-            "{}: the route pays neither the keeper's account of the debt {} nor its swap authority's",
-            file.display(),
-            keeper_accounts.debt
-        );
-    }
-    setup.extend(read.setup);
-    route.legs = vec![read.leg];
-    Ok((Some(route), read.lookup_tables))
-}
-
-/// `amount` and `bps` of it, rounded up.
-fn with_margin(amount: u64, bps: u16) -> u64 {
-    let extra = (u128::from(amount) * u128::from(bps)).div_ceil(10_000);
-    amount.saturating_add(u64::try_from(extra).unwrap_or(u64::MAX))
-}
-
-/// `amount` less `bps` of it, rounded down.
-fn less(amount: u64, bps: u16) -> u64 {
-    let kept = u128::from(10_000u16.saturating_sub(bps));
-    u64::try_from(u128::from(amount) * kept / 10_000).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn margins_round_away_from_the_edge() {
-        assert_eq!(with_margin(10_000, 5), 10_005);
-        assert_eq!(with_margin(1, 5), 2);
-        assert_eq!(with_margin(u64::MAX, 5), u64::MAX);
-        assert_eq!(less(10_000, 50), 9_950);
-        assert_eq!(less(1, 50), 0);
-        assert_eq!(less(u64::MAX, 0), u64::MAX);
-        assert_eq!(less(7, 10_001), 0);
-    }
+    setup.append(&mut read.setup);
+    let tables = std::mem::take(&mut read.lookup_tables);
+    let route = read
+        .into_route(keeper, withdraw, repay, &keeper_accounts.debt)
+        .with_context(|| format!("{}", file.display()))?;
+    Ok((Some(route), tables))
 }
