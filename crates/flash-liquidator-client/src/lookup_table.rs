@@ -131,8 +131,10 @@ pub fn create(authority: &Address, payer: &Address, recent_slot: u64) -> (Instru
     table::create_lookup_table(*authority, *payer, recent_slot)
 }
 
-/// Appends `addresses`; they can be used from the next slot on. Split longer
-/// lists by [`MAX_ADDRESSES_PER_EXTEND`].
+/// Appends `addresses`; they can be used from the next slot on, in a simulation. In a
+/// transaction wait until this one is finalized, some 13 seconds: leaders look tables up
+/// in the newest finalized block and drop, without a word, what names addresses that are
+/// not there yet. Split longer lists by [`MAX_ADDRESSES_PER_EXTEND`].
 #[must_use]
 pub fn extend(
     table_address: &Address,

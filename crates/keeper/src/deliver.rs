@@ -173,6 +173,23 @@ impl Way<'_> {
     }
 }
 
+/// Waits until a confirmed transaction is finalized; `false` when it took too long or
+/// the node could not tell, which makes it no less confirmed.
+pub fn wait_for_finality(rpc: &Rpc, signature: &str) -> bool {
+    let begun = Instant::now();
+    loop {
+        match rpc.is_finalized(signature) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => warn!(signature, reason = format!("{error:#}"), "no news"),
+        }
+        if begun.elapsed() >= SILENCE {
+            return false;
+        }
+        thread::sleep(POLL);
+    }
+}
+
 /// The answer of `getTransaction` to a signature that is confirmed.
 ///
 /// # Errors

@@ -134,16 +134,19 @@ pub enum Sent {
     HeldBack,
 }
 
-/// Sends instructions of `setup` and fails unless they succeed.
-pub fn send_instructions(rpc: &Rpc, key: &Key, instructions: &[Instruction]) -> Result<()> {
+/// Sends instructions of `setup` and fails unless they succeed; returns the signature.
+pub fn send_instructions(rpc: &Rpc, key: &Key, instructions: &[Instruction]) -> Result<String> {
     let way = Way { rpc, block_engine: None };
-    let decoded = match way.deliver(key, instructions, &[], &|| true)? {
-        Delivered::Landed(signature) => Report::read(executed(rpc, &signature)?)?.decoded,
-        Delivered::Rejected(decoded) => *decoded,
+    let (signature, decoded) = match way.deliver(key, instructions, &[], &|| true)? {
+        Delivered::Landed(signature) => {
+            let report = Report::read(executed(rpc, &signature)?)?;
+            (signature, report.decoded)
+        }
+        Delivered::Rejected(decoded) => (String::new(), *decoded),
         Delivered::HeldBack => bail!("nothing was sent"),
     };
     match decoded.outcome.failure() {
-        None => Ok(()),
+        None => Ok(signature),
         Some(failure) => bail!("{}", failure.cause.explain()),
     }
 }

@@ -37,6 +37,8 @@ pub struct Report {
     pub signature: Option<String>,
     fee: u64,
     units: Option<u64>,
+    /// Whether the node has the logs, which events are in.
+    has_logs: bool,
     pub decoded: Decoded,
 }
 
@@ -133,6 +135,7 @@ impl Report {
                 key.parse::<Address>().with_context(|| format!("{key:?} is not an address"))
             })
             .collect::<Result<Vec<_>>>()?;
+        let has_logs = meta.log_messages.is_some();
         let logs = meta.log_messages.unwrap_or_default();
         let executed = Executed { error: meta.err.as_ref(), logs: &logs, programs: &programs };
         Ok(Self {
@@ -140,6 +143,7 @@ impl Report {
             signature: wire.transaction.signatures.into_iter().next(),
             fee: meta.fee,
             units: meta.compute_units_consumed,
+            has_logs,
             decoded: decode(&executed, None),
         })
     }
@@ -158,6 +162,9 @@ impl Report {
             );
         section.print();
         print_decoded(&self.decoded);
+        if !self.has_logs {
+            println!("  the node kept no logs of it: events and instructions are not known");
+        }
         Ok(())
     }
 
@@ -167,6 +174,7 @@ impl Report {
         value["slot"] = json!(self.slot);
         value["fee"] = json!(self.fee);
         value["computeUnits"] = json!(self.units);
+        value["hasLogs"] = json!(self.has_logs);
         value
     }
 }

@@ -1,7 +1,7 @@
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::{
     klend::ReserveAddresses,
-    lookup_table::{self, MAX_ADDRESSES, MAX_ADDRESSES_PER_EXTEND},
+    lookup_table::{self, MAX_ADDRESSES},
     receiver::swap_authority,
     token::{TOKEN_PROGRAM_ID, create_associated_token_account},
 };
@@ -13,6 +13,7 @@ use solana_signer::Signer;
 use super::{Context, print_json};
 use crate::{
     cli::SetupArgs,
+    deliver::wait_for_finality,
     format::{Section, tokens},
     keys::Key,
     liquidation::{require_consent, send_instructions},
@@ -129,16 +130,29 @@ fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
     for chunk in missing.chunks(CREATIONS_PER_TRANSACTION) {
         send_instructions(rpc, keeper_key, chunk)?;
     }
-    let tables = tables
-        .into_iter()
-        .map(|addresses| create_table(rpc, keeper_key, addresses))
-        .collect::<Result<Vec<Address>>>()?;
+    let mut made = Vec::new();
+    for addresses in tables {
+        made.push(create_table(rpc, keeper_key, addresses)?);
+    }
+    // Leaders look tables up in the newest block that is finalized: until the table is in
+    // it, they drop every transaction that uses it without a word.
+    let finalized = match made.last() {
+        Some((_, signature)) => {
+            if !context.json {
+                println!("Waiting until the lookup tables are finalized: some 13 seconds ...");
+            }
+            wait_for_finality(rpc, signature)
+        }
+        None => true,
+    };
+    let tables: Vec<Address> = made.into_iter().map(|(table, _)| table).collect();
     if context.json {
         return print_json(&json!({
             "keeper": keeper.to_string(),
             "tokenAccounts": missing.len(),
             "tables": tables.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "tableAddresses": addresses.len(),
+            "finalized": finalized,
             "done": true,
         }));
     }
@@ -146,27 +160,26 @@ fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
     for table in tables {
         println!("  lookup table {table}");
     }
+    if !finalized {
+        println!(
+            "They are not finalized yet: transactions that use them may be dropped until then."
+        );
+    }
     Ok(())
 }
 
-/// Makes a lookup table of these addresses, in as many transactions as it takes.
-fn create_table(rpc: &Rpc, key: &Key, addresses: &[Address]) -> Result<Address> {
+/// Makes a lookup table of these addresses, in as many transactions as it takes; returns
+/// its key and the signature of the last of them.
+fn create_table(rpc: &Rpc, key: &Key, addresses: &[Address]) -> Result<(Address, String)> {
     let keeper = key.pubkey();
     // The newest slot may not be in the recent ones yet.
     let slot = rpc.clock()?.slot.saturating_sub(1);
-    let (creation, table) = lookup_table::create(&keeper, &keeper, slot);
-    let extend = |chunk: &[Address]| lookup_table::extend(&table, &keeper, &keeper, chunk);
-    let mut chunks = addresses.chunks(MAX_ADDRESSES_PER_EXTEND - 5);
-    let first = chunks.next().map(extend);
-    send_instructions(
-        rpc,
-        key,
-        &[Some(creation), first].into_iter().flatten().collect::<Vec<_>>(),
-    )?;
-    for chunk in chunks {
-        send_instructions(rpc, key, &[extend(chunk)])?;
+    let (transactions, table) = lookup_table::create_and_extend(&keeper, &keeper, slot, addresses);
+    let mut signature = String::new();
+    for instructions in transactions {
+        signature = send_instructions(rpc, key, &instructions)?;
     }
-    Ok(table)
+    Ok((table, signature))
 }
 
 /// Closes the keeper's empty token accounts, and retires, then closes, tables.

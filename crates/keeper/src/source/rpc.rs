@@ -384,6 +384,16 @@ impl Rpc {
 
     /// Whether a signature was confirmed.
     pub fn is_confirmed(&self, signature: &str) -> Result<bool> {
+        let status = self.confirmation_status(signature)?;
+        Ok(status.is_some_and(|status| status != "processed"))
+    }
+
+    /// Whether the block with a signature was finalized.
+    pub fn is_finalized(&self, signature: &str) -> Result<bool> {
+        Ok(self.confirmation_status(signature)?.is_some_and(|status| status == "finalized"))
+    }
+
+    fn confirmation_status(&self, signature: &str) -> Result<Option<String>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Status {
@@ -392,9 +402,7 @@ impl Rpc {
         let answer: Answer<Vec<Option<Status>>> =
             self.call("getSignatureStatuses", &json!([[signature]]))?;
         let status = answer.value.into_iter().next().flatten();
-        Ok(status
-            .and_then(|status| status.confirmation_status)
-            .is_some_and(|status| status != "processed"))
+        Ok(status.and_then(|status| status.confirmation_status))
     }
 
     /// A transaction as `getTransaction` answers; `None` if the node has none.

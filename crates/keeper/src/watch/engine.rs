@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use flash_liquidator_client::decode::{Event as ProgramEvent, Outcome};
+use flash_liquidator_client::decode::Outcome;
 use klend_interface::state::Obligation;
 use klend_model::{
     flash::Lenders,
@@ -40,7 +40,7 @@ use crate::{
     commands::scan::value_f64,
     config::Config,
     keys::Key,
-    liquidation::{Attempt, Sender},
+    liquidation::{Attempt, Sender, liquidated},
     market::Market,
     metrics::Metrics,
     plan::Position,
@@ -667,18 +667,23 @@ fn report(metrics: &Metrics, obligation: &Address, attempt: &Attempt, quoted: f6
     match &decoded.outcome {
         Outcome::Succeeded => {
             metrics.liquidated.increment();
-            for event in &decoded.events {
-                if let ProgramEvent::Liquidated(event) = event {
-                    info!(
-                        %obligation,
-                        signature,
-                        repaid = event.debt_repaid,
-                        received = event.collateral_received,
-                        profit = event.profit,
-                        quoted,
-                        "liquidated"
-                    );
-                }
+            match liquidated(decoded) {
+                Some(event) => info!(
+                    %obligation,
+                    signature,
+                    repaid = event.debt_repaid,
+                    received = event.collateral_received,
+                    profit = event.profit,
+                    quoted,
+                    "liquidated"
+                ),
+                None => info!(
+                    %obligation,
+                    signature,
+                    quoted,
+                    reason = "the node keeps no logs, and so shows no event",
+                    "liquidated"
+                ),
             }
         }
         Outcome::LostRace(_) => {

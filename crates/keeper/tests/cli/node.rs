@@ -55,12 +55,15 @@ struct Record {
     units: u64,
     slot: u64,
     polls: usize,
+    /// The keeper has been told that it is finalized.
+    finalized: bool,
 }
 
 struct State {
     world: Mutex<World>,
     genesis: String,
     fate: Fate,
+    keeps_logs: bool,
     records: Mutex<BTreeMap<String, Record>>,
     /// Signatures in the order they first came.
     signatures: Mutex<Vec<String>>,
@@ -104,6 +107,8 @@ pub struct Node {
 pub struct Options {
     pub fate: Fate,
     pub genesis: &'static str,
+    /// Whether logs are kept: `getTransaction` shows them.
+    pub keeps_logs: bool,
 }
 
 /// Genesis hash of mainnet.
@@ -111,7 +116,7 @@ pub const MAINNET: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fate: Fate::Executed { after_polls: 0 }, genesis: MAINNET }
+        Self { fate: Fate::Executed { after_polls: 0 }, genesis: MAINNET, keeps_logs: true }
     }
 }
 
@@ -127,6 +132,7 @@ impl Node {
             world: Mutex::new(World::from_folder(folder).unwrap()),
             genesis: options.genesis.to_owned(),
             fate: options.fate,
+            keeps_logs: options.keeps_logs,
             records: Mutex::default(),
             signatures: Mutex::default(),
             height: AtomicUsize::new(FIRST_HEIGHT as usize),
@@ -162,6 +168,13 @@ impl Node {
     /// How many different transactions were sent.
     pub fn signatures(&self) -> usize {
         self.state.signatures.lock().unwrap().len()
+    }
+
+    /// Whether the keeper has been told that what it sent last is finalized.
+    pub fn told_finality(&self) -> bool {
+        let signatures = self.state.signatures.lock().unwrap();
+        let records = self.state.records.lock().unwrap();
+        signatures.last().and_then(|last| records.get(last)).is_some_and(|record| record.finalized)
     }
 
     /// How often `sendTransaction` was called.
@@ -357,14 +370,17 @@ impl State {
                 let mut records = self.records.lock().unwrap();
                 let status = records.get_mut(params[0][0].as_str().unwrap()).and_then(|record| {
                     record.polls += 1;
-                    let landed = match self.fate {
-                        Fate::Executed { after_polls } => record.polls > after_polls,
-                        _ => true,
+                    let unconfirmed = match self.fate {
+                        Fate::Executed { after_polls } => after_polls,
+                        _ => 0,
                     };
-                    landed.then(|| {
+                    // Two questions after it was confirmed.
+                    record.finalized = record.polls > unconfirmed + 2;
+                    let status = if record.finalized { "finalized" } else { "confirmed" };
+                    (record.polls > unconfirmed).then(|| {
                         json!({
                             "slot": record.slot, "err": record.error,
-                            "confirmationStatus": "confirmed",
+                            "confirmationStatus": status,
                         })
                     })
                 });
@@ -372,7 +388,12 @@ impl State {
             }
             "getTransaction" => {
                 let records = self.records.lock().unwrap();
-                records.get(params[0].as_str().unwrap()).map_or(Value::Null, Record::shown)
+                let record = records.get(params[0].as_str().unwrap());
+                let mut shown = record.map_or(Value::Null, Record::shown);
+                if record.is_some() && !self.keeps_logs {
+                    shown["meta"]["logMessages"] = Value::Null;
+                }
+                shown
             }
             other => panic!("the keeper called {other}"),
         }
@@ -444,7 +465,7 @@ impl State {
             .filter_map(|key| Some((*key, world.account(key)?)))
             .collect();
         drop(world);
-        let record = Record { transaction, error, logs, units, slot, polls: 0 };
+        let record = Record { transaction, error, logs, units, slot, polls: 0, finalized: false };
         self.records.lock().unwrap().insert(signature.clone(), record);
         for (key, account) in touched {
             self.tell(&key, &account, slot);

@@ -41,9 +41,14 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(fate: Fate) -> Self {
+        Self::with(Options { fate, ..Options::default() })
+    }
+
+    /// The same with more settings of the node.
+    pub fn with(options: Options) -> Self {
         let folder_of_key = tempfile::tempdir().unwrap();
         let keypair = keypair_file(folder_of_key.path());
-        let node = Node::with(folder(), Options { fate, ..Options::default() });
+        let node = Node::with(folder(), options);
         node.fund(&key().pubkey());
         let addresses: Vec<Address> = folder()
             .join("accounts")
@@ -212,6 +217,8 @@ fn setup_creates_accounts_and_a_table_and_undoes_them() {
     let before = stage.node.world().account(&key().pubkey()).unwrap().lamports;
     let done = json_of(&[&setup[..], &["--yes"]].concat());
     assert_eq!(done["done"], true);
+    // Before that, leaders drop what uses the table.
+    assert_eq!((&done["finalized"], stage.node.told_finality()), (&json!(true), true));
     let table = done["tables"][0].as_str().unwrap().to_owned();
     let spent = before - stage.node.world().account(&key().pubkey()).unwrap().lamports;
     let rent = costs["tokenAccountRent"].as_u64().unwrap() + costs["tableRent"].as_u64().unwrap();

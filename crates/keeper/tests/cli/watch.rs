@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use solana_address::Address;
 
 use crate::{
-    SOL_RESERVE, folder, folder_arg, keeper,
-    node::{Fate, Node},
+    SOL_RESERVE, folder, folder_arg, json_of, keeper,
+    node::{Fate, Node, Options},
     obligations,
     proxy::{Fault, Proxy},
     refused,
@@ -332,6 +332,30 @@ fn losing_a_race_costs_a_line_of_log() {
     assert_eq!(messages(&lines, "failed"), 0, "{lines:#?}");
     assert!(!lines.iter().any(|line| line["level"] == "ERROR"), "{lines:#?}");
     assert_eq!(stage.node.signatures(), 1);
+}
+
+#[test]
+fn a_liquidation_is_told_of_by_a_node_without_logs_too() {
+    let stage = Stage::with(Options { keeps_logs: false, ..Options::default() });
+    let config = format!(
+        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+         poll_ms = 50\ncooldown_seconds = 600",
+        stage.keypair, stage.table
+    );
+    let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+    let line = watch.wait_for("liquidated");
+    assert!(line["reason"].as_str().unwrap().contains("no logs"), "{line}");
+    assert!(line["profit"].is_null(), "{line}");
+    watch.stop();
+
+    let signature = line["signature"].as_str().unwrap();
+    let explained = json_of(&["--rpc", stage.node.url(), "explain", signature]);
+    assert_eq!(
+        (&explained["outcome"], &explained["hasLogs"]),
+        (&json!("succeeded"), &json!(false))
+    );
+    let said = keeper(&["--rpc", stage.node.url(), "explain", signature]);
+    assert!(String::from_utf8_lossy(&said.stdout).contains("kept no logs"), "{said:?}");
 }
 
 #[test]
