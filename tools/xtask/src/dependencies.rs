@@ -46,12 +46,19 @@ struct Package {
     source: Option<String>,
 }
 
-/// Holds the lockfile in `root` against the `deny.toml` there.
+/// The workspace's lockfile, and those of packages outside of it.
+const LOCKFILES: [&str; 2] = ["Cargo.lock", "tools/e2e-validator/Cargo.lock"];
+
+/// Holds the lockfiles in `root` against the `deny.toml` there.
 ///
 /// # Errors
 /// Naming each dependency that must not be, and when a file cannot be read.
 pub fn check(root: &Path) -> Result<()> {
-    let complaints = complaints(&read(&root.join("Cargo.lock"))?, &read(&root.join("deny.toml"))?);
+    let deny = read(&root.join("deny.toml"))?;
+    let mut complaints = Vec::new();
+    for lockfile in LOCKFILES {
+        complaints.extend(self::complaints(&read(&root.join(lockfile))?, &deny));
+    }
     if !complaints.is_empty() {
         bail!("dependencies that deny.toml does not allow:\n  {}", complaints.join("\n  "));
     }

@@ -36,6 +36,8 @@ enum Command {
     Demo(cmd::tool::Args),
     /// Measure what the receiver costs, or hold it against the committed figures
     Bench(cmd::bench::Args),
+    /// Run the keeper and a deployment against a local validator
+    E2e(cmd::e2e::Args),
     /// Bend transactions and the bytes the program parses, at random, for long
     Fuzz(cmd::fuzz::Args),
     /// Compile the last commit in two other folders and compare the programs
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Test(args) => cmd::test::run(args),
         Command::Demo(args) => cmd::tool::run("demo", args),
         Command::Bench(args) => cmd::bench::run(args),
+        Command::E2e(args) => cmd::e2e::run(args),
         Command::Fuzz(args) => cmd::fuzz::run(args),
         Command::Reproduce(args) => cmd::reproduce::run(args),
         Command::Fork(args) => cmd::fork::run(args),

@@ -16,12 +16,14 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    let mut format = process::cargo();
-    format.current_dir(&workspace.root).args(["fmt", "--all"]);
-    if !args.fix {
-        format.arg("--check");
+    for manifest in ["Cargo.toml", "tools/e2e-validator/Cargo.toml"] {
+        let mut format = process::cargo();
+        format.current_dir(&workspace.root).args(["fmt", "--all", "--manifest-path", manifest]);
+        if !args.fix {
+            format.arg("--check");
+        }
+        process::run("cargo fmt", &mut format)?;
     }
-    process::run("cargo fmt", &mut format)?;
 
     dependencies::check(&workspace.root)?;
     if process::probe(process::cargo().args(["deny", "--version"])).is_ok() {

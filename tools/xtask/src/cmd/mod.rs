@@ -4,6 +4,7 @@ pub mod bench;
 pub mod build;
 pub mod clients;
 pub mod docs;
+pub mod e2e;
 pub mod errors;
 pub mod fork;
 pub mod fuzz;

@@ -1,0 +1,151 @@
+//! The keeper's binary, run as a user runs it.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::processes::Process;
+
+/// Longest a command may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The binary and where it finds things.
+pub struct Keeper {
+    binary: PathBuf,
+    /// Source options: `--rpc URL` or `--fork FOLDER`.
+    source: [String; 2],
+    /// For output.
+    folder: PathBuf,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub output: String,
+    /// Standard error.
+    pub errors: String,
+}
+
+impl Keeper {
+    /// A keeper with a source of accounts.
+    pub fn new(binary: &Path, option: &str, source: &str, folder: &Path) -> Self {
+        Self {
+            binary: binary.to_owned(),
+            source: [option.to_owned(), source.to_owned()],
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// The same with another source.
+    pub fn on(&self, option: &str, source: &str) -> Self {
+        Self::new(&self.binary, option, source, &self.folder)
+    }
+
+    /// A command with its output going to `output` and `errors`.
+    fn command(&self, args: &[&str], output: &Path, errors: &Path) -> Result<Command> {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(&self.source)
+            .args(args)
+            .env_remove("KEEPER_RPC_URL")
+            .env_remove("RUST_LOG")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(File::create(output)?)
+            .stderr(File::create(errors)?);
+        Ok(command)
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Errors
+    /// When it does not come to one.
+    pub fn run(&self, args: &[&str]) -> Result<Ended> {
+        let [output, errors] = ["keeper.out", "keeper.err"].map(|name| self.folder.join(name));
+        let process = Process::spawn(&mut self.command(args, &output, &errors)?)?;
+        let status = process.wait(LIMIT).with_context(|| format!("keeper {}", args.join(" ")))?;
+        Ok(Ended {
+            code: status.code().context("a signal ended the keeper")?,
+            output: std::fs::read_to_string(output)?,
+            errors: std::fs::read_to_string(errors)?,
+        })
+    }
+
+    /// Runs a command that must succeed, and returns what it prints with `--json`.
+    ///
+    /// # Errors
+    /// When it fails, or prints something else.
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        let ended = self.run(&[args, &["--json"]].concat())?;
+        let what = || format!("keeper {}", args.join(" "));
+        ensure!(
+            ended.code == 0,
+            "{} ended with {}: {}{}",
+            what(),
+            ended.code,
+            ended.output,
+            ended.errors
+        );
+        serde_json::from_str(&ended.output).with_context(what)
+    }
+
+    /// Runs a command that must succeed, for people to read, and makes sure that it
+    /// shows all of `words`.
+    ///
+    /// # Errors
+    /// When it fails, or lacks one.
+    pub fn shows(&self, args: &[&str], words: &[&str]) -> Result<()> {
+        let ended = self.run(args)?;
+        let what = args.join(" ");
+        ensure!(ended.code == 0, "keeper {what} ended with {}: {}", ended.code, ended.errors);
+        for word in words {
+            ensure!(
+                ended.output.contains(word),
+                "keeper {what} shows no {word:?}: {}",
+                ended.output
+            );
+        }
+        Ok(())
+    }
+
+    /// Starts a command that goes on; its standard error is a log, whose path is
+    /// returned as well.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self, args: &[&str]) -> Result<(Process, PathBuf)> {
+        let log = self.folder.join("watch.log");
+        let output = self.folder.join("watch.out");
+        let process = Process::spawn(&mut self.command(args, &output, &log)?)?;
+        Ok((process, log))
+    }
+}
+
+/// A value in an answer, which has to be there.
+pub fn at<'a>(value: &'a Value, pointer: &str) -> Result<&'a Value> {
+    value.pointer(pointer).with_context(|| format!("{pointer} is not in {value}"))
+}
+
+/// A text in an answer.
+pub fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
+    at(value, pointer)?.as_str().with_context(|| format!("{pointer} is no text in {value}"))
+}
+
+/// An amount in an answer: a number, or a text with one.
+pub fn amount(value: &Value, pointer: &str) -> Result<i128> {
+    let value = at(value, pointer)?;
+    match value.as_str() {
+        Some(text) => text.parse().ok(),
+        None => value.as_i64().map(i128::from),
+    }
+    .with_context(|| format!("{pointer} is no amount: {value}"))
+}

@@ -1,0 +1,181 @@
+//! What the cluster begins with: klend's accounts, wallets, programs.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use klend_fork::{NATIVE_MINT, Programs, World, deploy_folder};
+use solana_account::Account;
+use solana_address::Address;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+use flash_liquidator_client::klend::ReserveAddresses;
+
+/// SOL of a wallet.
+const WALLET_LAMPORTS: u64 = 100_000_000_000;
+/// SOL that each borrower has to deposit, lamports.
+pub const DEPOSIT: u64 = 1_000_000_000_000;
+/// Worth of each side of a pool, US dollars.
+const POOL_DEPTH_USD: u64 = 50_000_000;
+/// Fee of a pool.
+const POOL_FEE_BPS: u16 = 5;
+/// Price at which the pools sell SOL, per cent of the oracle's first price.
+const POOL_PRICE_PERCENT: u64 = 80;
+/// The slot the accounts are of. The cluster begins with slot 0.
+const SLOT: u64 = 1;
+/// How old the accounts are.
+const AGE_SECONDS: i64 = 60;
+
+/// A program that is there from the start.
+pub struct DeployedProgram {
+    /// Its address.
+    pub id: Address,
+    /// Its code.
+    pub elf: PathBuf,
+}
+
+/// The cluster's first accounts, and the keys that act in it.
+pub struct Scene {
+    /// Where everything is kept.
+    pub folder: PathBuf,
+    /// Programs.
+    pub programs: Vec<DeployedProgram>,
+    /// klend's accounts as they were at the start: for addresses and prices. Nothing is
+    /// executed in it.
+    pub world: World,
+    /// Reserve of the collateral.
+    pub sol: ReserveAddresses,
+    /// Reserve of the first debt.
+    pub usdc: ReserveAddresses,
+    /// Reserve of the second debt: a Token-2022 mint with a debt farm.
+    pub pyusd: ReserveAddresses,
+    /// Who liquidates.
+    pub keeper: Keypair,
+    /// The keeper's key file.
+    pub keeper_file: PathBuf,
+    /// Who moves prices.
+    pub publisher: Keypair,
+    /// Who deploys.
+    pub deployer: Keypair,
+    /// The deployer's key file.
+    pub deployer_file: PathBuf,
+    /// Who may change nothing.
+    pub stranger: Keypair,
+    /// Owners of the positions.
+    pub borrowers: [Keypair; 3],
+}
+
+impl Scene {
+    /// Writes the accounts and the programs into `folder`.
+    ///
+    /// # Errors
+    /// When the programs have not been built, or a file cannot be written.
+    pub fn new(folder: &Path) -> Result<Self> {
+        let mut world = World::builtin()?;
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+        // The cluster's clock follows votes and may be a little behind.
+        let before = now - AGE_SECONDS;
+        world.set_clock(SLOT, before);
+        for key in world.reserves()?.into_keys() {
+            world.edit_reserve(&key, |reserve| {
+                reserve.last_update.slot = SLOT;
+                let config = &mut reserve.config;
+                for cap in [&mut config.deposit_withdrawal_cap, &mut config.debt_withdrawal_cap] {
+                    cap.last_interval_start_timestamp = before.cast_unsigned();
+                }
+            })?;
+        }
+        world.restamp_prices()?;
+        let named =
+            |world: &World, symbol: &str| world.reserve_addresses(&world.reserve_named(symbol)?);
+        let (sol, usdc, pyusd) =
+            (named(&world, "SOL")?, named(&world, "USDC")?, named(&world, "PYUSD")?);
+
+        // Pools sell at the price that is to come: nobody gains from a price that only
+        // the oracle has left.
+        let price = world.price(&sol.reserve)?;
+        let pool_price = price.scaled(POOL_PRICE_PERCENT, 100).context("a price of zero")?;
+        world.set_price(&sol.reserve, pool_price)?;
+        let mut pools = Vec::new();
+        for debt in [&usdc, &pyusd] {
+            let pool = world.create_pool_at_oracle_price(
+                &sol.reserve,
+                &debt.reserve,
+                POOL_DEPTH_USD,
+                POOL_FEE_BPS,
+            )?;
+            pools.push(pool.pool);
+        }
+        world.set_price(&sol.reserve, price)?;
+
+        let borrowers = [(); 3].map(|()| Keypair::new());
+        let [keeper, publisher, deployer, stranger] = [(); 4].map(|()| Keypair::new());
+        for borrower in &borrowers {
+            world.give(&borrower.pubkey(), &NATIVE_MINT, DEPOSIT)?;
+        }
+
+        let mut snapshot = world.snapshot();
+        for pool in pools {
+            snapshot.accounts.insert(pool, world.account(&pool).context("a pool is gone")?);
+        }
+        for wallet in borrowers.iter().chain([&keeper, &publisher, &deployer, &stranger]) {
+            let account = Account {
+                lamports: WALLET_LAMPORTS,
+                owner: solana_sdk_ids::system_program::ID,
+                ..Account::default()
+            };
+            snapshot.accounts.insert(wallet.pubkey(), account);
+        }
+        snapshot.write(&folder.join("genesis"))?;
+
+        let key_file = |name: &str, key: &Keypair| -> Result<PathBuf> {
+            let path = folder.join(name);
+            fs::write(&path, serde_json::to_string(&key.to_bytes().to_vec())?)?;
+            Ok(path)
+        };
+        let keeper_file = key_file("keeper-keypair.json", &keeper)?;
+        let deployer_file = key_file("deployer-keypair.json", &deployer)?;
+        let programs = write_programs(&folder.join("programs"))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            programs,
+            world,
+            sol,
+            usdc,
+            pyusd,
+            keeper,
+            keeper_file,
+            publisher,
+            deployer,
+            deployer_file,
+            stranger,
+            borrowers,
+        })
+    }
+
+    /// Who may upgrade the programs that are there from the start.
+    pub fn upgrade_authority(&self) -> Address {
+        self.deployer.pubkey()
+    }
+}
+
+/// The programs of the tests, and Scope's stand-in, which a virtual machine does
+/// without.
+fn write_programs(folder: &Path) -> Result<Vec<DeployedProgram>> {
+    fs::create_dir(folder)?;
+    let scope = deploy_folder().join("scope_stand_in.so");
+    let scope = fs::read(&scope).with_context(|| format!("{}", scope.display()))?;
+    let programs = Programs::from_environment()?.0.into_iter().map(|p| (p.id, p.elf));
+    programs
+        .chain([(scope_stand_in::ID, scope)])
+        .map(|(id, code)| {
+            let elf = folder.join(format!("{id}.so"));
+            fs::write(&elf, code)?;
+            Ok(DeployedProgram { id, elf })
+        })
+        .collect()
+}
