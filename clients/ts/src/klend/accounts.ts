@@ -154,12 +154,6 @@ class Fields {
     return addressDecoder.decode(this.#bytes, offset);
   }
 
-  optionalAddress(offset: number): Address | null {
-    const address = this.address(offset);
-    // The default public key, which is the system program's, is klend's way to leave one out.
-    return address === systemProgramAddress ? null : address;
-  }
-
   u8(offset: number): number {
     return this.#view.getUint8(offset);
   }
@@ -176,11 +170,14 @@ class Fields {
     return this.u64(offset) | (this.u64(offset + 8) << 64n);
   }
 
-  text(offset: number, length: number): string {
-    const bytes = this.#bytes.subarray(offset, offset + length);
-    const end = bytes.indexOf(0);
-    return textDecoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
+  bytes(offset: number, length: number): Uint8Array {
+    return this.#bytes.subarray(offset, offset + length);
   }
+}
+
+/** The default public key, which is the system program's, is klend's way to leave one out. */
+function optional(address: Address): Address | null {
+  return address === systemProgramAddress ? null : address;
 }
 
 /**
@@ -190,35 +187,74 @@ class Fields {
  */
 export async function readReserve(account: AccountData): Promise<Reserve> {
   const fields = new Fields(account, 'Reserve', RESERVE);
-  const oracle = (offset: number): Address | null => {
-    const address = fields.optionalAddress(offset);
-    return address === KLEND.noOracle ? null : address;
-  };
-  const lendingMarket = fields.address(RESERVE.lendingMarket);
-  const flashLoanFeeSf = fields.u64(RESERVE.flashLoanFeeSf);
-  return {
+  return reserveFrom({
     address: account.address,
-    lendingMarket,
-    lendingMarketAuthority: await lendingMarketAuthority(lendingMarket),
+    lendingMarket: fields.address(RESERVE.lendingMarket),
     liquidityMint: fields.address(RESERVE.liquidityMint),
     liquidityTokenProgram: fields.address(RESERVE.liquidityTokenProgram),
     liquiditySupplyVault: fields.address(RESERVE.liquiditySupplyVault),
     feeVault: fields.address(RESERVE.feeVault),
     ctokenMint: fields.address(RESERVE.ctokenMint),
     collateralSupplyVault: fields.address(RESERVE.collateralSupplyVault),
-    collateralFarm: fields.optionalAddress(RESERVE.collateralFarm),
-    debtFarm: fields.optionalAddress(RESERVE.debtFarm),
+    collateralFarm: fields.address(RESERVE.collateralFarm),
+    debtFarm: fields.address(RESERVE.debtFarm),
     oracles: {
-      pyth: oracle(RESERVE.pythPrice),
-      switchboardPrice: oracle(RESERVE.switchboardPrice),
-      switchboardTwap: oracle(RESERVE.switchboardTwap),
-      scope: oracle(RESERVE.scopePrices),
+      pyth: fields.address(RESERVE.pythPrice),
+      switchboardPrice: fields.address(RESERVE.switchboardPrice),
+      switchboardTwap: fields.address(RESERVE.switchboardTwap),
+      scope: fields.address(RESERVE.scopePrices),
     },
-    symbol: fields.text(RESERVE.symbol, RESERVE.symbolLength),
-    decimals: Number(fields.u64(RESERVE.decimals)),
+    symbol: fields.bytes(RESERVE.symbol, RESERVE.symbolLength),
+    decimals: fields.u64(RESERVE.decimals),
     availableAmount: fields.u64(RESERVE.availableAmount),
-    flashLoanFeeSf: flashLoanFeeSf === KLEND.flashLoansDisabled ? null : flashLoanFeeSf,
-    paysReferrers: fields.u128(RESERVE.absoluteReferralRateSf) !== 0n,
+    flashLoanFeeSf: fields.u64(RESERVE.flashLoanFeeSf),
+    absoluteReferralRateSf: fields.u128(RESERVE.absoluteReferralRateSf),
+  });
+}
+
+/** A Reserve account's fields as klend stores them, wherever they were decoded. */
+export interface StoredReserve extends Omit<
+  Reserve,
+  | 'lendingMarketAuthority'
+  | 'collateralFarm'
+  | 'debtFarm'
+  | 'oracles'
+  | 'symbol'
+  | 'decimals'
+  | 'flashLoanFeeSf'
+  | 'paysReferrers'
+> {
+  readonly collateralFarm: Address;
+  readonly debtFarm: Address;
+  readonly oracles: { readonly [oracle in keyof Oracles]: Address };
+  readonly symbol: Uint8Array;
+  readonly decimals: bigint;
+  readonly flashLoanFeeSf: bigint;
+  readonly absoluteReferralRateSf: bigint;
+}
+
+/** Says with `null` what klend says with a special value. */
+export async function reserveFrom(stored: StoredReserve): Promise<Reserve> {
+  const { absoluteReferralRateSf, ...same } = stored;
+  const oracle = (address: Address): Address | null =>
+    address === KLEND.noOracle ? null : optional(address);
+  const end = stored.symbol.indexOf(0);
+  return {
+    ...same,
+    lendingMarketAuthority: await lendingMarketAuthority(stored.lendingMarket),
+    collateralFarm: optional(stored.collateralFarm),
+    debtFarm: optional(stored.debtFarm),
+    oracles: {
+      pyth: oracle(stored.oracles.pyth),
+      switchboardPrice: oracle(stored.oracles.switchboardPrice),
+      switchboardTwap: oracle(stored.oracles.switchboardTwap),
+      scope: oracle(stored.oracles.scope),
+    },
+    symbol: textDecoder.decode(end < 0 ? stored.symbol : stored.symbol.subarray(0, end)),
+    decimals: Number(stored.decimals),
+    flashLoanFeeSf:
+      stored.flashLoanFeeSf === KLEND.flashLoansDisabled ? null : stored.flashLoanFeeSf,
+    paysReferrers: absoluteReferralRateSf !== 0n,
   };
 }
 
@@ -247,32 +283,58 @@ export function obligationFilters(lendingMarket: Address) {
  */
 export function readObligation(account: AccountData): Obligation {
   const fields = new Fields(account, 'Obligation', OBLIGATION);
-  const deposits: Deposit[] = [];
-  for (let slot = 0; slot < OBLIGATION.depositSlots; slot++) {
-    const start = OBLIGATION.deposits + slot * OBLIGATION.depositSize;
-    const reserve = fields.optionalAddress(start + OBLIGATION.depositReserve);
-    if (reserve !== null) {
-      deposits.push({ reserve, ctokenAmount: fields.u64(start + OBLIGATION.depositAmount) });
-    }
-  }
-  const debts: Debt[] = [];
-  for (let slot = 0; slot < OBLIGATION.borrowSlots; slot++) {
-    const start = OBLIGATION.borrows + slot * OBLIGATION.borrowSize;
-    const reserve = fields.optionalAddress(start + OBLIGATION.borrowReserve);
-    if (reserve !== null) {
-      const amountSf = fields.u128(start + OBLIGATION.borrowAmountSf);
-      debts.push({ reserve, amount: divideUp(amountSf, KLEND.fractionOne) });
-    }
-  }
-  return {
+  const slots = (count: number, start: number, size: number): number[] =>
+    Array.from({ length: count }, (_, slot) => start + slot * size);
+  return obligationFrom({
     address: account.address,
     lendingMarket: fields.address(OBLIGATION.lendingMarket),
     owner: fields.address(OBLIGATION.owner),
-    deposits,
-    debts,
-    referrer: fields.optionalAddress(OBLIGATION.referrer),
+    deposits: slots(OBLIGATION.depositSlots, OBLIGATION.deposits, OBLIGATION.depositSize).map(
+      (start) => ({
+        reserve: fields.address(start + OBLIGATION.depositReserve),
+        ctokenAmount: fields.u64(start + OBLIGATION.depositAmount),
+      }),
+    ),
+    debts: slots(OBLIGATION.borrowSlots, OBLIGATION.borrows, OBLIGATION.borrowSize).map(
+      (start) => ({
+        reserve: fields.address(start + OBLIGATION.borrowReserve),
+        amountSf: fields.u128(start + OBLIGATION.borrowAmountSf),
+      }),
+    ),
+    referrer: fields.address(OBLIGATION.referrer),
     elevationGroup: fields.u8(OBLIGATION.elevationGroup),
-    wasLiquidatable: fields.u128(OBLIGATION.debtValueSf) > fields.u128(OBLIGATION.unhealthyValueSf),
+    debtValueSf: fields.u128(OBLIGATION.debtValueSf),
+    unhealthyValueSf: fields.u128(OBLIGATION.unhealthyValueSf),
+  });
+}
+
+/** An Obligation account's fields as klend stores them, wherever they were decoded. */
+export interface StoredObligation extends Omit<
+  Obligation,
+  'debts' | 'referrer' | 'wasLiquidatable'
+> {
+  /** All slots, the empty ones too. */
+  readonly deposits: readonly Deposit[];
+  /** All slots, the empty ones too. */
+  readonly debts: readonly { readonly reserve: Address; readonly amountSf: bigint }[];
+  readonly referrer: Address;
+  readonly debtValueSf: bigint;
+  readonly unhealthyValueSf: bigint;
+}
+
+/** Leaves out empty slots, and says with `null` what klend says with a special value. */
+export function obligationFrom(stored: StoredObligation): Obligation {
+  const { debtValueSf, unhealthyValueSf, ...same } = stored;
+  const used = ({ reserve }: { readonly reserve: Address }): boolean => optional(reserve) !== null;
+  return {
+    ...same,
+    deposits: stored.deposits.filter(used),
+    debts: stored.debts.filter(used).map(({ reserve, amountSf }) => ({
+      reserve,
+      amount: divideUp(amountSf, KLEND.fractionOne),
+    })),
+    referrer: optional(stored.referrer),
+    wasLiquidatable: debtValueSf > unhealthyValueSf,
   };
 }
 
