@@ -2,7 +2,8 @@
  * Atomic, capital-free liquidation of Kamino Lend (klend) obligations inside a klend
  * flash loan, for `@solana/kit`.
  *
- * `readReserve` and `readObligation` take account data, `flashLiquidationInstructions`
+ * `readReserve` and `readObligation` take account data (`reserveFromSdk` and
+ * `obligationFromSdk` the objects of Kamino's klend-sdk), `flashLiquidationInstructions`
  * makes the instructions of one transaction, `signedTransaction` signs it, and
  * `decodeTransaction` says what became of it. Nothing here talks to a network.
  *
@@ -32,6 +33,14 @@ export {
   Redemption,
   type Settled,
 } from './generated/index.js';
+export {
+  type SdkAddress,
+  type SdkNumber,
+  type SdkObligation,
+  type SdkReserve,
+  obligationFromSdk,
+  reserveFromSdk,
+} from './klend-sdk.js';
 export {
   type AccountData,
   type Debt,

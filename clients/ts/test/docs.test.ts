@@ -8,6 +8,8 @@ import { test } from 'node:test';
 
 import * as client from 'klend-flash-liquidator';
 
+import { sdkObjects } from './sdk-objects.js';
+
 const root = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const blocks = (markdown: string, language: string): string[] =>
@@ -15,12 +17,15 @@ const blocks = (markdown: string, language: string): string[] =>
     .filter(([, found]) => found === language)
     .map(([, , text = '']) => text);
 
-test('docs/typescript.md quotes the example, which prints what the page says', () => {
+test('docs/typescript.md quotes what runs, and the example prints what the page says', () => {
   const page = read('../../docs/typescript.md');
   const example = read('examples/flash-liquidation.ts');
   const quotes = blocks(page, 'ts');
   assert(quotes.length >= 5);
-  for (const quote of quotes) assert(example.includes(quote), quote);
+  // A part that the example has no use for is a test's.
+  const tested = read('test/liquidate.test.ts');
+  for (const quote of quotes) assert(example.includes(quote) || tested.includes(quote), quote);
+  for (const { version } of sdkObjects) assert(page.includes(version), version);
 
   const script = join(root, 'build/examples/flash-liquidation.js');
   const printed = execFileSync(process.execPath, [script], { encoding: 'utf8' });

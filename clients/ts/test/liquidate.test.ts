@@ -20,7 +20,9 @@ import {
   isObligation,
   keeperAccounts,
   lookupTableCandidates,
+  obligationFromSdk,
   readObligation,
+  reserveFromSdk,
   setUpKeeper,
   signedTransaction,
 } from 'klend-flash-liquidator';
@@ -29,6 +31,7 @@ import { FailedTransactionMetadata } from 'litesvm';
 import { type Fork, loadFork } from '../examples/fork.js';
 import { sellInPool, standInPoolProgram } from '../examples/stand-in-pool.js';
 import { logsOf, putLookupTable, refreshed, send, tokenBalance } from '../examples/svm.js';
+import { sdkObjects } from './sdk-objects.js';
 
 interface Scene extends Fork {
   readonly keeper: TransactionSigner;
@@ -123,6 +126,25 @@ test('a risky position is liquidated with a profit, which the event reports', as
   assert(after.deposits[0] && risky.deposits[0]);
   assert(after.deposits[0].ctokenAmount < risky.deposits[0].ctokenAmount);
 });
+
+for (const { version, obligations, reserves } of sdkObjects) {
+  test(`what klend-sdk ${version} has decoded, in place of the accounts`, async () => {
+    const world = await scene();
+    const kaminoReserves = reserves.map(({ object }) => object);
+    const kaminoObligation = obligations
+      .map(({ object }) => object)
+      .find((object) => obligationFromSdk(object).address === world.risky.address);
+    assert(kaminoObligation);
+    const list = await instructions(world, {
+      obligation: obligationFromSdk(kaminoObligation),
+      reserves: await Promise.all(kaminoReserves.map(reserveFromSdk)),
+    });
+    const { decoded } = await execute(world, list);
+    assert.equal(decoded.failure, null);
+    assert(decoded.events[0]?.name === 'Liquidated' && decoded.events[0].data.profit > 0n);
+    assert.deepEqual(list, await instructions(world));
+  });
+}
 
 test('a refresh of each reserve and setup instructions before the loan work too', async () => {
   const world = await scene();

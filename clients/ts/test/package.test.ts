@@ -36,6 +36,7 @@ test('the package has the compiled client, its types and its README, and nothing
     'dist/generated/instructions/liquidate.js',
     'dist/facts/errors.js',
     'dist/klend/accounts.js',
+    'dist/klend-sdk.js',
   ]) {
     assert(paths.includes(expected), `${expected} is missing`);
   }
@@ -77,18 +78,20 @@ test('importing a module does nothing, so that bundlers may drop what is not use
   }
 });
 
-test('reading accounts does not bring the error texts along', () => {
-  const reached = new Set<string>();
-  const visit = (file: string): void => {
-    if (reached.has(file)) return;
-    reached.add(file);
-    const { importedFiles } = ts.preProcessFile(readFileSync(file, 'utf8'));
-    for (const { fileName } of importedFiles) {
-      if (fileName.startsWith('.')) visit(join(dirname(file), fileName));
-    }
-  };
-  visit(join(root, 'dist/klend/accounts.js'));
-  const names = [...reached].map((file) => relative(join(root, 'dist'), file));
-  assert(names.includes('facts/klend.js'));
-  assert(!names.some((name) => name.includes('errors')), names.join(', '));
-});
+for (const module of ['klend/accounts.js', 'klend-sdk.js']) {
+  test(`${module} does not bring the error texts along`, () => {
+    const reached = new Set<string>();
+    const visit = (file: string): void => {
+      if (reached.has(file)) return;
+      reached.add(file);
+      const { importedFiles } = ts.preProcessFile(readFileSync(file, 'utf8'));
+      for (const { fileName } of importedFiles) {
+        if (fileName.startsWith('.')) visit(join(dirname(file), fileName));
+      }
+    };
+    visit(join(root, 'dist', module));
+    const names = [...reached].map((file) => relative(join(root, 'dist'), file));
+    assert(names.includes('facts/klend.js'));
+    assert(!names.some((name) => name.includes('errors')), names.join(', '));
+  });
+}
