@@ -5,7 +5,11 @@ import { AnchorProvider } from "@anchor-lang/core";
 
 import deploy = require("./deploy");
 
-deploy(AnchorProvider.env()).catch((error: unknown) => {
+async function check(): Promise<void> {
+  await deploy(AnchorProvider.env());
+}
+
+check().catch((error: unknown) => {
   console.error(`error: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
 });

@@ -1,6 +1,7 @@
 // deploy.ts against a real `Connection` of web3.js and a node that serves what it is told.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type Server, createServer } from "node:http";
@@ -232,4 +233,26 @@ test("the program as it was built here", async () => {
   put(built, authority);
   const { report } = await run();
   assert.equal(report.state, "same");
+});
+
+test("npm run check without a cluster or a wallet says what is missing", () => {
+  const check = (variables: Record<string, string>) => {
+    const { ANCHOR_PROVIDER_URL: _url, ANCHOR_WALLET: _wallet, ...env } = process.env;
+    const script = join(repository, "migrations/build/check.js");
+    const options = { env: { ...env, ...variables }, encoding: "utf8" } as const;
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script], options);
+    return { status, stdout, stderr };
+  };
+  const url = { ANCHOR_PROVIDER_URL: "http://127.0.0.1:1" };
+  const cases: [Record<string, string>, RegExp][] = [
+    [{}, /^error: .*ANCHOR_PROVIDER_URL.*\n$/],
+    [url, /^error: .*ANCHOR_WALLET.*\n$/],
+    [{ ...url, ANCHOR_WALLET: "/nowhere.json" }, /^error: .*\/nowhere\.json.*\n$/],
+  ];
+  for (const [variables, error] of cases) {
+    const { status, stdout, stderr } = check(variables);
+    assert.equal(status, 1);
+    assert.equal(stdout, "");
+    assert.match(stderr, error);
+  }
 });

@@ -1,10 +1,11 @@
 //! `keeper scan` of a folder with 100,000 obligations: time and memory of the
 //! process, as a user would see them.
 //!
-//! `cargo bench -p klend-flash-keeper --bench scan` makes the folder in the
-//! temporary directory (about 600 MB, removed afterwards), scans it a few times,
-//! and prints the best and the median. It needs the programs to be built
-//! (`cargo xtask build`), because the built-in market is set up with them.
+//! `cargo bench --profile measure -p klend-flash-keeper --bench scan` makes the
+//! folder in the temporary directory (about 600 MB, removed afterwards), scans it a
+//! few times, and prints the best and the median, with `-- --json` for
+//! `cargo xtask bench`. It needs the programs to be built (`cargo xtask build`),
+//! because the built-in market is set up with them.
 
 use std::{
     fs,
@@ -16,6 +17,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use klend_fork::{Position, World};
 use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
+use serde_json::json;
 use solana_address::Address;
 
 const OBLIGATIONS: u32 = 100_000;
@@ -41,12 +43,25 @@ fn main() -> Result<()> {
         most = most.max(memory);
     }
     times.sort_unstable();
-    println!(
-        "scan of {OBLIGATIONS} obligations from a folder: best {:.3} s, median {:.3} s, {:.0} MiB at most",
-        times[0].as_secs_f64(),
-        times[RUNS / 2].as_secs_f64(),
-        most as f64 / 1024.0
-    );
+    let (best, median) = (times[0], times[RUNS / 2]);
+    if std::env::args().any(|argument| argument == "--json") {
+        println!(
+            "{}",
+            json!({
+                "obligations": OBLIGATIONS,
+                "best": best.as_nanos() as f64,
+                "median": median.as_nanos() as f64,
+                "memory": most as f64 * 1024.0,
+            })
+        );
+    } else {
+        println!(
+            "scan of {OBLIGATIONS} obligations from a folder: best {:.3} s, median {:.3} s, {:.0} MiB at most",
+            best.as_secs_f64(),
+            median.as_secs_f64(),
+            most as f64 / 1024.0
+        );
+    }
     fs::remove_dir_all(folder)?;
     Ok(())
 }

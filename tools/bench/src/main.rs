@@ -54,6 +54,9 @@ struct Args {
     /// Report of the off-chain benchmark
     #[arg(long, value_name = "FILE")]
     off_chain: Option<PathBuf>,
+    /// Report of the keeper's benchmark of scans
+    #[arg(long, value_name = "FILE", requires = "off_chain")]
+    scan: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -102,7 +105,7 @@ fn run(args: &Args) -> Result<()> {
         now.sizes = Some(of(&now, sizes::measure(folder, &stand_ins)?));
     }
     if let Some(path) = &args.off_chain {
-        now.off_chain = Some(OffChain::read(path)?);
+        now.off_chain = Some(OffChain::read(path, args.scan.as_deref())?);
     }
     progress.finish_and_clear();
 

@@ -1,10 +1,10 @@
-//! Times of what runs off chain, as `crates/klend-model/benches/off_chain` reports
-//! them.
+//! Times of what runs off chain, as `crates/klend-model/benches/off_chain` and
+//! `crates/keeper/benches/scan.rs` report them.
 
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     machine::Machine,
@@ -16,8 +16,10 @@ use crate::{
 pub struct OffChain {
     /// Where it ran.
     pub machine: Machine,
-    /// What it reported.
+    /// What the model's benchmark reported.
     pub measured: Measured,
+    /// What the keeper's reported.
+    pub scan: Option<Scan>,
 }
 
 /// What the off-chain benchmark reports.
@@ -70,15 +72,31 @@ pub struct Memory {
     pub peer: f64,
 }
 
+/// `keeper scan` of a folder, as a process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scan {
+    /// Obligations in the folder.
+    pub obligations: u64,
+    /// Fastest run, nanoseconds.
+    pub best: f64,
+    /// Median of the runs, nanoseconds.
+    pub median: f64,
+    /// Largest resident memory of any run, bytes.
+    pub memory: f64,
+}
+
 impl OffChain {
-    /// Reads a report that was made on this machine.
+    /// Reads the reports of the model's benchmark and of the keeper's, made on this
+    /// machine.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let measured = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        Ok(Self { machine: Machine::this(), measured })
+    /// When one cannot be read.
+    pub fn read(measured: &Path, scan: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            machine: Machine::this(),
+            measured: read(measured)?,
+            scan: scan.map(read).transpose()?,
+        })
     }
 
     /// The section of the report.
@@ -141,8 +159,24 @@ impl OffChain {
                 bytes(memory.peer)
             );
         }
+        if let Some(Scan { obligations, best, median, memory }) = &self.scan {
+            let _ = writeln!(
+                text,
+                "\n`keeper scan` of a folder with {} obligations, from the start of the process to its\n\
+                 end: {}, median {}, {} resident at most (`crates/keeper/benches/scan.rs`).",
+                count(*obligations),
+                time(*best),
+                time(*median),
+                bytes(*memory)
+            );
+        }
         text
     }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
 /// Three digits and a unit.

@@ -2,7 +2,7 @@
 //! implementation ([`peer`]): value every obligation, find the unhealthy ones
 //! after a change of prices, quote, search.
 //!
-//! `cargo bench -p klend-model` prints times; with `-- --json` they go to
+//! `cargo bench --profile measure -p klend-model` prints times; with `-- --json` they go to
 //! standard output, for `cargo xtask bench`. Fails when the two disagree.
 
 mod peer;

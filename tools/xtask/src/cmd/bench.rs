@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what the receiver costs, by `tools/bench` and the off-chain
-//! benchmark of `klend-model`.
+//! benchmarks of `klend-model` and the keeper.
 
 use std::fs;
 use std::path::PathBuf;
@@ -67,22 +67,21 @@ pub fn run(args: Args) -> Result<()> {
         bench.arg("--sizes").arg(sizes);
     }
     if !args.quick {
-        let times = scratch.join("off-chain.json");
-        let mut off_chain = process::cargo();
-        off_chain.current_dir(&workspace.root).args([
-            "bench",
-            "--package",
-            "klend-model",
-            "--bench",
-            "off_chain",
-            "--",
-            "--json",
-        ]);
-        let json = process::output("the off-chain benchmark", &mut off_chain)?;
         fs::create_dir_all(&scratch)
-            .and_then(|()| fs::write(&times, json))
-            .with_context(|| format!("cannot write {}", times.display()))?;
-        bench.arg("--off-chain").arg(times);
+            .with_context(|| format!("cannot make {}", scratch.display()))?;
+        for (package, name, option) in
+            [("klend-model", "off_chain", "--off-chain"), ("klend-flash-keeper", "scan", "--scan")]
+        {
+            let report = scratch.join(name).with_extension("json");
+            let mut benchmark = process::cargo();
+            benchmark.current_dir(&workspace.root).env("SBF_OUT_DIR", workspace.deploy_dir());
+            benchmark.args(["bench", "--profile", "measure", "--package", package]);
+            benchmark.args(["--bench", name, "--", "--json"]);
+            let json = process::output(&format!("the benchmark {name}"), &mut benchmark)?;
+            fs::write(&report, json)
+                .with_context(|| format!("cannot write {}", report.display()))?;
+            bench.arg(option).arg(report);
+        }
     }
     process::run("bench", &mut bench)
 }
