@@ -106,7 +106,8 @@ impl Process {
     /// When it cannot be asked.
     pub fn terminate(&self) -> Result<()> {
         let id = self.child().id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status()?;
+        // The shell's own: a bare Debian has no program of this name.
+        let status = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status()?;
         if !status.success() {
             bail!("{} cannot be asked to end", self.name);
         }
