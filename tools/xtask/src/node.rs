@@ -57,14 +57,20 @@ impl Node {
 
     /// `node` or `npm`, to be run with this Node.js.
     pub fn command(&self, program: &str) -> Command {
-        let Some(bin) = &self.bin else {
-            return Command::new(program);
-        };
-        let mut command = Command::new(bin.join(program));
-        let path = env::var_os("PATH").unwrap_or_default();
-        let folders = [bin.clone()].into_iter().chain(env::split_paths(&path));
-        // Fails for folders with a colon in their name, which no PATH can hold.
-        command.env("PATH", env::join_paths(folders).unwrap_or(path));
+        match &self.bin {
+            Some(bin) => self.before_others(Command::new(bin.join(program))),
+            None => Command::new(program),
+        }
+    }
+
+    /// A command that finds this Node.js and npm before any other.
+    pub fn before_others(&self, mut command: Command) -> Command {
+        if let Some(bin) = &self.bin {
+            let path = env::var_os("PATH").unwrap_or_default();
+            let folders = [bin.clone()].into_iter().chain(env::split_paths(&path));
+            // Fails for folders with a colon in their name, which no PATH can hold.
+            command.env("PATH", env::join_paths(folders).unwrap_or(path));
+        }
         command
     }
 

@@ -17,6 +17,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::markdown::{self, Document};
+use crate::node::Node;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -67,7 +68,8 @@ impl Runner {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let root = Workspace::load()?.root;
+    let workspace = Workspace::load()?;
+    let root = workspace.root.clone();
     let documents = markdown::read_all(&root)?;
     let complaints: Vec<String> =
         documents.iter().flat_map(|document| markdown::broken_links(document, &root)).collect();
@@ -104,7 +106,7 @@ pub fn run(args: Args) -> Result<()> {
         }
     }
     if !args.links {
-        run_scripts(&root, &scripts)?;
+        run_scripts(&workspace, &scripts)?;
     }
     let [docs, of_gate, keeper, nobody] = counts;
     println!(
@@ -142,7 +144,9 @@ fn missing_in_gate<'a>(script: &'a str, gate: &str) -> Option<&'a str> {
 }
 
 /// Runs the scripts of each document in one shell, as a reader would.
-fn run_scripts(root: &Path, scripts: &[Script]) -> Result<()> {
+fn run_scripts(workspace: &Workspace, scripts: &[Script]) -> Result<()> {
+    let root = &workspace.root;
+    let node = Node::prepare(workspace)?;
     let here: Vec<_> = scripts.iter().filter(|script| script.runner == Runner::Docs).collect();
     for document in here.chunk_by(|one, next| one.document == next.document) {
         empty(&root.join(SCRATCH))?;
@@ -150,7 +154,7 @@ fn run_scripts(root: &Path, scripts: &[Script]) -> Result<()> {
             .iter()
             .map(|Script { place, text, .. }| format!("echo '--- {place}' >&2\n{text}\n"))
             .collect();
-        let mut shell = Command::new("bash");
+        let mut shell = node.before_others(Command::new("bash"));
         shell.args(["-euo", "pipefail", "-c", &session]).current_dir(root);
         process::run(&document[0].document, &mut shell)?;
     }

@@ -38,10 +38,7 @@ pub fn run(args: Args) -> Result<()> {
 
     let mut tool = Command::new(binary("e2e"));
     if !wants_help {
-        let path = binary("e2e");
-        let path = path.to_str().context("the target folder's path is no text")?;
-        // An absolute path stays itself; npm is found in front of it.
-        tool = node::Node::prepare(&workspace)?.command(path);
+        tool = node::Node::prepare(&workspace)?.before_others(tool);
         build::build(&workspace, args.toolchain)?;
         tool.env("E2E_VALIDATOR", validator(&workspace)?)
             .env("E2E_KEEPER", binary("keeper"))
