@@ -37,7 +37,7 @@ enum Command {
     /// Measure what the receiver costs, or hold it against the committed figures
     Bench(cmd::bench::Args),
     /// Run the keeper and a deployment against a local validator
-    E2e(cmd::e2e::Args),
+    E2e(cmd::tool::Args),
     /// Bend transactions and the bytes the program parses, at random, for long
     Fuzz(cmd::fuzz::Args),
     /// Compile the last commit in two other folders and compare the programs

@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: build what is missing, then hand over to the package of that
-//! name under `tools`.
+//! `cargo xtask demo` and other tools: build what is missing, then hand over to the
+//! package of that name under `tools`.
 
 use std::process::Command;
 
@@ -14,22 +14,28 @@ use crate::workspace::Workspace;
 #[command(disable_help_flag = true)]
 pub struct Args {
     #[command(flatten)]
-    toolchain: ToolchainArgs,
+    pub toolchain: ToolchainArgs,
     /// For the tool itself, which explains them with `--help`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-    tool_args: Vec<String>,
+    pub tool_args: Vec<String>,
+}
+
+impl Args {
+    /// Whether nothing but the tool's help is wanted.
+    pub fn want_help(&self) -> bool {
+        self.tool_args.iter().any(|arg| arg == "--help" || arg == "-h")
+    }
 }
 
 pub fn run(package: &str, args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    let wants_help = args.tool_args.iter().any(|arg| arg == "--help" || arg == "-h");
-    if !wants_help {
+    if !args.want_help() {
         build::build(&workspace, args.toolchain)?;
     }
     process::run(package, command(&workspace, package)?.args(args.tool_args))
 }
 
-/// The package of that name under `tools`, to run on the programs in the deploy folder;
+/// The binary of that name, of a package under `tools` or the keeper, to run on the programs in the deploy folder;
 /// its arguments are for the caller to add.
 ///
 /// # Errors
