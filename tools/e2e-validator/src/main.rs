@@ -1,7 +1,7 @@
 //! A local cluster of one Agave validator, for `cargo xtask e2e`.
 //!
 //! Reads one line of JSON from standard input ([`Genesis`]), starts, writes one line of
-//! JSON to standard output ([`Addresses`]), and runs until standard input ends: it cannot
+//! JSON to standard output ([`Address`]), and runs until standard input ends: it cannot
 //! outlive the program that started it. Its log goes to standard error; `RUST_LOG`
 //! chooses.
 
@@ -46,9 +46,9 @@ struct Program {
 
 /// Where the validator listens.
 #[derive(Serialize)]
-struct Addresses {
+struct Address {
+    /// URL of the RPC interface; the websocket's port is the next one, as everywhere.
     rpc: String,
-    websocket: String,
 }
 
 fn main() -> Result<()> {
@@ -101,9 +101,9 @@ fn main() -> Result<()> {
             solana_net_utils::SocketAddrSpace::new(true),
         )
         .map_err(|reason| anyhow!("the validator did not start: {reason}"))?;
-    let addresses = Addresses { rpc: validator.rpc_url(), websocket: validator.rpc_pubsub_url() };
+    let address = Address { rpc: validator.rpc_url() };
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{}", serde_json::to_string(&addresses)?)?;
+    writeln!(output, "{}", serde_json::to_string(&address)?)?;
     output.flush()?;
 
     // Until the end of standard input.

@@ -342,13 +342,9 @@ fn watch(
         let fell = owed_before - owed(chain, at_risk)?;
         ensure!(fell <= repaid && repaid - fell < repaid / 1_000, "repaid {repaid}, fell {fell}");
         ensure!(ctokens(chain, careful)? == careful_before, "the careful one was liquidated");
-        ensure!(
-            figures.lines().any(|line| {
-                line.strip_prefix("keeper_liquidated_total ").is_some_and(|count| count != "0")
-            }),
-            "{figures}"
-        );
-        ensure!(!figures.contains("keeper_updates_total 0"), "no update came: {figures}");
+        for counter in ["keeper_liquidated_total", "keeper_updates_total"] {
+            ensure!(figure(&figures, counter)? > 0, "{counter}: {figures}");
+        }
         let explained = keeper.json(&["explain", text(&line, "/fields/signature")?])?;
         ensure!(text(&explained, "/outcome")? == "succeeded", "{explained}");
         Ok(((), format!(
@@ -520,6 +516,14 @@ fn wait_for(log: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
 /// An address on loopback that nobody listens at.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// One of the keeper's figures.
+fn figure(figures: &str, name: &str) -> Result<u64> {
+    figures
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+        .with_context(|| format!("no {name}: {figures}"))
 }
 
 /// The keeper's figures.

@@ -78,8 +78,8 @@ impl Server {
         let mut url = None;
         for line in BufReader::new(output).lines() {
             // Agave's library prints its progress there as well.
-            if let Ok(addresses) = serde_json::from_str::<Value>(&line?)
-                && let Some(rpc) = addresses["rpc"].as_str()
+            if let Ok(address) = serde_json::from_str::<Value>(&line?)
+                && let Some(rpc) = address["rpc"].as_str()
             {
                 url = Some(rpc.to_owned());
                 break;
