@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use solana_address::Address;
 
-use crate::source::TIMEOUT;
+use crate::feeds::source::TIMEOUT;
 
 /// Kamino's main market.
 pub const MAIN_MARKET: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";

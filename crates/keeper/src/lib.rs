@@ -1,8 +1,19 @@
 //! The keeper: finds, quotes, simulates and sends klend flash liquidations.
 //!
 //! The binary `keeper` is [`cli::Cli`] handed to [`run`]. The library exists so
-//! that its parts can be measured and tested: [`tracker`] re-evaluates a market's
-//! obligations, [`source`] reads accounts, [`watch`] is the loop.
+//! that its parts can be measured and tested.
+//!
+//! One layer hands to the next, and none looks ahead:
+//!
+//! ```text
+//! feeds ──► book ──► judge ──► route ──► build ──► land ──► ledger
+//! ```
+//!
+//! [`feeds`] bring updates and reads, `book` keeps the newest of everything,
+//! [`judge`] finds who can be liquidated, `route` where the collateral is sold,
+//! `build` makes the transaction, `land` sends it until its fate is known, and
+//! `ledger` counts. `watch` is the loop over all of them; every command is one thin
+//! file over the same parts.
 
 #![forbid(unsafe_code)]
 
@@ -11,26 +22,24 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Result;
 use klend_model::{errors::Code, refusal::Refusal};
 
+mod book;
+mod build;
 pub mod cli;
 mod commands;
 mod config;
-mod deliver;
+pub mod feeds;
 mod format;
+pub mod judge;
 mod keys;
-mod liquidation;
-mod market;
-mod metrics;
-mod plan;
+mod land;
+mod ledger;
 mod plot;
-pub mod source;
-pub mod tracker;
-mod venue;
-pub mod watch;
+mod route;
+mod watch;
 
 use cli::{Cli, Command, SourceArgs};
 use commands::Context;
-use deliver::Unknown;
-use liquidation::Ending;
+use land::{attempt::Ending, deliver::Unknown};
 
 /// The liquidation was not needed any more: no error, but nothing done either.
 const EXIT_NOTHING_TO_DO: u8 = 3;
@@ -64,7 +73,7 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
     let open = || -> Result<Context> {
         let SourceArgs { rpc, fork, rpc_timeout } = &cli.source;
         let timeout = Duration::from_secs(*rpc_timeout);
-        let source = source::open(rpc.as_deref(), fork.as_deref(), timeout)?;
+        let source = feeds::source::open(rpc.as_deref(), fork.as_deref(), timeout)?;
         Ok(Context { source, json: cli.json })
     };
     match &cli.command {

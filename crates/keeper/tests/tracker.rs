@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::{BTreeSet, HashSet};
 
-use klend_flash_keeper::tracker::{Evaluation, Tracker};
+use klend_flash_keeper::judge::tracker::{Evaluation, Tracker};
 use klend_interface::state::{LendingMarket, Obligation, Reserve};
 use klend_model::{
     liquidation::{self, Reason},

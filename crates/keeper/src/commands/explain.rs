@@ -1,18 +1,19 @@
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result};
 use flash_liquidator_client::{
-    decode::{Decoded, Event, Executed, Outcome, decode},
+    decode::{Decoded, Event, Outcome},
     receiver::Liquidated,
 };
 use klend_model::constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_address::Address;
-use solana_transaction_error::TransactionError;
 
 use super::{Context, print_json};
-use crate::format::{Section, bad, good, heading, table, tokens};
+use crate::{
+    format::{Section, bad, good, heading, table, tokens},
+    land::report::Report,
+};
 
 /// `keeper explain`.
 pub fn run(context: Option<&Context>, transaction: &str, json: bool) -> Result<()> {
@@ -28,155 +29,42 @@ pub fn run(context: Option<&Context>, transaction: &str, json: bool) -> Result<(
             .with_context(|| format!("the node knows no transaction {transaction}"))?
     };
     let report = Report::read(value)?;
-    if json { print_json(&report.as_json()) } else { report.print() }
-}
-
-/// A transaction as `getTransaction` reports it.
-pub struct Report {
-    slot: u64,
-    pub signature: Option<String>,
-    fee: u64,
-    units: Option<u64>,
-    /// Whether the node has the logs, which events are in.
-    has_logs: bool,
-    pub decoded: Decoded,
-}
-
-#[derive(Deserialize)]
-struct Wire {
-    slot: u64,
-    transaction: WireTransaction,
-    meta: Option<WireMeta>,
-}
-
-#[derive(Deserialize)]
-struct WireTransaction {
-    #[serde(default)]
-    signatures: Vec<String>,
-    message: WireMessage,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireMessage {
-    account_keys: Vec<WireKey>,
-    instructions: Vec<WireInstruction>,
-}
-
-/// `json` encoding has keys alone, `jsonParsed` objects.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum WireKey {
-    Plain(String),
-    Parsed { pubkey: String },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireInstruction {
-    program_id_index: Option<usize>,
-    program_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireMeta {
-    err: Option<TransactionError>,
-    fee: u64,
-    log_messages: Option<Vec<String>>,
-    compute_units_consumed: Option<u64>,
-    loaded_addresses: Option<WireLoaded>,
-}
-
-#[derive(Default, Deserialize)]
-struct WireLoaded {
-    #[serde(default)]
-    writable: Vec<String>,
-    #[serde(default)]
-    readonly: Vec<String>,
-}
-
-impl Report {
-    /// Reads an answer of `getTransaction`, with or without its envelope.
-    pub fn read(mut value: Value) -> Result<Self> {
-        if let Some(error) = value.get("error") {
-            bail!("the node answered with an error: {error}");
-        }
-        if let Some(result) = value.get_mut("result") {
-            value = result.take();
-        }
-        if value.is_null() {
-            bail!("the node knows no such transaction");
-        }
-        let wire: Wire = serde_json::from_value(value)
-            .context("not an answer of getTransaction with encoding json or jsonParsed")?;
-        let meta = wire.meta.context("the answer has no meta: the node kept no record of it")?;
-        let mut keys: Vec<String> = wire
-            .transaction
-            .message
-            .account_keys
-            .into_iter()
-            .map(|key| match key {
-                WireKey::Plain(key) | WireKey::Parsed { pubkey: key } => key,
-            })
-            .collect();
-        // `jsonParsed` lists looked-up keys already; there its indexes are unused.
-        let loaded = meta.loaded_addresses.unwrap_or_default();
-        keys.extend(loaded.writable.into_iter().chain(loaded.readonly));
-        let programs = wire
-            .transaction
-            .message
-            .instructions
-            .iter()
-            .map(|instruction| {
-                let index = instruction.program_id_index;
-                let key = instruction.program_id.as_ref().or_else(|| keys.get(index?));
-                let key = key.ok_or_else(|| anyhow!("an instruction names no program"))?;
-                key.parse::<Address>().with_context(|| format!("{key:?} is not an address"))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let has_logs = meta.log_messages.is_some();
-        let logs = meta.log_messages.unwrap_or_default();
-        let executed = Executed { error: meta.err.as_ref(), logs: &logs, programs: &programs };
-        Ok(Self {
-            slot: wire.slot,
-            signature: wire.transaction.signatures.into_iter().next(),
-            fee: meta.fee,
-            units: meta.compute_units_consumed,
-            has_logs,
-            decoded: decode(&executed, None),
-        })
+    if json {
+        return print_json(&report_json(&report));
     }
+    print_report(&report);
+    Ok(())
+}
 
-    pub fn print(&self) -> Result<()> {
-        let mut section = Section::new("Transaction");
-        if let Some(signature) = &self.signature {
-            section.row("signature", signature);
-        }
-        section
-            .row("slot", self.slot.to_string())
-            .row("fee", format!("{} SOL", tokens(self.fee, 9)))
-            .row(
-                "compute units",
-                self.units.map_or_else(|| "-".to_owned(), |units| tokens(units, 0)),
-            );
-        section.print();
-        print_decoded(&self.decoded);
-        if !self.has_logs {
-            println!("  the node kept no logs of it: events and instructions are not known");
-        }
-        Ok(())
+/// A transaction in words.
+pub fn print_report(report: &Report) {
+    let mut section = Section::new("Transaction");
+    if let Some(signature) = &report.signature {
+        section.row("signature", signature);
     }
+    section
+        .row("slot", report.slot.to_string())
+        .row("fee", format!("{} SOL", tokens(report.fee, 9)))
+        .row(
+            "compute units",
+            report.units.map_or_else(|| "-".to_owned(), |units| tokens(units, 0)),
+        );
+    section.print();
+    print_decoded(&report.decoded);
+    if !report.has_logs {
+        println!("  the node kept no logs of it: events and instructions are not known");
+    }
+}
 
-    pub fn as_json(&self) -> Value {
-        let mut value = decoded_json(&self.decoded);
-        value["signature"] = json!(self.signature);
-        value["slot"] = json!(self.slot);
-        value["fee"] = json!(self.fee);
-        value["computeUnits"] = json!(self.units);
-        value["hasLogs"] = json!(self.has_logs);
-        value
-    }
+/// The same as JSON.
+pub fn report_json(report: &Report) -> Value {
+    let mut value = decoded_json(&report.decoded);
+    value["signature"] = json!(report.signature);
+    value["slot"] = json!(report.slot);
+    value["fee"] = json!(report.fee);
+    value["computeUnits"] = json!(report.units);
+    value["hasLogs"] = json!(report.has_logs);
+    value
 }
 
 /// A program's name where it is known.

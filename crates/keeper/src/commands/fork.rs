@@ -17,8 +17,8 @@ use solana_address::Address;
 
 use super::{Context, print_json};
 use crate::{
-    market::Market,
-    source::{Filter, program_data_address},
+    book::market::Market,
+    feeds::source::{Filter, program_data_address},
 };
 
 /// `keeper fork`.
@@ -147,7 +147,7 @@ pub fn run(
 
 /// Pools that a fork's collateral is sold in, with their vaults.
 fn stand_in_pools(
-    source: &dyn crate::source::Source,
+    source: &dyn crate::feeds::source::Source,
     reserves: &[ReserveAddresses],
 ) -> Result<Vec<Address>> {
     use flash_liquidator_client::swap::stand_in;

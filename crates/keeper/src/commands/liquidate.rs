@@ -5,19 +5,21 @@ use solana_signer::Signer;
 
 use super::{
     Context,
-    explain::{decoded_json, print_decoded},
+    explain::{decoded_json, print_decoded, print_report, report_json},
     print_json, quote,
 };
 use crate::{
+    build::{
+        plan::{Plan, Position},
+        simulation::{
+            NodeSimulation, Simulation, liquidated, simulate, simulate_on_node, tables_of,
+        },
+    },
     cli::LiquidateArgs,
+    feeds::source::{Rpc, TIMEOUT},
     format::{Section, bad, good, table, tokens},
     keys::Key,
-    liquidation::{
-        Ending, NodeSimulation, Sender, Sent, Simulation, liquidated, outcome_of, require_consent,
-        simulate, simulate_on_node, tables_of,
-    },
-    plan::{Plan, Position},
-    source::{Rpc, TIMEOUT},
+    land::attempt::{Ending, Sender, Sent, outcome_of, require_consent},
 };
 
 /// `keeper liquidate`.
@@ -60,9 +62,9 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
         match sender.send(rpc, &plan, &tables)? {
             Sent::Executed(executed) => {
                 outcome = outcome_of(rpc, &position, &executed.decoded)?;
-                report["transaction"] = executed.as_json();
+                report["transaction"] = report_json(&executed);
                 if !context.json {
-                    executed.print()?;
+                    print_report(&executed);
                 }
             }
             Sent::Rejected(decoded) => {

@@ -5,8 +5,8 @@ use solana_address::Address;
 
 use super::{Context, print_json, status};
 use crate::{
+    book::market::{Market, printable, symbol},
     format::{Section, bad, percent, table, tokens, usd, usd_f64},
-    market::{Market, printable, symbol},
 };
 
 /// `keeper market`.

@@ -7,7 +7,7 @@ use klend_model::reserve::{ReserveState, Status};
 use serde_json::Value;
 use solana_address::Address;
 
-use crate::source::Source;
+use crate::feeds::source::Source;
 
 pub mod explain;
 pub mod fork;

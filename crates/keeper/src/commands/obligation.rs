@@ -14,8 +14,8 @@ use solana_address::Address;
 
 use super::{Context, or_dash, print_json, write_whole};
 use crate::{
+    book::market::{Market, symbol},
     format::{Section, bad, good, percent, table, tokens, usd, usd_f64},
-    market::{Market, symbol},
     plot::Plot,
 };
 

@@ -3,11 +3,12 @@ use klend_model::{liquidation::Reason, search::Best};
 use serde_json::{Value, json};
 use solana_address::Address;
 
-use super::{Context, print_json, scan::value_f64};
+use super::{Context, print_json};
 use crate::{
+    build::plan::Position,
     cli::TermsArgs,
     format::{Section, bad, duration, good, percent, signed_tokens, tokens, usd_f64},
-    plan::Position,
+    judge::value_f64,
 };
 
 /// `keeper quote`.

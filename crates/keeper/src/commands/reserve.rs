@@ -14,8 +14,8 @@ use solana_address::Address;
 
 use super::{Context, or_dash, print_json, status, write_whole};
 use crate::{
+    book::market::{Market, symbol},
     format::{Section, bad, duration, good, percent, tokens, usd},
-    market::{Market, symbol},
     plot::Plot,
 };
 

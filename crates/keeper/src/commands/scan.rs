@@ -25,10 +25,11 @@ use solana_address::Address;
 
 use super::{Context, print_json};
 use crate::{
+    book::market::Market,
     cli::{ScanArgs, Sort},
     format::{bad, heading, percent, table, usd_f64},
-    market::Market,
-    venue,
+    judge::value_f64,
+    route::venue::at_oracle_price,
 };
 
 /// What is kept of an obligation.
@@ -175,7 +176,7 @@ fn evaluate(
             Funding::Flash { lenders, margin_bps: 0, max_fee_bps: u64::from(args.max_fee_bps) };
         // klend may still refuse what looks unhealthy; the table then shows no profit.
         best_liquidation(states, &state, funding, Leftovers::Reject, |from, to, amount| {
-            venue::at_oracle_price(from, to, amount, args.swap_cost_bps)
+            at_oracle_price(from, to, amount, args.swap_cost_bps)
         })
         .ok()
         .flatten()
@@ -197,12 +198,6 @@ fn evaluate(
         unhealthy,
         profit,
     }))
-}
-
-/// A signed value in units of 2⁻⁶⁰.
-pub fn value_f64(bits: i128) -> f64 {
-    let magnitude = Fraction::from_bits(bits.unsigned_abs()).to_f64();
-    if bits < 0 { -magnitude } else { magnitude }
 }
 
 fn order(a: &Row, b: &Row, sort: Sort) -> Ordering {

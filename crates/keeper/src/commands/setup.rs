@@ -12,14 +12,16 @@ use solana_signer::Signer;
 
 use super::{Context, print_json};
 use crate::{
+    book::market::Market,
     cli::SetupArgs,
-    deliver::wait_for_finality,
+    feeds::source::{Rpc, Source},
     format::{Section, tokens},
     keys::Key,
-    liquidation::{require_consent, send_instructions},
-    market::Market,
-    source::{Rpc, Source},
-    venue::balance,
+    land::{
+        attempt::{require_consent, send_instructions},
+        deliver::wait_for_finality,
+    },
+    route::venue::balance,
 };
 
 /// Lamports that keep a token account rent exempt.

@@ -17,15 +17,15 @@ use super::{Context, print_json};
 use crate::{
     cli::WatchArgs,
     config::{Config, Feed},
-    keys::Key,
-    liquidation::require_consent,
-    metrics::Metrics,
-    source::{Rpc, Source, TIMEOUT},
-    watch::{
-        engine::{self, Parts},
+    feeds::{
         feed::Connector,
+        source::{Rpc, Source, TIMEOUT},
         websocket::NodeSocket,
     },
+    keys::Key,
+    land::attempt::require_consent,
+    ledger::metrics::Metrics,
+    watch::engine::{self, Parts},
 };
 
 /// Exit code after a second signal, as shells count SIGINT.
@@ -112,7 +112,7 @@ fn connector(config: &Config, source: &dyn Source) -> Result<Option<MakeConnecto
 
 #[cfg(feature = "yellowstone")]
 fn yellowstone(config: &Config) -> Result<Option<MakeConnector>> {
-    use crate::watch::yellowstone::Geyser;
+    use crate::feeds::yellowstone::Geyser;
     /// Holds the token that the endpoint wants to see, if it wants one.
     const TOKEN_VARIABLE: &str = "KEEPER_YELLOWSTONE_TOKEN";
     let url = config.yellowstone_url.clone().context("yellowstone_url is not given")?;

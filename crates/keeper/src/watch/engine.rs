@@ -27,25 +27,29 @@ use solana_account::Account;
 use solana_address::Address;
 use tracing::{debug, error, info, warn};
 
-use super::{
-    cooldown::Cooldown,
-    feed::{self, Connector, Feed, NAP, Update, Version, Wanted},
-    flights::Flights,
-    queue::Queue,
-    reader::{Found, Look, Order, Reader, Scan},
-    state::{Effect, Evaluated, State},
-    told,
-};
 use crate::{
-    commands::scan::value_f64,
+    book::{
+        market::Market,
+        reader::{Found, Look, Order, Reader, Scan},
+    },
+    build::{plan::Position, simulation::liquidated},
     config::Config,
+    feeds::{
+        feed::{self, Connector, Feed, NAP, Update, Version, Wanted},
+        source::{Rpc, Source},
+        told,
+    },
+    judge::{
+        cooldown::Cooldown,
+        flights::Flights,
+        queue::Queue,
+        state::{Effect, Evaluated, State},
+        value_f64,
+    },
     keys::Key,
-    liquidation::{Attempt, Sender, liquidated},
-    market::Market,
-    metrics::Metrics,
-    plan::Position,
-    source::{Rpc, Source},
-    venue::at_oracle_price,
+    land::attempt::{Attempt, Sender},
+    ledger::metrics::Metrics,
+    route::venue::at_oracle_price,
 };
 
 /// Updates that may wait to be handled.

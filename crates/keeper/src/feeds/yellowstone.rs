@@ -19,8 +19,10 @@ use yellowstone_grpc_proto::prelude::{
     subscribe_request_filter_accounts_filter_memcmp::Data, subscribe_update::UpdateOneof,
 };
 
-use super::feed::{Connector, Emit, NAP, Update, Version, Wanted};
-use crate::source::{Filter, KLEND, redact};
+use super::{
+    feed::{Connector, Emit, NAP, Update, Version, Wanted},
+    source::{Filter, KLEND, redact},
+};
 
 /// Longest it may take to connect and to subscribe.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -321,7 +323,7 @@ mod tests {
         let (sender, heard) = mpsc::channel();
         let geyser = Box::new(Geyser::new(url, Some("token".to_owned())));
         let take = move |update| sender.send(update).is_ok();
-        let feed = crate::watch::feed::start(geyser, wanted, take);
+        let feed = super::super::feed::start(geyser, wanted, take);
         let next = || heard.recv_timeout(Duration::from_secs(30)).unwrap();
         for _ in 0..2 {
             // The server may need a moment to listen.

@@ -8,10 +8,10 @@ use klend_model::{accounts, constants::KLEND_PROGRAM_ID, table::ReserveTable};
 use solana_account::Account;
 use solana_address::Address;
 
-use super::{feed::Version, reader::Scan};
+use super::tracker::{Evaluation, Tracker};
 use crate::{
-    market::Market,
-    tracker::{Evaluation, Tracker},
+    book::{market::Market, reader::Scan},
+    feeds::feed::Version,
 };
 
 /// What an update did.
@@ -204,7 +204,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::source::{BuiltinFork, Filter, Source};
+    use crate::feeds::source::{BuiltinFork, Filter, Source};
 
     /// The built-in market as scanned at a slot, with the obligations `keep` wants.
     fn scan(source: &dyn Source, slot: u64, keep: impl Fn(&Address) -> bool + Sync) -> Scan {

@@ -15,7 +15,7 @@ use solana_account::Account;
 use solana_address::Address;
 use solana_sdk_ids::sysvar;
 
-use crate::source::{Filter, KLEND, Source, read_clock};
+use crate::feeds::source::{Filter, KLEND, Source, read_clock};
 
 /// A market's accounts at one moment.
 #[derive(Clone)]

@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 use solana_address::Address;
 use tungstenite::{Bytes, Error, Message, WebSocket, http::Uri, stream::MaybeTlsStream};
 
-use super::feed::{Connector, Emit, NAP, Update, Version, Wanted};
-use crate::source::{Filter, KLEND, WireAccount, redact, wire_filters};
+use super::{
+    feed::{Connector, Emit, NAP, Update, Version, Wanted},
+    source::{Filter, KLEND, WireAccount, redact, wire_filters},
+};
 
 /// Longest it may take to connect, to shake hands, and until all subscriptions
 /// are confirmed.

@@ -11,8 +11,8 @@ use klend_model::accounts;
 use solana_account::Account;
 use solana_address::Address;
 
-use super::told;
-use crate::{market::Market, source::Source};
+use super::market::Market;
+use crate::feeds::{source::Source, told};
 
 /// What to read.
 pub enum Order {

@@ -24,10 +24,10 @@ use solana_address::Address;
 use solana_instruction::Instruction;
 
 use crate::{
+    book::market::Market,
     cli::{JupiterArgs, LiquidateArgs, TermsArgs},
-    market::Market,
-    source::Source,
-    venue::Venue,
+    feeds::source::Source,
+    route::venue::Venue,
 };
 
 /// An obligation with its market and the venues its collateral can be sold at.

@@ -26,8 +26,8 @@ use solana_transaction::versioned::VersionedTransaction;
 use tracing::{debug, warn};
 
 use crate::{
+    feeds::source::{Refused, Rpc},
     keys::Key,
-    source::{Refused, Rpc},
 };
 
 /// Pause between two looks at a transaction that was sent.

@@ -22,7 +22,7 @@ use klend_model::{
 use solana_account::Account;
 use solana_address::Address;
 
-use crate::source::{Filter, Source};
+use crate::feeds::source::{Filter, Source};
 
 /// Basis points in one.
 const FULL_BPS: u64 = 10_000;
@@ -303,7 +303,7 @@ mod tests {
     use klend_model::reserve::Clock;
 
     use super::*;
-    use crate::source::{Progress, Visitor};
+    use crate::feeds::source::{Progress, Visitor};
 
     /// Accounts and nothing else.
     struct Accounts(BTreeMap<Address, Account>);

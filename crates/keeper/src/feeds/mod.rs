@@ -1,0 +1,23 @@
+//! How updates and reads come, whatever they mean.
+//!
+//! * [`source`]: accounts by request, from a node, a folder or the built-in fork.
+//! * [`feed`]: account updates as they happen, by a websocket or by Yellowstone
+//!   gRPC, with reconnecting.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::{Result, anyhow};
+
+pub mod feed;
+pub mod source;
+pub(crate) mod websocket;
+#[cfg(feature = "yellowstone")]
+pub(crate) mod yellowstone;
+
+/// Does `work` of a thread that others wait for: a panic becomes an error that tells
+/// them so, in place of silence. (Built to abort on panics, the process ends.)
+pub(crate) fn told<T>(who: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What a panic left behind is not used: the work's captures are read only, or
+    // made anew with the next work.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(anyhow!("{who} broke down")))
+}

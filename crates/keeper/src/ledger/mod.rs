@@ -1,0 +1,3 @@
+//! What happened: counted and kept, never on the way of what happens.
+
+pub(crate) mod metrics;

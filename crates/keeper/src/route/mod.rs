@@ -1,0 +1,3 @@
+//! Where seized collateral is sold, and what it brings.
+
+pub(crate) mod venue;
