@@ -10,7 +10,7 @@ mod peer;
 mod support;
 // The keeper's own, compiled alone: all of the keeper would take minutes.
 #[allow(dead_code, unused_imports, reason = "the keeper and its tests use more of it")]
-#[path = "../../../keeper/src/tracker.rs"]
+#[path = "../../../keeper/src/judge/tracker.rs"]
 mod tracker;
 
 use std::{
