@@ -1,22 +1,34 @@
 //! The bytes on the page for integrators are those of the code.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    mem::{offset_of, size_of},
+    path::Path,
+};
 
 use anchor_lang::{AnchorSerialize, Discriminator, InstructionData};
 use flash_liquidator::{
     LiquidateArgs, Liquidated, OpenArgs, Redemption, SwapLeg, instruction as ours, klend,
 };
+use klend_interface::state::{
+    Obligation, ObligationCollateral, ObligationLiquidity, Reserve, ReserveCollateral,
+    ReserveConfig, ReserveFees, ReserveLiquidity, TokenInfo,
+};
 use solana_address::Address;
 
 const USDC: u64 = 1_000_000;
 
+fn page() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/integrate.md");
+    fs::read_to_string(path).unwrap()
+}
+
 /// The bytes of the block `hex NAME`: the first column of each line.
 fn block(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/integrate.md");
-    let page = fs::read_to_string(&path).unwrap();
+    let page = page();
     let (_, rest) = page
         .split_once(&format!("```hex {name}\n"))
-        .unwrap_or_else(|| panic!("{} has no block `hex {name}`", path.display()));
+        .unwrap_or_else(|| panic!("the page has no block `hex {name}`"));
     let (block, _) = rest.split_once("```").unwrap();
     let digits: String =
         block.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
@@ -98,4 +110,89 @@ fn the_flash_loan_is_encoded_as_klend_wants_it() {
     assert_eq!(borrow, block("flash_borrow"));
     let repay = [&klend::FLASH_REPAY_DISCRIMINATOR[..], &amount, &[2]].concat();
     assert_eq!(repay, block("flash_repay"));
+}
+
+/// The rows `| offset | type | field | … |` of the table behind `heading`.
+fn offsets(heading: &str) -> Vec<(usize, String)> {
+    let page = page();
+    let (_, rest) = page.split_once(heading).unwrap_or_else(|| panic!("no `{heading}`"));
+    rest.lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| {
+            let mut cells = line.split('|').map(str::trim).skip(1);
+            let offset = cells.next()?.parse().ok()?;
+            Some((offset, cells.nth(1)?.trim_matches('`').to_owned()))
+        })
+        .collect()
+}
+
+#[test]
+fn klends_accounts_are_laid_out_as_the_page_says() {
+    const START: usize = 8;
+    let liquidity = START + offset_of!(Reserve, liquidity);
+    let collateral = START + offset_of!(Reserve, collateral);
+    let config = START + offset_of!(Reserve, config);
+    let token_info = config + offset_of!(ReserveConfig, token_info);
+    let reserve = [
+        (START + offset_of!(Reserve, lending_market), "lending_market"),
+        (START + offset_of!(Reserve, farm_collateral), "farm_collateral"),
+        (START + offset_of!(Reserve, farm_debt), "farm_debt"),
+        (liquidity + offset_of!(ReserveLiquidity, mint_pubkey), "liquidity.mint_pubkey"),
+        (liquidity + offset_of!(ReserveLiquidity, supply_vault), "liquidity.supply_vault"),
+        (liquidity + offset_of!(ReserveLiquidity, fee_vault), "liquidity.fee_vault"),
+        (
+            liquidity + offset_of!(ReserveLiquidity, total_available_amount),
+            "liquidity.total_available_amount",
+        ),
+        (liquidity + offset_of!(ReserveLiquidity, mint_decimals), "liquidity.mint_decimals"),
+        (liquidity + offset_of!(ReserveLiquidity, token_program), "liquidity.token_program"),
+        (collateral + offset_of!(ReserveCollateral, mint_pubkey), "collateral.mint_pubkey"),
+        (collateral + offset_of!(ReserveCollateral, supply_vault), "collateral.supply_vault"),
+        (
+            config + offset_of!(ReserveConfig, fees) + offset_of!(ReserveFees, flash_loan_fee_sf),
+            "config.fees.flash_loan_fee_sf",
+        ),
+        (
+            token_info + offset_of!(TokenInfo, scope_configuration.price_feed),
+            "scope_configuration.price_feed",
+        ),
+        (
+            token_info + offset_of!(TokenInfo, switchboard_configuration.price_aggregator),
+            "switchboard_configuration.price_aggregator",
+        ),
+        (
+            token_info + offset_of!(TokenInfo, switchboard_configuration.twap_aggregator),
+            "switchboard_configuration.twap_aggregator",
+        ),
+        (token_info + offset_of!(TokenInfo, pyth_configuration.price), "pyth_configuration.price"),
+    ];
+    let obligation = [
+        (START + offset_of!(Obligation, lending_market), "lending_market"),
+        (START + offset_of!(Obligation, owner), "owner"),
+        (START + offset_of!(Obligation, deposits), "deposits"),
+        (START + offset_of!(Obligation, borrows), "borrows"),
+        (
+            START + offset_of!(Obligation, borrow_factor_adjusted_debt_value_sf),
+            "borrow_factor_adjusted_debt_value_sf",
+        ),
+        (START + offset_of!(Obligation, unhealthy_borrow_value_sf), "unhealthy_borrow_value_sf"),
+        (START + offset_of!(Obligation, elevation_group), "elevation_group"),
+        (START + offset_of!(Obligation, referrer), "referrer"),
+    ];
+    for (heading, expected) in
+        [("A **reserve** begins", &reserve[..]), ("An **obligation** begins", &obligation[..])]
+    {
+        let expected: Vec<_> =
+            expected.iter().map(|(offset, field)| (*offset, (*field).to_owned())).collect();
+        assert_eq!(offsets(heading), expected, "{heading}");
+    }
+    // What the rows say of lists: `8 × 136`, `5 × 200`, a u64 at 32, a u128 at 88.
+    assert_eq!(size_of::<ObligationCollateral>(), 136);
+    assert_eq!(size_of::<ObligationLiquidity>(), 200);
+    assert_eq!(offset_of!(ObligationCollateral, deposit_reserve), 0);
+    assert_eq!(offset_of!(ObligationCollateral, deposited_amount), 32);
+    assert_eq!(offset_of!(ObligationLiquidity, borrow_reserve), 0);
+    assert_eq!(offset_of!(ObligationLiquidity, borrowed_amount_sf), 88);
+    assert_eq!((START + size_of::<Reserve>(), START + size_of::<Obligation>()), (8_624, 3_344));
 }

