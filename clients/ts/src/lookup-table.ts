@@ -78,7 +78,7 @@ export async function createLookupTable(
 
 /**
  * Appends `addresses`, which a simulation can use from the next slot on. Before you send
- * a transaction that uses them, wait until this one is finalized, some 13 seconds: leaders
+ * a transaction that uses them, wait until this one is finalized, some seconds: leaders
  * drop it without a word until then. Split longer lists by {@link MAX_ADDRESSES_PER_EXTEND}.
  */
 export function extendLookupTable(

@@ -132,7 +132,7 @@ pub fn create(authority: &Address, payer: &Address, recent_slot: u64) -> (Instru
 }
 
 /// Appends `addresses`; they can be used from the next slot on, in a simulation. In a
-/// transaction wait until this one is finalized, some 13 seconds: leaders look tables up
+/// transaction wait until this one is finalized, some seconds: leaders look tables up
 /// in the newest finalized block and drop, without a word, what names addresses that are
 /// not there yet. Split longer lists by [`MAX_ADDRESSES_PER_EXTEND`].
 #[must_use]

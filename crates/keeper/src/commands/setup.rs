@@ -141,7 +141,7 @@ fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
     let finalized = match made.last() {
         Some((_, signature)) => {
             if !context.json {
-                println!("Waiting until the lookup tables are finalized: some 13 seconds ...");
+                println!("Waiting until the lookup tables are finalized ...");
             }
             wait_for_finality(rpc, signature)
         }
