@@ -1,0 +1,177 @@
+//! What swap pools pay, and the legs that sell into them.
+//!
+//! A pool is read from its account's bytes ([`read`]). It names the further accounts
+//! that its price depends on ([`Pool::accounts`]), and with those it becomes a
+//! [`Curve`] for either of its tokens: exact output for an exact input, raw units, to
+//! the unit of what the program pays in that state; or an error that names pool and
+//! field ([`VenueError`]). A curve also builds the [`SwapLeg`] that sells into it.
+//! [`route`] finds the best way over several curves.
+//!
+//! It knows no lending protocol, no RPC and no transactions.
+//!
+//! | venue | program | arithmetic |
+//! |---|---|---|
+//! | [`whirlpool`] | Orca Whirlpools | concentrated, static or adaptive fees |
+//! | [`raydium_clmm`] | Raydium CLMM | concentrated, static or dynamic fees, limit orders |
+//! | [`raydium_cpmm`] | Raydium CPMM | constant product |
+//! | [`stand_in`] | this project's own, for tests and forks | constant product |
+//!
+//! A venue is a file with a type for [`Pool`] and one for [`Curve`];
+//! `docs/venues.md` in the repository says how to add one.
+
+mod account;
+mod concentrated;
+mod error;
+mod ladder;
+mod leg;
+pub mod mint;
+mod pda;
+pub mod raydium_clmm;
+pub mod raydium_cpmm;
+pub mod stand_in;
+pub mod whirlpool;
+
+use std::fmt::Debug;
+
+use solana_address::Address;
+
+pub use crate::{
+    account::{Account, Accounts, Known},
+    error::VenueError,
+    leg::{Amount, Side, SwapLeg, Trade},
+};
+
+/// When a swap is meant to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The clock sysvar's time, seconds since 1970.
+    pub unix_timestamp: i64,
+    /// Slot.
+    pub slot: u64,
+}
+
+impl Now {
+    /// Seconds since 1970, as programs take them.
+    fn seconds(&self) -> u64 {
+        u64::try_from(self.unix_timestamp).unwrap_or(0)
+    }
+}
+
+/// What a pool pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// What arrives, raw units of the token that is bought.
+    pub amount_out: u64,
+    /// Ticks or bins that the price crosses.
+    pub crossed: u32,
+    /// Compute units that the leg takes, as measured on the real program.
+    pub units: u32,
+}
+
+/// A pool, as its account states it.
+pub trait Pool: Debug + Send + Sync {
+    /// The pool's account.
+    fn address(&self) -> &Address;
+
+    /// Its program.
+    fn program(&self) -> &Address;
+
+    /// The venue in words.
+    fn name(&self) -> &'static str;
+
+    /// The two mints.
+    fn mints(&self) -> [Address; 2];
+
+    /// Accounts that the price depends on beside the pool's own, as far as can be told
+    /// from what is known: ask again when those are read, until all are. Those around
+    /// the current price come with some reserve, so that they need not be asked for
+    /// again with every move.
+    fn accounts(&self, known: &dyn Accounts) -> Vec<Address>;
+
+    /// Takes the pool's account as it is now.
+    ///
+    /// # Errors
+    /// As when it was first read; the pool stays as it was.
+    fn update(&mut self, account: Account<'_>) -> Result<(), VenueError>;
+
+    /// What the pool pays for `sold`.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    fn curve(
+        &self,
+        sold: &Address,
+        known: &dyn Accounts,
+        now: &Now,
+    ) -> Result<Box<dyn Curve>, VenueError>;
+}
+
+/// What a pool pays for one of its tokens, in the state it was read in.
+pub trait Curve: Debug + Send + Sync {
+    /// The pool's account.
+    fn pool(&self) -> &Address;
+
+    /// The venue in words.
+    fn name(&self) -> &'static str;
+
+    /// Mint that is sold.
+    fn sold(&self) -> &Address;
+
+    /// Mint that is bought.
+    fn bought(&self) -> &Address;
+
+    /// What arrives for exactly `amount_in` raw units, all of which are taken.
+    ///
+    /// # Errors
+    /// [`VenueError::TooMuch`], [`VenueError::Beyond`] and [`VenueError::TooLittle`]: the
+    /// program refuses that amount, or what it does is not known.
+    fn quote(&self, amount_in: u64) -> Result<Quote, VenueError>;
+
+    /// The leg that sells into it.
+    ///
+    /// # Errors
+    /// [`VenueError::OtherTokens`]; as [`Curve::quote`] for the amount of the trade.
+    fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError>;
+
+    /// Levels of calls below the caller's: the swap itself and its transfers.
+    fn depth(&self) -> u8 {
+        2
+    }
+}
+
+/// Reads a pool of any venue.
+///
+/// # Errors
+/// [`VenueError::NoVenue`] for a program that is not known; else why it is no pool.
+pub fn read(key: &Address, account: Account<'_>) -> Result<Box<dyn Pool>, VenueError> {
+    Ok(match *account.owner {
+        whirlpool::PROGRAM_ID => Box::new(whirlpool::Whirlpool::read(key, account)?),
+        raydium_cpmm::PROGRAM_ID => Box::new(raydium_cpmm::CpmmPool::read(key, account)?),
+        raydium_clmm::PROGRAM_ID => Box::new(raydium_clmm::ClmmPool::read(key, account)?),
+        owner => return Err(VenueError::NoVenue { account: *key, owner }),
+    })
+}
+
+/// Whether `sold` is the first of a pool's mints, or the second.
+fn sells_first(pool: &Address, mints: &[Address; 2], sold: &Address) -> Result<bool, VenueError> {
+    if *sold == mints[0] {
+        Ok(true)
+    } else if *sold == mints[1] {
+        Ok(false)
+    } else {
+        Err(VenueError::OtherMint { pool: *pool, mint: *sold })
+    }
+}
+
+/// That a trade is one of these tokens.
+fn check_trade(
+    pool: &Address,
+    (sold, bought): (&Address, &Address),
+    trade: &Trade,
+) -> Result<(), VenueError> {
+    if [trade.input.mint, trade.output.mint] == [*sold, *bought] {
+        return Ok(());
+    }
+    let (sold, bought) = (trade.input.mint, trade.output.mint);
+    Err(VenueError::OtherTokens { pool: *pool, sold, bought })
+}
