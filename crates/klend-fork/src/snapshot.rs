@@ -82,6 +82,14 @@ struct AccountJson {
 }
 
 impl Snapshot {
+    /// The accounts of [`World::builtin`](crate::World::builtin), without a machine.
+    ///
+    /// # Errors
+    /// [`ForkError`] when an account cannot be made.
+    pub fn builtin() -> Result<Self, ForkError> {
+        crate::builtin::snapshot()
+    }
+
     /// Reads a folder.
     ///
     /// # Errors

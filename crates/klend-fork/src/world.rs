@@ -76,7 +76,7 @@ impl World {
     /// # Errors
     /// [`ForkError`] when the virtual machine refuses a program.
     pub fn builtin_with(programs: &Programs) -> Result<Self, ForkError> {
-        Self::from_snapshot(crate::builtin::snapshot()?, programs)
+        Self::from_snapshot(Snapshot::builtin()?, programs)
     }
 
     /// A world from a fork folder ([`Snapshot::read`]).

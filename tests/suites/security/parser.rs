@@ -1,21 +1,18 @@
 //! The reader of the instructions sysvar, against the standard one and against
 //! bytes that no runtime would write.
 
-use anchor_lang::prelude::{AccountInfo, ProgramError};
+use anchor_lang::prelude::ProgramError;
 use flash_liquidator::{
     FlashLiquidatorError,
-    introspection::{
-        ExpectedLoan, current_index, instruction_at, verify_flash_pair, verify_settle_follows,
-    },
+    introspection::{ExpectedLoan, current_index, verify_flash_pair, verify_settle_follows},
     klend::{FLASH_BORROW_DISCRIMINATOR, FLASH_REPAY_DISCRIMINATOR},
 };
 use flash_liquidator_client::receiver;
+use flash_liquidator_fuzz::sysvar::assert_agreement;
 use klend_model::constants::KLEND_PROGRAM_ID;
 use solana_address::Address;
 use solana_instruction::{AccountMeta, BorrowedAccountMeta, BorrowedInstruction, Instruction};
-use solana_instructions_sysvar::{
-    ID as SYSVAR_ID, construct_instructions_data, load_instruction_at_checked,
-};
+use solana_instructions_sysvar::construct_instructions_data;
 
 use crate::dice::{Dice, play};
 
@@ -41,28 +38,6 @@ pub fn serialized(instructions: &[Instruction], current: u16) -> Vec<u8> {
     let end = data.len() - 2;
     data[end..].copy_from_slice(&current.to_le_bytes());
     data
-}
-
-/// What the standard parser makes of the bytes.
-fn standard(data: &mut [u8], index: u16) -> Option<Instruction> {
-    let (mut lamports, owner) = (0, Address::default());
-    let account = AccountInfo::new(&SYSVAR_ID, false, false, &mut lamports, data, &owner, false);
-    load_instruction_at_checked(usize::from(index), &account).ok()
-}
-
-fn assert_agreement(data: &mut [u8], index: u16) {
-    let expected = standard(data, index);
-    let actual = instruction_at(data, index);
-    assert_eq!(actual.is_some(), expected.is_some(), "instruction {index} of {data:02x?}");
-    let (Some(actual), Some(expected)) = (actual, expected) else { return };
-    assert_eq!(*actual.program_id, expected.program_id.to_bytes());
-    assert_eq!(actual.data, expected.data);
-    assert_eq!(actual.account_count(), expected.accounts.len());
-    for (position, meta) in expected.accounts.iter().enumerate() {
-        assert_eq!(actual.account(position), Some(&meta.pubkey.to_bytes()));
-    }
-    assert_eq!(actual.account(expected.accounts.len()), None);
-    assert_eq!(actual.account(usize::MAX), None);
 }
 
 fn key(dice: &mut Dice) -> Address {

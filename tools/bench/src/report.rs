@@ -204,6 +204,8 @@ impl Benchmarks {
             "real",
             "ratio",
             "real",
+            "of the transaction",
+            "real",
         ]);
         let mut whole = table(&[
             "compute units in all",
@@ -228,6 +230,11 @@ impl Benchmarks {
             row.extend(both(Scenario::floor));
             row.extend(both(Scenario::overhead));
             row.extend([ratio(scenario), real.map_or_else(String::new, ratio)]);
+            let share = |scenario: &Scenario| {
+                let rest = scenario.transaction.saturating_sub(scenario.overhead()).max(1);
+                format!("{:.1} %", 100.0 * scenario.overhead() as f64 / rest as f64)
+            };
+            row.extend([share(scenario), real.map_or_else(String::new, share)]);
             added.add_row(row);
             let mut row = vec![scenario.name.clone()];
             row.extend(both(|scenario| scenario.direct));
@@ -265,8 +272,10 @@ impl Benchmarks {
              collateral farm, PYUSD a debt farm. Columns named *real* repeat the one before with the\n\
              real klend and farms programs, the others are the stand-ins'.\n\n\
              What the receiver adds to klend's own instruction (liquidate v2, at top level), swap\n\
-             programs apart. The forwarder is a program that passes its accounts on to klend and does\n\
-             nothing else (`tests/programs/cpi-forwarder`): no receiver can add less.\n\n\
+             programs apart. The forwarder is a program on pinocchio that passes its accounts on to klend\n\
+             and does nothing else (`tests/programs/cpi-forwarder`): nothing is checked, measured or\n\
+             logged, so a receiver that does any of this adds more. *Of the transaction* is what the\n\
+             receiver adds to the same transaction without it.\n\n\
              {added}\n\n\
              Whole instructions and transactions. Bytes are those of a v0 transaction with a lookup\n\
              table.\n\n{whole}\n\n\

@@ -46,7 +46,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// What forwarding adds to klend's instruction: the least any receiver can.
+    /// What forwarding adds to klend's instruction, when nothing is done besides.
     pub fn floor(&self) -> u64 {
         self.forwarded.saturating_sub(self.direct)
     }
