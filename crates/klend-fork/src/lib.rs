@@ -56,7 +56,9 @@ mod world;
 pub use error::ForkError;
 pub use pool::Pool;
 pub use position::Position;
-pub use programs::{FARMS_ELF, KLEND_ELF, Program, Programs, SBF_OUT_DIR, deploy_folder};
+pub use programs::{
+    FARMS_ELF, KLEND_ELF, Program, Programs, RECEIVER_ELF, SBF_OUT_DIR, deploy_folder,
+};
 pub use rebuild::{Absent, Part};
 pub use rehearsal::Rehearsal;
 pub use scope::Price;

@@ -12,6 +12,8 @@ use crate::error::ForkError;
 pub const KLEND_ELF: &str = "KLEND_ELF";
 /// Names another farms program than the stand-in.
 pub const FARMS_ELF: &str = "FARMS_ELF";
+/// Names another build of the receiver than `flash_liquidator.so`.
+pub const RECEIVER_ELF: &str = "RECEIVER_ELF";
 /// Names another folder with built programs than `target/deploy`.
 pub const SBF_OUT_DIR: &str = "SBF_OUT_DIR";
 
@@ -33,7 +35,8 @@ pub struct Programs(pub Vec<Program>);
 
 impl Programs {
     /// The receiver and the stand-ins for klend, farms and a swap, as built;
-    /// klend and farms from the files that `KLEND_ELF` and `FARMS_ELF` name, if set.
+    /// klend, farms and the receiver from the files that `KLEND_ELF`, `FARMS_ELF` and
+    /// `RECEIVER_ELF` name, if set.
     ///
     /// # Errors
     /// [`ForkError::ProgramNotBuilt`] or [`ForkError::File`].
@@ -57,7 +60,7 @@ impl Programs {
             load("klend_stand_in", KLEND_PROGRAM_ID, klend)?,
             load("farms_stand_in", FARMS_PROGRAM_ID, farms)?,
             load("swap_stand_in", stand_in::PROGRAM_ID, None)?,
-            load("flash_liquidator", receiver::PROGRAM_ID, None)?,
+            load("flash_liquidator", receiver::PROGRAM_ID, Some(RECEIVER_ELF))?,
         ]))
     }
 

@@ -29,6 +29,8 @@ pub struct Variant {
     pub features: Vec<String>,
     /// Another `opt-level` than the profile's for the programs' own packages.
     pub opt_level: Option<String>,
+    /// Another sBPF version than the compilers' own choice.
+    pub arch: Option<&'static str>,
 }
 
 impl Variant {
@@ -36,6 +38,11 @@ impl Variant {
     pub fn with_features(features: &[&str]) -> Self {
         let features = features.iter().map(ToString::to_string).collect();
         Self { features, ..Self::default() }
+    }
+
+    /// As deployed, but for a virtual machine of sBPF v3.
+    pub fn v3() -> Self {
+        Self { arch: Some("v3"), ..Self::default() }
     }
 
     /// For cargo: its `--features` and `--config`.
@@ -149,6 +156,9 @@ fn compile_with_platform_tools(workspace: &Workspace, variant: &Variant, out: &P
         let mut build = process::cargo();
         build.args(["build-sbf", "--manifest-path"]).arg(&program.manifest);
         build.arg("--sbf-out-dir").arg(out);
+        if let Some(arch) = variant.arch {
+            build.args(["--arch", arch]);
+        }
         // Behind the dashes they are cargo's.
         build.arg("--").args(variant.arguments(&[program]));
         process::run(&format!("cargo build-sbf for {}", program.package), &mut build)?;
@@ -163,12 +173,14 @@ fn compile_with_kit(
     out: &Path,
 ) -> Result<()> {
     // Apart from the host's builds: another compiler. Apart for each set of features:
-    // cargo keeps one cdylib per package and would compile it anew at every change.
+    // cargo keeps one cdylib per package and would compile it anew at every change. Of
+    // another sBPF version it would not even know that there is anything to compile.
     let folder = variant
         .features
         .iter()
         .map(String::as_str)
-        .chain(variant.opt_level.is_some().then_some("opt"));
+        .chain(variant.opt_level.is_some().then_some("opt"))
+        .chain(variant.arch);
     let target =
         workspace.target.join(folder.fold("sbf".to_owned(), |name, part| name + "-" + part));
     // Each deployed program alone: in one cargo call the features of all of them would be
@@ -185,6 +197,9 @@ fn compile_with_kit(
             build.args(["-p", &program.package]);
         }
         build.args(variant.arguments(&call));
+        if let Some(arch) = variant.arch {
+            build.env("SBF_ARCH", arch);
+        }
         let names: Vec<_> = call.iter().map(|program| program.package.as_str()).collect();
         process::run(&format!("compiling {}", names.join(", ")), &mut build)?;
         for program in call {

@@ -134,6 +134,11 @@ impl Workspace {
     pub fn mutation_dir(&self) -> PathBuf {
         self.target.join("mutation")
     }
+
+    /// Where the deployed programs are put as sBPF v3.
+    pub fn v3_dir(&self) -> PathBuf {
+        self.target.join("v3")
+    }
 }
 
 /// The package as a program, when it is one.

@@ -37,7 +37,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         workspace.programs.retain(|program| args.packages.contains(&program.package));
     }
-    let variant = Variant { features: args.features, opt_level: None };
+    let variant = Variant { features: args.features, ..Variant::default() };
     let toolchain = Toolchain::prepare(&workspace, args.toolchain.toolchain)?;
     compile_and_list(&workspace, &toolchain, &variant, &workspace.deploy_dir())
 }
@@ -54,15 +54,17 @@ pub fn build(workspace: &Workspace, toolchain: ToolchainArgs) -> Result<Toolchai
     Ok(toolchain)
 }
 
-/// As [`build`], and compiles the deployed programs a second time with the feature
-/// `mutation` into [`Workspace::mutation_dir`], for the tests that switch their checks off.
+/// As [`build`], and compiles the deployed programs twice more: with the feature `mutation`
+/// into [`Workspace::mutation_dir`], for the tests that switch their checks off, and for
+/// sBPF v3 into [`Workspace::v3_dir`].
 ///
 /// # Errors
 /// As [`build`].
 pub fn build_for_tests(workspace: &Workspace, toolchain: ToolchainArgs) -> Result<()> {
     let toolchain = build(workspace, toolchain)?;
     let mutation = Variant::with_features(&["mutation"]);
-    build_deployed(workspace, &toolchain, &mutation, &workspace.mutation_dir())
+    build_deployed(workspace, &toolchain, &mutation, &workspace.mutation_dir())?;
+    build_deployed(workspace, &toolchain, &Variant::v3(), &workspace.v3_dir())
 }
 
 /// Compiles a variant of the deployed programs alone into the folder `out`.

@@ -16,6 +16,9 @@ use crate::workspace::Workspace;
 /// Programs that replace the stand-ins when these variables name their ELF files.
 const REAL_PROGRAMS: [&str; 2] = ["KLEND_ELF", "FARMS_ELF"];
 
+/// Names another build of the receiver for the tests.
+const RECEIVER_ELF: &str = "RECEIVER_ELF";
+
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -43,6 +46,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     build::build_for_tests(&workspace, args.toolchain)?;
     let rust = cargo_tests(&workspace, &args);
+    let rust = if args.cargo_args.is_empty() { rust.and(v3_tests(&workspace)) } else { rust };
     if !with_typescript {
         eprintln!("TypeScript tests and the example in Python: left out");
         return rust;
@@ -71,6 +75,15 @@ fn cargo_tests(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut examples = cargo_test(workspace, &args.cargo_args)?;
     examples.env("LONG_TESTS", "1").arg("--doc").args(&args.cargo_args);
     process::run("cargo test --doc", &mut examples)
+}
+
+/// The attacks and the random transactions once more, on the program as sBPF v3.
+fn v3_tests(workspace: &Workspace) -> Result<()> {
+    let mut tests = cargo_test(workspace, &[])?;
+    tests.env(RECEIVER_ELF, workspace.v3_dir().join("flash_liquidator.so"));
+    // The mutations are another build, of v0.
+    tests.args(["--test", "security", "--test", "top_level", "--", "--skip", "mutations::"]);
+    process::run("cargo test, sBPF v3", &mut tests)
 }
 
 /// `cargo test` for all packages unless `cargo_args`, which are for the caller to
