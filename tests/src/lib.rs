@@ -5,8 +5,10 @@
 
 pub mod bank;
 pub mod bracket;
+pub mod epilogue;
 pub mod invariants;
 pub mod plan;
+pub mod property;
 pub mod router;
 pub mod scene;
 pub mod stage;

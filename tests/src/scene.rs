@@ -182,15 +182,16 @@ impl Scene {
     }
 
     /// Sends instructions in a transaction with a lookup table for all that can be
-    /// looked up. Checks the invariants when it succeeds, and that it fits.
+    /// looked up. Checks the invariants, and that it fits when it succeeds.
     ///
     /// # Errors
     /// [`ForkError::Failed`] with the whole outcome.
     pub fn send(&mut self, instructions: &[Instruction]) -> Result<Outcome, ForkError> {
         let table = self.world.table_for(instructions, &self.keeper.pubkey())?;
         let before = Invariants::note(&self.world, &self.keeper.pubkey());
-        let outcome = self.world.send_v0(instructions, &[&self.keeper], &[table])?;
-        before.assert_hold(&self.world, &outcome);
+        let sent = self.world.send_v0(instructions, &[&self.keeper], &[table]);
+        before.check(&self.world, &sent);
+        let outcome = sent?;
         assert!(outcome.bytes <= MAX_TRANSACTION_BYTES);
         Ok(outcome)
     }

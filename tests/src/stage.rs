@@ -2,14 +2,18 @@
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use flash_liquidator_client::{receiver, transaction::compile_v0};
+use flash_liquidator_client::{
+    budget::compile_v1,
+    compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
+    receiver,
+    transaction::compile_v0,
+};
 use klend_fork::{ForkError, Outcome, Pool, Position, Rehearsal, World};
 use solana_account::Account;
 use solana_address::Address;
-use solana_hash::Hash;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
-use solana_message::AddressLookupTableAccount;
+use solana_message::{AddressLookupTableAccount, VersionedMessage};
 use solana_program_pack::Pack;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
@@ -40,6 +44,8 @@ pub struct Stage {
     pub pool: Pool,
     /// What executes transactions.
     pub runtime: Runtime,
+    /// Whether the receiver has a check switched off.
+    is_mutant: bool,
 }
 
 /// What executes transactions.
@@ -47,6 +53,8 @@ pub struct Stage {
 pub enum Runtime {
     /// LiteSVM.
     LiteSvm,
+    /// LiteSVM, with transactions of the format v1, which has no lookup tables.
+    LiteSvmV1,
     /// The bank of solana-program-test.
     Bank,
 }
@@ -62,6 +70,7 @@ impl Clone for Stage {
             usdc: self.usdc,
             pool: self.pool,
             runtime: self.runtime,
+            is_mutant: self.is_mutant,
         }
     }
 }
@@ -87,7 +96,17 @@ impl Stage {
         let price = world.price(&sol)?;
         world.set_price(&sol, price.scaled(80, 100).expect("four fifths of a price"))?;
         let pool = world.create_pool_at_oracle_price(&sol, &usdc, 100_000_000, 30)?;
-        Ok(Self { world, keeper, thief, obligation, sol, usdc, pool, runtime: Runtime::LiteSvm })
+        Ok(Self {
+            world,
+            keeper,
+            thief,
+            obligation,
+            sol,
+            usdc,
+            pool,
+            runtime: Runtime::LiteSvm,
+            is_mutant: false,
+        })
     }
 
     /// A liquidation with [`LOAN`] that keeps the collateral.
@@ -196,8 +215,18 @@ impl Stage {
         self.world.set_account(key, account).expect("no program, no sysvar");
     }
 
+    /// Replaces the receiver by one that has a check switched off: from then on the
+    /// invariants are not looked at.
+    ///
+    /// # Panics
+    /// When it is no ELF that the virtual machine takes.
+    pub fn deploy_mutant(&mut self, elf: &[u8]) {
+        self.world.deploy(&receiver::PROGRAM_ID, elf).expect("a mutant is an ELF");
+        self.is_mutant = true;
+    }
+
     /// Sends instructions, paid for by the keeper, in a transaction with a lookup
-    /// table for all that can be looked up. Checks the invariants when it succeeds.
+    /// table for all that can be looked up. Checks the invariants, whatever comes of it.
     ///
     /// # Errors
     /// [`ForkError::Failed`] with the whole outcome.
@@ -205,21 +234,56 @@ impl Stage {
     /// # Panics
     /// When an invariant does not hold.
     pub fn send(&mut self, instructions: &[Instruction]) -> Result<Outcome, ForkError> {
-        let table = self.world.table_for(instructions, &self.keeper.pubkey())?;
-        let before = Invariants::note(&self.world, &self.keeper.pubkey());
-        let outcome = self.execute(instructions, &table)?;
-        before.assert_hold(&self.world, &outcome);
-        Ok(outcome)
+        self.send_allowing(instructions, |invariants| invariants)
     }
 
-    /// [`Self::send`] without a look at the invariants: for programs that have a
-    /// check switched off.
+    /// [`Self::send`] of what is expected to fail.
     ///
     /// # Errors
     /// [`ForkError::Failed`] with the whole outcome.
     pub fn attempt(&mut self, instructions: &[Instruction]) -> Result<Outcome, ForkError> {
+        self.send(instructions)
+    }
+
+    /// [`Self::send`], with what the keeper signed for beside the liquidation.
+    ///
+    /// # Errors
+    /// [`ForkError::Failed`] with the whole outcome.
+    pub fn send_allowing(
+        &mut self,
+        instructions: &[Instruction],
+        allow: impl FnOnce(Invariants) -> Invariants,
+    ) -> Result<Outcome, ForkError> {
         let table = self.world.table_for(instructions, &self.keeper.pubkey())?;
-        self.execute(instructions, &table)
+        self.checked(allow, |stage| stage.execute(instructions, &table))
+    }
+
+    /// [`Self::send_allowing`] of a transaction that is signed already, on LiteSVM.
+    ///
+    /// # Errors
+    /// [`ForkError::Failed`] with the whole outcome.
+    pub fn send_transaction(
+        &mut self,
+        transaction: VersionedTransaction,
+        allow: impl FnOnce(Invariants) -> Invariants,
+    ) -> Result<Outcome, ForkError> {
+        self.checked(allow, |stage| stage.world.send_transaction(transaction))
+    }
+
+    /// Where every transaction of a stage passes: no test can forget the invariants.
+    fn checked(
+        &mut self,
+        allow: impl FnOnce(Invariants) -> Invariants,
+        execute: impl FnOnce(&mut Self) -> Result<Outcome, ForkError>,
+    ) -> Result<Outcome, ForkError> {
+        if self.is_mutant {
+            return execute(self);
+        }
+        let before = Invariants::note(&self.world, &self.keeper.pubkey());
+        let before = allow(before.hostile(&[self.thief.pubkey()]));
+        let sent = execute(self);
+        before.check(&self.world, &sent);
+        sent
     }
 
     fn execute(
@@ -231,21 +295,26 @@ impl Stage {
         let tables = std::slice::from_ref(table);
         match self.runtime {
             Runtime::LiteSvm => self.world.send_v0(instructions, &signers, tables),
+            Runtime::LiteSvmV1 => {
+                let blockhash = self.world.svm().latest_blockhash();
+                let budget = ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 };
+                let payer = self.keeper.pubkey();
+                let (message, _) = compile_v1(&payer, instructions, &budget, blockhash)?;
+                self.world.send_transaction(sign(message, &signers)?)
+            }
             Runtime::Bank => bank::execute(&mut self.world, |blockhash| {
-                sign(instructions, &signers, tables, blockhash)
+                let payer = signers[0].pubkey();
+                sign(compile_v0(&payer, instructions, tables, blockhash)?, &signers)
             }),
         }
     }
 }
 
-/// A transaction that the first signer pays for and those sign that have to.
+/// The transaction with the signatures of those who have to sign.
 fn sign(
-    instructions: &[Instruction],
+    message: VersionedMessage,
     signers: &[&Keypair],
-    tables: &[AddressLookupTableAccount],
-    blockhash: Hash,
 ) -> Result<VersionedTransaction, ForkError> {
-    let message = compile_v0(&signers[0].pubkey(), instructions, tables, blockhash)?;
     let needed = usize::from(message.header().num_required_signatures);
     let keys = &message.static_account_keys()[..needed];
     let signing: Vec<_> =

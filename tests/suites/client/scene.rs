@@ -10,6 +10,7 @@ use flash_liquidator_client::{
     swap::{Side, Trade, stand_in},
     units,
 };
+use flash_liquidator_tests::Invariants;
 use klend_fork::{ForkError, Outcome, Pool, World};
 use klend_model::{
     flash::Lenders,
@@ -134,11 +135,24 @@ impl Scene {
         liquidation.compile(tables, blockhash, format).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Signs as the keeper and sends.
+    /// Signs as the keeper and sends; checks the invariants.
     pub fn send(&mut self, compiled: &Compiled) -> Result<Outcome, ForkError> {
+        self.send_spending(compiled, 0)
+    }
+
+    /// The same, where the keeper pays `lamports` besides the fee and the rent of token
+    /// accounts.
+    pub fn send_spending(
+        &mut self,
+        compiled: &Compiled,
+        lamports: u64,
+    ) -> Result<Outcome, ForkError> {
         let transaction =
             VersionedTransaction::try_new(compiled.message.clone(), &[&self.keeper]).unwrap();
-        self.world.send_transaction(transaction)
+        let before = Invariants::note(&self.world, &self.keeper.pubkey()).may_spend(lamports);
+        let sent = self.world.send_transaction(transaction);
+        before.check(&self.world, &sent);
+        sent
     }
 }
 

@@ -128,11 +128,13 @@ fn a_stake_that_is_missing_is_created() {
         &scene.obligation,
     );
     assert_eq!(stakes[5], stake);
+    let rent = scene.world.account(&stake).unwrap().lamports;
     scene.world.set_account(&stake, Account::default()).unwrap();
     liquidation.compute_budget.unit_limit = Some(1_000_000);
     let compiled = scene.compile(&mut liquidation, None);
     assert_eq!(liquidation.setup.len(), 5);
-    let outcome = scene.send(&compiled).unwrap_or_else(|error| panic!("{error}"));
+    let sent = scene.send_spending(&compiled, rent);
+    let outcome = sent.unwrap_or_else(|error| panic!("{error}"));
     assert!(event(&outcome).profit > 0);
     assert!(scene.world.account(&stake).is_some());
 }
@@ -214,7 +216,8 @@ fn priority_fee_and_tip_are_paid_and_the_tip_is_spelled_out() {
     let signed = Signed { signatures: vec![signature.into()], message: compiled.message.clone() };
     let bundle = Bundle::new(std::slice::from_ref(&signed), &tip).unwrap();
     assert_eq!(bundle.wire(), [wire_bytes(&signed.signatures, &signed.message)]);
-    let outcome = scene.send(&compiled).unwrap_or_else(|error| panic!("{error}"));
+    let sent = scene.send_spending(&compiled, tip.lamports);
+    let outcome = sent.unwrap_or_else(|error| panic!("{error}"));
     // 5,000 for the signature, 600,000 units at 2 lamports.
     assert_eq!(outcome.fee, 5_000 + 1_200_000);
     assert_eq!(scene.world.account(&tip.account).unwrap().lamports, tip.lamports);

@@ -9,7 +9,7 @@ use flash_liquidator::{
 };
 use flash_liquidator_client::receiver;
 use flash_liquidator_tests::{
-    Invariants, Plan, Stage,
+    Plan, Stage,
     bank::CPI_FORWARDER,
     bracket::{self, account::*},
     stage::LOAN,
@@ -476,10 +476,9 @@ fn losses_within_the_agreed_bounds_are_allowed() {
     let pay = token::transfer(&TOKEN_PROGRAM_ID, &sol, &theirs, &keeper, &[], 400).unwrap();
     let tip = system::transfer(&keeper, &thief, 5);
     let plan = plan.after_liquidate(pay).after_liquidate(tip);
-    let table = stage.world.table_for(&plan.instructions, &keeper).unwrap();
-    let before = Invariants::note(&stage.world, &keeper).may_lose(&sol, 400);
-    let outcome = stage.world.send_v0(&plan.instructions, &[&stage.keeper], &[table]).unwrap();
-    before.assert_hold(&stage.world, &outcome);
+    stage
+        .send_allowing(&plan.instructions, |agreed| agreed.may_lose(&sol, 400).may_spend(5))
+        .unwrap();
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod bank;
 mod bracket;
 mod dice;
 mod document;
+mod entry;
+mod epilogue;
 mod faults;
 mod fuzz;
 mod mutations;

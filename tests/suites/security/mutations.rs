@@ -164,7 +164,7 @@ fn every_check_stops_an_attack() {
             .filter(|attack| error_name(attack.stop).is_some_and(|name| name == site.error))
             .find_map(|attack| {
                 let mut stage = Stage::new();
-                stage.world.deploy(&receiver::PROGRAM_ID, &mutant).expect("a mutant is an ELF");
+                stage.deploy_mutant(&mutant);
                 let sent = (attack.run)(&mut stage);
                 (!attack.stop.stopped(&sent)).then(|| (attack.name, ending(&sent)))
             });

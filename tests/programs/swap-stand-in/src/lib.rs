@@ -87,10 +87,12 @@ pub enum Variant {
     /// Calls another program. Accounts: the program, then its accounts. Data:
     /// `12, n: u8, n × position of an account to mark as a signer, inner data`.
     Forward = 12,
+    /// Swaps honestly, then makes the pool's account `parameter` bytes longer.
+    Grow = 13,
 }
 
 impl Variant {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Honest,
         Self::TakeMore,
         Self::ReturnLess,
@@ -104,6 +106,7 @@ impl Variant {
         Self::CloseInput,
         Self::LeaveDust,
         Self::Forward,
+        Self::Grow,
     ];
 
     fn from_byte(byte: u8) -> Option<Self> {
@@ -230,7 +233,7 @@ impl<'a, 'info> Pool<'a, 'info> {
             Variant::LeaveDust => amount_in.saturating_sub(parameter),
             _ => amount_in,
         };
-        let [fee_low, fee_high, bump] = **self.pool.try_borrow_data()? else {
+        let [fee_low, fee_high, bump, ..] = **self.pool.try_borrow_data()? else {
             return Err(ProgramError::InvalidAccountData);
         };
         let out = amount_out(
@@ -263,6 +266,10 @@ impl<'a, 'info> Pool<'a, 'info> {
                 self.set_authority(self.user_in, self.program_in, AUTHORITY_OWNER)
             }
             Variant::CloseInput => self.close(self.user_in, self.program_in),
+            Variant::Grow => {
+                let len = usize::try_from(parameter).unwrap_or(usize::MAX);
+                self.pool.resize(self.pool.data_len().saturating_add(len))
+            }
             _ => Ok(()),
         }
     }
