@@ -10,11 +10,11 @@ impl Dice {
     #[must_use]
     pub fn new(seed: u64, case: u64) -> Self {
         let mut dice = Self(seed);
-        Self(dice.next() ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self(dice.number() ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +24,7 @@ impl Dice {
 
     /// A number in a range that is not empty.
     pub fn in_range(&mut self, range: Range<usize>) -> usize {
-        range.start + (self.next() % (range.end - range.start) as u64) as usize
+        range.start + (self.number() % (range.end - range.start) as u64) as usize
     }
 
     /// True once in `n` throws.
@@ -34,7 +34,7 @@ impl Dice {
 
     /// Any byte.
     pub fn byte(&mut self) -> u8 {
-        self.next() as u8
+        self.number() as u8
     }
 
     /// So many bytes.

@@ -125,7 +125,7 @@ fn an_account_that_wants_a_memo_with_every_transfer() {
 fn nothing_is_found_where_nothing_can_be_taken() {
     let mut scene = Scene::new();
     let pay = system::transfer(&scene.keeper, &scene.thief, 1);
-    assert_eq!(scene.complaint(&[pay.clone()]), None);
+    assert_eq!(scene.complaint(std::slice::from_ref(&pay)), None);
     // Nor is what could be taken before.
     let Scene { keeper, thief, sol, .. } = &scene;
     let approve = token::approve(&TOKEN_PROGRAM_ID, sol, thief, keeper, &[], 1).unwrap();

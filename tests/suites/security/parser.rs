@@ -106,7 +106,7 @@ fn agrees_with_the_standard_parser_on_arbitrary_bytes() {
         {
             *count = [dice.byte() % 4, 0];
         }
-        let index = if dice.one_in(4) { dice.next() as u16 } else { (dice.byte() % 4).into() };
+        let index = if dice.one_in(4) { dice.number() as u16 } else { (dice.byte() % 4).into() };
         assert_agreement(&mut data, index);
         assert_eq!(current_index(&data).is_some(), data.len() >= 2);
 
@@ -137,7 +137,7 @@ impl Loan {
         let keys: [Address; 12] =
             std::array::from_fn(|position| Address::new_from_array([100 + position as u8; 32]));
         let accounts: Vec<_> = keys.iter().map(|key| AccountMeta::new(*key, false)).collect();
-        let amount = dice.next().to_le_bytes();
+        let amount = dice.number().to_le_bytes();
         let borrow = Instruction {
             program_id: KLEND_PROGRAM_ID,
             accounts: accounts.clone(),
@@ -197,7 +197,7 @@ impl Loan {
         // Both halves alike, now and then: that klend's own checks would let through.
         let both = dice.one_in(3);
         let targets = if both { vec![1, 3] } else { vec![index] };
-        let (what, position, byte) = (dice.in_range(0..9), dice.next() as usize, dice.byte());
+        let (what, position, byte) = (dice.in_range(0..9), dice.number() as usize, dice.byte());
         for target in targets {
             let instruction = &mut self.instructions[target];
             match what {
