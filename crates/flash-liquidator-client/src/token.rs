@@ -9,6 +9,9 @@ use spl_associated_token_account_interface::{
 
 /// SPL Token, the program of every cToken.
 pub const TOKEN_PROGRAM_ID: Address = spl_token_interface::ID;
+/// The program that makes associated token accounts.
+pub const ASSOCIATED_TOKEN_PROGRAM_ID: Address =
+    spl_associated_token_account_interface::program::ID;
 /// Token-2022.
 pub const TOKEN_2022_PROGRAM_ID: Address = address!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 

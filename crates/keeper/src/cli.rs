@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use solana_address::Address;
 
-use crate::feeds::source::TIMEOUT;
+use crate::{
+    build::plan::{Fees, Least, Wishes},
+    feeds::source::TIMEOUT,
+    route::{fees::Offer, position::Search},
+};
 
 /// Kamino's main market.
 pub const MAIN_MARKET: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";
@@ -191,6 +195,9 @@ pub struct TermsArgs {
     /// Loan beyond the quoted repayment, bps: interest accrues until it lands.
     #[arg(long, value_name = "BPS", default_value_t = 5)]
     pub loan_margin_bps: u16,
+    /// Market whose reserves may lend as well; may be given several times.
+    #[arg(long = "lend-from", value_name = "MARKET")]
+    pub lend_from: Vec<Address>,
     /// Sell in this Orca Whirlpool or Raydium CPMM or CLMM pool; may be given several
     /// times, the first that trades the pair is used. What it pays is known only from
     /// the simulation; the quote assumes --swap-cost-bps.
@@ -205,6 +212,18 @@ pub struct TermsArgs {
     /// Priority fee, micro-lamports per compute unit.
     #[arg(long, value_name = "MICROLAMPORTS", default_value_t = 0)]
     pub priority_fee: u64,
+}
+
+impl TermsArgs {
+    /// How a liquidation is looked for.
+    pub fn search(&self) -> Search {
+        Search {
+            swap_cost_bps: self.swap_cost_bps,
+            max_fee_bps: self.max_fee_bps,
+            loan_margin_bps: self.loan_margin_bps,
+            ..Search::default()
+        }
+    }
 }
 
 /// Whose key signs and pays.
@@ -285,6 +304,10 @@ pub struct LiquidateArgs {
     /// consents to a loss. Held on chain.
     #[arg(long, value_name = "RAW", default_value_t = 0, allow_negative_numbers = true)]
     pub min_profit: i64,
+    /// How much of the quoted profit may be lost until it lands, bps: where that
+    /// leaves more than --min-profit, it is what is signed.
+    #[arg(long, value_name = "BPS", default_value_t = 2_500)]
+    pub profit_tolerance_bps: u16,
     /// Slots after which the transaction must not execute any more; 0 for no
     /// deadline.
     #[arg(long, value_name = "SLOTS", default_value_t = 32)]
@@ -304,6 +327,28 @@ pub struct LiquidateArgs {
     /// Send on mainnet without asking.
     #[arg(long)]
     pub yes: bool,
+}
+
+impl LiquidateArgs {
+    /// What the operator wants, by hand: fees and the least profit are as stated.
+    pub fn wishes(&self) -> Wishes {
+        let terms = &self.terms;
+        Wishes {
+            search: terms.search(),
+            slippage_bps: terms.slippage_bps,
+            tolerance_bps: self.profit_tolerance_bps,
+            least: Least::Raw(self.min_profit),
+            fees: Fees::Stated {
+                offer: Offer { unit_price: terms.priority_fee, tip: terms.tip },
+                tip_account: terms.tip_account,
+            },
+            deadline_slots: self.deadline_slots,
+            sol_usd: None,
+            dont_front: None,
+            jupiter: self.jupiter.jupiter.clone().zip(self.jupiter.jupiter_amount),
+            tables: self.tables.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

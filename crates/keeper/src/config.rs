@@ -1,12 +1,30 @@
 //! The configuration file of `keeper watch`. Reading it reports every mistake
 //! at once.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use solana_address::Address;
 use toml::{Table, Value};
 
-use crate::cli::{JupiterArgs, LiquidateArgs, MAIN_MARKET, SignerArgs, TermsArgs};
+use crate::{
+    build::plan::{Fees, Least, Wishes},
+    cli::{MAIN_MARKET, SignerArgs},
+    feeds::inclusion::Percentile,
+    judge::policy::{List, Policy},
+    route::{
+        fees::{FeeRules, TipRule, UnitPrice},
+        position::Search,
+    },
+};
+
+/// Health factor below which everything is read that a liquidation needs.
+const NEAR: f32 = 1.05;
+/// Highest price of a compute unit unless told otherwise, micro-lamports.
+const HIGHEST_UNIT_PRICE: u64 = 1_000_000;
+/// Least tip unless told otherwise, lamports: what block engines look at.
+const LEAST_TIP: u64 = 1_000;
+/// Highest tip unless told otherwise, lamports.
+const HIGHEST_TIP: u64 = 100_000_000;
 
 /// How `watch` learns of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,35 +39,49 @@ pub enum Feed {
     Poll,
 }
 
+/// Where a transaction is executed before it is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Simulate {
+    /// In a virtual machine here, on what is known.
+    Local,
+    /// Nowhere.
+    None,
+}
+
 /// What `keeper watch` does and within which limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Market to watch.
-    pub market: Address,
+    /// Markets to watch.
+    pub markets: Vec<Address>,
+    /// Markets of which only the reserves are read: they lend.
+    pub lend_from: Vec<Address>,
     /// Sign and send; otherwise only simulate.
     pub send: bool,
     /// Sending on mainnet is wanted.
     pub mainnet: bool,
     /// Whose key signs.
     pub signer: SignerArgs,
-    /// Lookup tables for every transaction.
-    pub tables: Vec<Address>,
     /// Obligations with less debt are not tracked, US dollars.
     pub min_debt: f64,
-    /// Liquidations that gain less at the quote are left alone, US dollars.
+    /// What has to be left of a liquidation after all costs, US dollars.
     pub min_profit: f64,
-    /// See [`TermsArgs`].
-    pub swap_cost_bps: u16,
-    pub slippage_bps: u16,
-    pub max_fee_bps: u16,
-    pub loan_margin_bps: u16,
-    pub priority_fee: u64,
-    pub tip: u64,
-    pub tip_account: Option<Address>,
+    /// Obligations below this health factor get everything read that their
+    /// liquidation needs.
+    pub near: f32,
+    /// What a liquidation is decided by.
+    pub wishes: Wishes,
+    /// Pools to sell in.
     pub pools: Vec<Address>,
-    /// See [`LiquidateArgs`].
-    pub deadline_slots: u64,
-    pub block_engine: Option<String>,
+    /// Whether transactions are tried before they are signed.
+    pub simulate: Simulate,
+    /// Nodes that get transactions beside the one that is read from.
+    pub nodes: Vec<String>,
+    /// Block engines that get them as bundles.
+    pub block_engines: Vec<String>,
+    /// Whether the node that is read from gets them too.
+    pub own_node: bool,
+    /// Service that tells what bundles tip, and the percentile that counts.
+    pub tip_floor: Option<(String, Percentile)>,
     /// How changes are learned of.
     pub feed: Feed,
     /// The node's websocket; without one, it follows from the RPC URL.
@@ -69,18 +101,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration.
-    ///
-    /// # Errors
-    /// Every mistake in it, each with its key.
-    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
+    /// Reads a configuration, and every mistake in it, each with its key. What is
+    /// mistaken has its default; what is not TOML is no configuration.
+    pub fn read(text: &str) -> (Option<Self>, Vec<String>) {
         let table: Table = match toml::from_str(text) {
             Ok(table) => table,
-            Err(error) => return Err(vec![error.to_string().trim_end().to_owned()]),
+            Err(error) => return (None, vec![error.to_string().trim_end().to_owned()]),
         };
         let mut reader = Reader { table, mistakes: Vec::new() };
+        let markets = reader.markets();
+        let wishes = reader.wishes();
         let config = Self {
-            market: reader.address("market").unwrap_or_else(main_market),
+            markets,
+            lend_from: reader.addresses("lend_from"),
             send: reader.boolean("send").unwrap_or(false),
             mainnet: reader.boolean("mainnet").unwrap_or(false),
             signer: SignerArgs {
@@ -89,19 +122,18 @@ impl Config {
                 vault_key: reader.string("vault_key"),
                 vault_pubkey: reader.address("vault_pubkey"),
             },
-            tables: reader.addresses("tables"),
             min_debt: reader.amount("min_debt_usd").unwrap_or(1.0),
-            min_profit: reader.amount("min_profit_usd").unwrap_or(1.0),
-            swap_cost_bps: reader.bps("swap_cost_bps", 30),
-            slippage_bps: reader.bps("slippage_bps", 50),
-            max_fee_bps: reader.bps("max_fee_bps", 10),
-            loan_margin_bps: reader.bps("loan_margin_bps", 5),
-            priority_fee: reader.integer("priority_fee", 0, i64::MAX).unwrap_or(0),
-            tip: reader.integer("tip", 0, i64::MAX).unwrap_or(0),
-            tip_account: reader.address("tip_account"),
+            min_profit: match wishes.least {
+                Least::Usd(usd) => usd,
+                Least::Raw(_) => 0.0,
+            },
+            near: reader.near().unwrap_or(NEAR),
             pools: reader.addresses("pools"),
-            deadline_slots: reader.integer("deadline_slots", 0, 1_000_000).unwrap_or(32),
-            block_engine: reader.url("block_engine", &["http", "https"]),
+            simulate: reader.simulate().unwrap_or(Simulate::Local),
+            nodes: reader.urls("nodes"),
+            block_engines: reader.urls("block_engines"),
+            own_node: reader.boolean("own_node").unwrap_or(true),
+            tip_floor: reader.tip_floor(),
             feed: reader.feed().unwrap_or(Feed::Auto),
             websocket_url: reader.url("websocket_url", &["ws", "wss"]),
             yellowstone_url: reader.url("yellowstone_url", &["http", "https"]),
@@ -115,8 +147,15 @@ impl Config {
                 reader.integer("cooldown_seconds", 0, 86_400).unwrap_or(30),
             ),
             metrics: reader.parsed("metrics", "an address to listen on, like \"127.0.0.1:9184\""),
+            wishes,
         };
-        let signer = &config.signer;
+        config.check(&mut reader);
+        (Some(config), reader.finish())
+    }
+
+    /// Notes what does not go together.
+    fn check(&self, reader: &mut Reader) {
+        let signer = &self.signer;
         if signer.vault.is_some() && (signer.vault_key.is_none() || signer.vault_pubkey.is_none()) {
             reader.mistake("vault", "needs vault_key and vault_pubkey".to_owned());
         }
@@ -126,45 +165,58 @@ impl Config {
         if signer.vault.is_some() && signer.keypair.is_some() {
             reader.mistake("keypair", "there is a vault too: give one of them".to_owned());
         }
-        if config.tip > 0 && config.tip_account.is_none() {
-            reader.mistake("tip", "needs tip_account".to_owned());
+        let tips = match &self.wishes.fees {
+            Fees::Rules(rules) => rules.tip.as_ref(),
+            Fees::Stated { .. } => None,
+        };
+        match tips {
+            Some(rule) if rule.accounts.is_empty() && self.block_engines.is_empty() => {
+                let how = "nobody takes it: give tip_accounts, or block_engines, which name theirs";
+                reader.mistake("tip", how.to_owned());
+            }
+            Some(_) if self.block_engines.is_empty() && self.nodes.is_empty() => {
+                let how = "no road takes tips: give block_engines, or nodes that forward to them";
+                reader.mistake("tip", how.to_owned());
+            }
+            None if !self.block_engines.is_empty() => {
+                let how =
+                    "a bundle without a tip is never taken: give tip_lamports or tip_share_bps";
+                reader.mistake("block_engines", how.to_owned());
+            }
+            _ => {}
         }
-        if config.block_engine.is_some() && config.tip == 0 {
-            reader.mistake("block_engine", "a bundle without a tip is never taken".to_owned());
+        if tips.is_none() && self.tip_floor.is_some() {
+            reader.mistake("tip_floor_url", "no tip is paid: give tip_share_bps".to_owned());
         }
-        if config.feed == Feed::Yellowstone && config.yellowstone_url.is_none() {
+        if tips.is_none() && self.wishes.dont_front.is_some() {
+            reader.mistake("dont_front", "it goes with a tip, and none is paid".to_owned());
+        }
+        if !self.own_node && self.nodes.is_empty() && self.block_engines.is_empty() {
+            let how = "nothing is left to send to: give nodes or block_engines";
+            reader.mistake("own_node", how.to_owned());
+        }
+        if self.send && self.wishes.tables.is_empty() {
+            let how = "sending needs lookup tables: without one no liquidation fits into 1,232 \
+                       bytes; keeper setup makes them";
+            reader.mistake("tables", how.to_owned());
+        }
+        if self.feed == Feed::Yellowstone && self.yellowstone_url.is_none() {
             reader.mistake("feed", "yellowstone needs yellowstone_url".to_owned());
         }
-        if config.feed == Feed::Yellowstone && !cfg!(feature = "yellowstone") {
+        if self.feed == Feed::Yellowstone && !cfg!(feature = "yellowstone") {
             let how = "this keeper was built without it: build it with --features yellowstone";
             reader.mistake("feed", how.to_owned());
         }
-        reader.finish()?;
-        Ok(config)
-    }
-
-    /// The same limits for one obligation.
-    pub fn liquidate_args(&self, obligation: &Address) -> LiquidateArgs {
-        LiquidateArgs {
-            obligation: *obligation,
-            terms: TermsArgs {
-                pools: self.pools.clone(),
-                swap_cost_bps: self.swap_cost_bps,
-                slippage_bps: self.slippage_bps,
-                max_fee_bps: self.max_fee_bps,
-                loan_margin_bps: self.loan_margin_bps,
-                tip: self.tip,
-                tip_account: self.tip_account,
-                priority_fee: self.priority_fee,
-            },
-            dry_run: !self.send,
-            min_profit: 0,
-            deadline_slots: self.deadline_slots,
-            tables: self.tables.clone(),
-            jupiter: JupiterArgs::default(),
-            block_engine: self.block_engine.clone(),
-            signer: self.signer.clone(),
-            yes: self.mainnet,
+        let policy = &self.wishes.search.policy;
+        for (what, list) in [
+            ("owners", &policy.owners),
+            ("obligations", &policy.obligations),
+            ("mints", &policy.mints),
+            ("reserves", &policy.reserves),
+        ] {
+            for key in list.allow.intersection(&list.deny) {
+                reader.mistake(&format!("deny_{what}"), format!("{key} is in allow_{what} too"));
+            }
         }
     }
 }
@@ -236,6 +288,169 @@ impl Reader {
         })
     }
 
+    fn markets(&mut self) -> Vec<Address> {
+        let one = self.address("market");
+        let many = self.addresses("markets");
+        if one.is_some() && !many.is_empty() {
+            self.mistake("market", "there are markets too: give one of them".to_owned());
+        }
+        let markets: Vec<Address> =
+            if many.is_empty() { vec![one.unwrap_or_else(main_market)] } else { many };
+        let distinct: BTreeSet<&Address> = markets.iter().collect();
+        if distinct.len() < markets.len() {
+            self.mistake("markets", "one of them is named twice".to_owned());
+        }
+        markets
+    }
+
+    fn list(&mut self, what: &str) -> List {
+        let mut keys = |verb: &str| self.addresses(&format!("{verb}_{what}")).into_iter().collect();
+        List { allow: keys("allow"), deny: keys("deny") }
+    }
+
+    fn wishes(&mut self) -> Wishes {
+        let search = Search {
+            swap_cost_bps: self.bps("swap_cost_bps", 30),
+            max_fee_bps: self.bps("max_fee_bps", 10),
+            loan_margin_bps: self.bps("loan_margin_bps", 5),
+            policy: Policy {
+                owners: self.list("owners"),
+                obligations: self.list("obligations"),
+                mints: self.list("mints"),
+                reserves: self.list("reserves"),
+            },
+        };
+        Wishes {
+            search,
+            slippage_bps: self.bps("slippage_bps", 50),
+            tolerance_bps: self.bps("profit_tolerance_bps", 2_500),
+            least: Least::Usd(self.amount("min_profit_usd").unwrap_or(1.0)),
+            fees: Fees::Rules(self.fee_rules()),
+            deadline_slots: self.integer("deadline_slots", 0, 1_000_000).unwrap_or(32),
+            sol_usd: self.amount("sol_usd").filter(|usd| *usd > 0.0),
+            dont_front: self.dont_front(),
+            jupiter: None,
+            tables: self.addresses("tables"),
+        }
+    }
+
+    fn fee_rules(&mut self) -> FeeRules {
+        FeeRules {
+            unit_price: self.unit_price(),
+            tip: self.tip(),
+            share_bps: self.bps("max_fee_share_bps", 5_000),
+            raise_percent: self
+                .integer("raise_percent", 0, 1_000)
+                .and_then(|percent| u16::try_from(percent).ok())
+                .unwrap_or(50),
+        }
+    }
+
+    fn unit_price(&mut self) -> UnitPrice {
+        const EXPECTED: &str = "micro-lamports per compute unit, or \"recent\"";
+        let floor = self.integer("priority_fee_floor", 0, i64::MAX);
+        let cap = self.integer("priority_fee_cap", 0, i64::MAX);
+        let stated = self.take("priority_fee", EXPECTED, |value| match value.as_str() {
+            Some("recent") => Some(None),
+            Some(_) => None,
+            None => u64::try_from(value.as_integer()?).ok().map(Some),
+        });
+        let Some(None) = stated else {
+            if floor.or(cap).is_some() {
+                let how = "floor and cap are for priority_fee = \"recent\"";
+                self.mistake("priority_fee", how.to_owned());
+            }
+            return UnitPrice::Fixed(stated.flatten().unwrap_or(0));
+        };
+        let (floor, cap) = (floor.unwrap_or(0), cap.unwrap_or(HIGHEST_UNIT_PRICE));
+        if cap < floor {
+            self.mistake("priority_fee_cap", format!("{cap} is below the floor of {floor}"));
+        }
+        UnitPrice::Recent { floor, cap: cap.max(floor) }
+    }
+
+    fn tip(&mut self) -> Option<TipRule> {
+        let accounts = self.addresses("tip_accounts");
+        let fixed = self.integer("tip_lamports", 0, i64::MAX);
+        let share_bps = self.bps("tip_share_bps", 0);
+        let floor = self.integer("tip_floor_lamports", 0, i64::MAX);
+        let cap = self.integer("tip_cap_lamports", 0, i64::MAX);
+        if let Some(lamports) = fixed {
+            if share_bps > 0 || floor.or(cap).is_some() {
+                let how = "it is fixed: share, floor and cap say otherwise";
+                self.mistake("tip_lamports", how.to_owned());
+            }
+            let fixed = TipRule { share_bps: 0, floor: lamports, cap: lamports, accounts };
+            return (lamports > 0).then_some(fixed);
+        }
+        if share_bps == 0 && floor.or(cap).is_none() {
+            if !accounts.is_empty() {
+                self.mistake("tip_accounts", "no tip is paid: give tip_share_bps".to_owned());
+            }
+            return None;
+        }
+        let floor = floor.unwrap_or(LEAST_TIP);
+        let cap = cap.unwrap_or(HIGHEST_TIP);
+        if cap < floor {
+            self.mistake("tip_cap_lamports", format!("{cap} is below the floor of {floor}"));
+        }
+        Some(TipRule { share_bps, floor, cap: cap.max(floor), accounts })
+    }
+
+    fn tip_floor(&mut self) -> Option<(String, Percentile)> {
+        let percentile = self.take("tip_percentile", "25, 50, 75, 95 or 99", |value| {
+            Percentile::from_number(u64::try_from(value.as_integer()?).ok()?)
+        });
+        let url = self.url("tip_floor_url", &["http", "https"]);
+        if url.is_none() && percentile.is_some() {
+            self.mistake("tip_percentile", "there is no tip_floor_url given".to_owned());
+        }
+        Some((url?, percentile.unwrap_or(Percentile::P50)))
+    }
+
+    fn dont_front(&mut self) -> Option<Address> {
+        self.take("dont_front", "an address that begins with jitodontfront", |value| {
+            let text = value.as_str().filter(|text| text.starts_with("jitodontfront"))?;
+            text.parse().ok()
+        })
+    }
+
+    fn simulate(&mut self) -> Option<Simulate> {
+        self.take("simulate", "\"local\" or \"none\"", |value| match value.as_str()? {
+            "local" => Some(Simulate::Local),
+            "none" => Some(Simulate::None),
+            _ => None,
+        })
+    }
+
+    fn near(&mut self) -> Option<f32> {
+        self.take("near_health", "a health factor from 1 to 10", |value| {
+            let health = value.as_float().or_else(|| value.as_integer().map(|int| int as f64))?;
+            (1.0..=10.0).contains(&health).then_some(health as f32)
+        })
+    }
+
+    /// Like [`Self::url`], and as silent about what is wrong with them.
+    fn urls(&mut self, key: &str) -> Vec<String> {
+        let Some(value) = self.table.remove(key) else { return Vec::new() };
+        let is_url = |url: &&str| {
+            url.split_once("://").is_some_and(|(scheme, rest)| {
+                ["http", "https"].contains(&scheme) && !rest.is_empty()
+            })
+        };
+        let urls = value.as_array().and_then(|items| {
+            let url = |item: &Value| item.as_str().filter(is_url).map(str::to_owned);
+            items.iter().map(url).collect::<Option<Vec<String>>>()
+        });
+        if urls.is_none() {
+            self.mistake(
+                key,
+                "expected a list of URLs that begin with http:// or https://".to_owned(),
+            );
+        }
+        urls.unwrap_or_default()
+    }
+
     fn address(&mut self, key: &str) -> Option<Address> {
         self.parsed(key, "an address")
     }
@@ -265,12 +480,12 @@ impl Reader {
         })
     }
 
-    fn finish(mut self) -> Result<(), Vec<String>> {
+    fn finish(mut self) -> Vec<String> {
         let unknown: Vec<String> = self.table.keys().cloned().collect();
         for key in unknown {
             self.mistake(&key, "there is no such setting".to_owned());
         }
-        if self.mistakes.is_empty() { Ok(()) } else { Err(self.mistakes) }
+        self.mistakes
     }
 }
 
@@ -278,17 +493,40 @@ impl Reader {
 mod tests {
     use super::*;
 
+    const KEY: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";
+
+    fn parse(text: &str) -> Result<Config, Vec<String>> {
+        match Config::read(text) {
+            (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
+            (_, mistakes) => Err(mistakes),
+        }
+    }
+
+    fn mistaken_keys(mistakes: &[String]) -> Vec<&str> {
+        mistakes.iter().map(|mistake| mistake.split(':').next().unwrap()).collect()
+    }
+
+    fn rules(config: &Config) -> &FeeRules {
+        let Fees::Rules(rules) = &config.wishes.fees else { panic!("fees by rules") };
+        rules
+    }
+
     #[test]
     fn an_empty_file_only_simulates_on_the_main_market() {
-        let config = Config::parse("").unwrap();
-        assert_eq!(config.market.to_string(), MAIN_MARKET);
-        assert!(!config.send && !config.mainnet);
-        assert_eq!(config.metrics, None);
+        let config = parse("").unwrap();
+        assert_eq!(config.markets, [MAIN_MARKET.parse().unwrap()]);
+        assert!(!config.send && !config.mainnet && config.own_node);
+        assert_eq!((config.metrics, config.simulate), (None, Simulate::Local));
+        assert_eq!(
+            (rules(&config).tip.as_ref(), rules(&config).unit_price),
+            (None, UnitPrice::Fixed(0))
+        );
+        assert_eq!((config.wishes.least, config.wishes.tolerance_bps), (Least::Usd(1.0), 2_500));
     }
 
     #[test]
     fn every_mistake_is_reported_at_once() {
-        let mistakes = Config::parse(
+        let mistakes = parse(
             r#"
             market = "main"
             send = "yes"
@@ -297,33 +535,35 @@ mod tests {
             slippage_bps = 10001
             poll_ms = 0
             metrics = "9184"
-            tip = 5
+            tip_lamports = 5
             feed = "rumours"
             websocket_url = "http://x/?api-key=SECRET"
+            nodes = ["http://x/?api-key=SECRET", "x/SECRET"]
             workers = 0
             vault = "https://v"
             min_profitt = 3
             "#,
         )
         .unwrap_err();
-        let keys: Vec<&str> =
-            mistakes.iter().map(|mistake| mistake.split(':').next().unwrap()).collect();
+        let mut keys = mistaken_keys(&mistakes);
+        keys.sort_unstable();
         assert_eq!(
             keys,
             [
-                "market",
-                "send",
-                "tables",
-                "min_profit_usd",
-                "slippage_bps",
                 "feed",
+                "market",
+                "metrics",
+                "min_profit_usd",
+                "min_profitt",
+                "nodes",
+                "poll_ms",
+                "send",
+                "slippage_bps",
+                "tables",
+                "tip",
+                "vault",
                 "websocket_url",
                 "workers",
-                "poll_ms",
-                "metrics",
-                "vault",
-                "tip",
-                "min_profitt"
             ],
             "{mistakes:#?}"
         );
@@ -332,24 +572,42 @@ mod tests {
 
     #[test]
     fn a_full_file_is_read() {
-        let config = Config::parse(
+        let config = parse(&format!(
             r#"
-            market = "DxXdAyU3kCjnyggvHmY5nAwg5cRbbmdyX3npfDMjjMek"
+            markets = ["DxXdAyU3kCjnyggvHmY5nAwg5cRbbmdyX3npfDMjjMek", "{KEY}"]
+            lend_from = ["{KEY}"]
             send = true
             mainnet = true
             keypair = "id.json"
-            tables = ["7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF"]
+            tables = ["{KEY}"]
             min_debt_usd = 10
             min_profit_usd = 2.5
+            profit_tolerance_bps = 100
             swap_cost_bps = 1
             slippage_bps = 2
             max_fee_bps = 3
             loan_margin_bps = 4
-            priority_fee = 5
-            tip = 6
-            tip_account = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF"
-            pools = ["7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF"]
-            block_engine = "https://b/api/v1/bundles"
+            priority_fee = "recent"
+            priority_fee_floor = 5
+            priority_fee_cap = 6
+            tip_share_bps = 1000
+            tip_floor_lamports = 7
+            tip_cap_lamports = 8
+            tip_accounts = ["{KEY}"]
+            tip_floor_url = "https://t"
+            tip_percentile = 75
+            max_fee_share_bps = 4000
+            raise_percent = 20
+            dont_front = "jitodontfront111111111111111111111111111111"
+            sol_usd = 150
+            pools = ["{KEY}"]
+            nodes = ["https://n"]
+            own_node = false
+            block_engines = ["https://b/api/v1/bundles"]
+            simulate = "none"
+            near_health = 1.2
+            deny_owners = ["{KEY}"]
+            allow_mints = ["{KEY}"]
             feed = "websocket"
             websocket_url = "wss://w"
             workers = 3
@@ -358,42 +616,98 @@ mod tests {
             rescan_seconds = 9
             cooldown_seconds = 10
             metrics = "127.0.0.1:9184"
-            "#,
-        )
+            "#
+        ))
         .unwrap();
-        let args = config.liquidate_args(&config.market);
-        assert!(!args.dry_run && args.yes);
-        assert_eq!((args.terms.tip, args.terms.priority_fee, args.deadline_slots), (6, 5, 7));
+        let key: Address = KEY.parse().unwrap();
+        assert_eq!((config.markets.len(), &config.lend_from[..]), (2, &[key][..]));
+        assert!(config.send && config.mainnet && !config.own_node);
         assert_eq!((config.poll.as_millis(), config.rescan.as_secs()), (800, 9));
-        assert_eq!((config.min_debt, config.min_profit), (10.0, 2.5));
-        assert_eq!(config.tables, args.tables);
-        assert_eq!((args.terms.pools.len(), config.workers), (1, 3));
+        assert_eq!((config.min_debt, config.min_profit, config.near), (10.0, 2.5, 1.2));
+        let wishes = &config.wishes;
+        assert_eq!((&wishes.tables[..], wishes.deadline_slots), (&[key][..], 7));
+        assert_eq!((wishes.least, wishes.tolerance_bps), (Least::Usd(2.5), 100));
+        assert_eq!((wishes.slippage_bps, wishes.search.swap_cost_bps), (2, 1));
+        assert_eq!((wishes.search.max_fee_bps, wishes.search.loan_margin_bps), (3, 4));
+        assert_eq!((wishes.sol_usd, wishes.dont_front.is_some()), (Some(150.0), true));
+        let policy = &wishes.search.policy;
+        assert!(policy.owners.deny.contains(&key) && policy.mints.allow.contains(&key));
+        let rule = TipRule { share_bps: 1_000, floor: 7, cap: 8, accounts: vec![key] };
         assert_eq!(
-            (config.feed, config.websocket_url.as_deref()),
-            (Feed::Websocket, Some("wss://w"))
+            *rules(&config),
+            FeeRules {
+                unit_price: UnitPrice::Recent { floor: 5, cap: 6 },
+                tip: Some(rule),
+                share_bps: 4_000,
+                raise_percent: 20,
+            }
         );
-        assert_eq!(args.block_engine.as_deref(), Some("https://b/api/v1/bundles"));
+        assert_eq!(config.tip_floor, Some(("https://t".to_owned(), Percentile::P75)));
+        assert_eq!((config.pools.len(), config.workers), (1, 3));
+        assert_eq!(
+            (config.feed, config.websocket_url.as_deref(), config.simulate),
+            (Feed::Websocket, Some("wss://w"), Simulate::None)
+        );
+        assert_eq!(
+            (&config.nodes[0][..], &config.block_engines[0][..]),
+            ("https://n", "https://b/api/v1/bundles")
+        );
     }
 
     #[test]
     fn what_does_not_go_together_is_a_mistake() {
-        for (text, key) in [
-            ("block_engine = \"https://b\"", "block_engine"),
-            ("vault_key = \"k\"", "vault_key"),
+        for (text, keys) in [
+            ("block_engines = [\"https://b\"]", &["block_engines"][..]),
             (
-                "keypair = \"k\"\nvault = \"https://v\"\nvault_key = \"k\"\n\
-                 vault_pubkey = \"7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF\"",
-                "keypair",
+                "tip_lamports = 5\ntip_share_bps = 1\nblock_engines = [\"https://b\"]",
+                &["tip_lamports"],
             ),
-            ("feed = \"yellowstone\"", "feed"),
+            ("tip_share_bps = 1", &["tip"]),
+            (&format!("tip_share_bps = 1\ntip_accounts = [\"{KEY}\"]"), &["tip"]),
+            (&format!("tip_accounts = [\"{KEY}\"]"), &["tip_accounts"]),
+            (
+                "tip_share_bps = 1\ntip_floor_lamports = 9\ntip_cap_lamports = 8\n\
+                 block_engines = [\"https://b\"]",
+                &["tip_cap_lamports"],
+            ),
+            ("tip_floor_url = \"https://t\"", &["tip_floor_url"]),
+            ("tip_percentile = 50", &["tip_percentile"]),
+            ("dont_front = \"jitodontfront111111111111111111111111111111\"", &["dont_front"]),
+            (
+                "priority_fee = \"recent\"\npriority_fee_floor = 3\npriority_fee_cap = 2",
+                &["priority_fee_cap"],
+            ),
+            ("priority_fee_cap = 2", &["priority_fee"]),
+            ("own_node = false", &["own_node"]),
+            ("send = true", &["tables"]),
+            (&format!("market = \"{KEY}\"\nmarkets = [\"{KEY}\"]"), &["market"]),
+            (&format!("markets = [\"{KEY}\", \"{KEY}\"]"), &["markets"]),
+            (&format!("allow_mints = [\"{KEY}\"]\ndeny_mints = [\"{KEY}\"]"), &["deny_mints"]),
+            ("near_health = 0.9", &["near_health"]),
+            ("vault_key = \"k\"", &["vault_key"]),
+            (
+                &format!(
+                    "keypair = \"k\"\nvault = \"https://v\"\nvault_key = \"k\"\n\
+                     vault_pubkey = \"{KEY}\""
+                ),
+                &["keypair"],
+            ),
+            // Together.
+            (
+                "send = true\nown_node = false\npriority_fee_floor = 1",
+                &["priority_fee", "own_node", "tables"],
+            ),
         ] {
-            let mistakes = Config::parse(text).unwrap_err();
-            assert!(mistakes[0].starts_with(key), "{text}: {mistakes:?}");
+            let mistakes = parse(text).unwrap_err();
+            assert_eq!(mistaken_keys(&mistakes), keys, "{text}: {mistakes:?}");
         }
+        let mistakes = parse("feed = \"yellowstone\"").unwrap_err();
+        assert!(mistakes[0].starts_with("feed"), "{mistakes:?}");
     }
 
     #[test]
     fn what_is_not_toml_is_one_mistake() {
-        assert_eq!(Config::parse("market = ").unwrap_err().len(), 1);
+        let (config, mistakes) = Config::read("market = ");
+        assert_eq!((config.is_some(), mistakes.len()), (false, 1));
     }
 }

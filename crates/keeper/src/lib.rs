@@ -22,19 +22,19 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Result;
 use klend_model::{errors::Code, refusal::Refusal};
 
-mod book;
-mod build;
+pub mod book;
+pub mod build;
 pub mod cli;
 mod commands;
-mod config;
+pub mod config;
 pub mod feeds;
 mod format;
 pub mod judge;
-mod keys;
+pub mod keys;
 mod land;
 mod ledger;
 mod plot;
-mod route;
+pub mod route;
 mod watch;
 
 use cli::{Cli, Command, SourceArgs};

@@ -41,6 +41,7 @@
 mod builtin;
 mod error;
 mod farm;
+mod machine;
 mod pool;
 mod position;
 mod programs;
@@ -54,6 +55,7 @@ mod twin;
 mod world;
 
 pub use error::ForkError;
+pub use machine::Machine;
 pub use pool::Pool;
 pub use position::Position;
 pub use programs::{

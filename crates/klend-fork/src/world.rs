@@ -13,7 +13,7 @@ use klend_model::{
 };
 use litesvm::LiteSVM;
 use sha2::{Digest, Sha256};
-use solana_account::Account;
+use solana_account::{Account, ReadableAccount};
 use solana_address::Address;
 use solana_address_lookup_table_interface::state::{AddressLookupTable, LookupTableMeta};
 use solana_clock::Clock;
@@ -205,6 +205,16 @@ impl World {
                 .collect(),
             programs: BTreeMap::new(),
         }
+    }
+
+    /// Whether an executable account is at this address.
+    pub(crate) fn is_program(&self, key: &Address) -> bool {
+        self.svm.accounts_db().get_account_ref(key).is_some_and(ReadableAccount::executable)
+    }
+
+    /// The same world, taking transactions that nobody has signed.
+    pub(crate) fn without_signatures(self) -> Self {
+        Self { svm: self.svm.with_sigverify(false), ..self }
     }
 
     /// The virtual machine, for what this type does not offer.

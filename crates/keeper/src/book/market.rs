@@ -57,6 +57,11 @@ impl Market {
         Ok(keys)
     }
 
+    /// Its reserves' addresses.
+    pub fn reserve_keys(&self) -> impl Iterator<Item = &Address> {
+        self.reserves.iter().map(|(key, _)| key)
+    }
+
     /// Whether this is one of its reserves.
     pub fn is_reserve(&self, key: &Address) -> bool {
         self.reserves.iter().any(|(at, _)| at == key)

@@ -1,5 +1,18 @@
 //! What is known, each with the slot it is of, and the reading beside the loop that
 //! keeps it complete.
+//!
+//! * [`market`]: a market's own accounts; its obligations are kept by
+//!   [`judge`](crate::judge), which values them.
+//! * [`accounts`]: every other account that the path needs: pools, token accounts,
+//!   vaults, mints, farms, lookup tables.
+//! * [`chain`]: blockhash, rent, time between slots, what inclusion costs.
+//! * [`pools`]: where collateral may be sold.
+//! * [`reader`]: threads that read while the loop goes on.
+//! * [`view`]: all of it at one moment, for deciding.
 
-pub(crate) mod market;
-pub(crate) mod reader;
+pub mod accounts;
+pub mod chain;
+pub mod market;
+pub mod pools;
+pub mod reader;
+pub mod view;

@@ -3,25 +3,50 @@
 use std::{
     sync::{Arc, Mutex, mpsc},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use flash_liquidator_client::swap::stand_in;
+use klend_fork::{ForkError, Machine};
 use klend_interface::state::Obligation;
 use klend_model::accounts;
 use solana_account::Account;
 use solana_address::Address;
+use solana_sdk_ids::sysvar;
 
-use super::market::Market;
-use crate::feeds::{source::Source, told};
+use super::{
+    chain::{Blockhash, Inclusion},
+    market::Market,
+};
+use crate::feeds::{
+    inclusion::TipService,
+    source::{Filter, Source},
+    told,
+};
 
 /// What to read.
 pub enum Order {
-    /// Which accounts the market consists of.
-    Keys,
-    /// The market with everything in it.
-    Scan,
-    /// Accounts the market is known to consist of.
-    Look(Vec<Address>),
+    /// Which accounts these markets consist of.
+    Keys(Vec<Address>),
+    /// A market with everything in it; its obligations only where they are wanted.
+    Scan { market: Address, obligations: bool },
+    /// Accounts that are known to exist, or not to.
+    Look { keys: Vec<Address>, why: Why },
+    /// What the chain and its market for inclusion are at. `writes` are accounts that
+    /// liquidations write.
+    Chain { writes: Vec<Address>, tips: Option<Arc<TipService>> },
+    /// A virtual machine with these programs.
+    Machine(Vec<Address>),
+}
+
+/// Why accounts are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// There are no updates: what changes has to be asked for.
+    Polling,
+    /// The path will need them, or they may have changed unseen.
+    Needed,
 }
 
 /// A market at one moment.
@@ -31,19 +56,42 @@ pub struct Scan {
     pub slot: u64,
     /// Obligations with debt, each with the slot it was read at.
     pub obligations: Vec<(u64, Address, Box<Obligation>)>,
+    /// Stand-in pools, of which only local clusters and forks have any.
+    pub stand_ins: Vec<Address>,
 }
 
-/// Accounts and the slot they were read at.
+/// Accounts, `None` where there is none, and the slot they were read at.
 pub struct Look {
     pub slot: u64,
-    pub accounts: Vec<(Address, Account)>,
+    pub accounts: Vec<(Address, Option<Account>)>,
+    pub why: Why,
+}
+
+/// What was read about the chain.
+#[derive(Default)]
+pub struct News {
+    pub blockhash: Option<Blockhash>,
+    pub rent: Option<Account>,
+    pub fees: Inclusion,
+    /// What could not be read, and why. The rest holds.
+    pub failures: Vec<anyhow::Error>,
+}
+
+/// A machine, and programs that it does not take, with the reason.
+pub struct Warm {
+    pub machine: Machine,
+    /// Those that were asked for.
+    pub programs: Vec<Address>,
+    pub refused: Vec<(Address, String)>,
 }
 
 /// What was read.
 pub enum Found {
     Keys(Result<Vec<Address>>),
-    Scan(Result<Box<Scan>>),
+    Scan(Address, Result<Box<Scan>>),
     Look(Result<Look>),
+    Chain(Box<News>),
+    Machine(Result<Box<Warm>>),
 }
 
 /// A thread that reads, one order after the other. It ends with the process.
@@ -53,22 +101,27 @@ pub struct Reader {
 
 impl Reader {
     /// Reads from `source` and hands what it finds to `take`.
-    pub fn start(
-        source: Arc<dyn Source>,
-        market: Address,
-        take: impl Fn(Found) + Send + 'static,
-    ) -> Self {
+    pub fn start(source: Arc<dyn Source>, take: impl Fn(Found) + Send + 'static) -> Self {
         let (orders, received) = mpsc::channel();
         thread::spawn(move || {
             for order in received {
                 const WHO: &str = "the reading thread";
                 let source = &*source;
                 take(match order {
-                    Order::Keys => Found::Keys(told(WHO, || {
-                        Market::load(source, &market).and_then(|market| market.single_keys())
-                    })),
-                    Order::Scan => Found::Scan(told(WHO, || scan(source, &market).map(Box::new))),
-                    Order::Look(keys) => Found::Look(told(WHO, || look(source, &keys))),
+                    Order::Keys(markets) => Found::Keys(told(WHO, || keys(source, &markets))),
+                    Order::Scan { market, obligations } => {
+                        let scan = || scan(source, &market, obligations).map(Box::new);
+                        Found::Scan(market, told(WHO, scan))
+                    }
+                    Order::Look { keys, why } => Found::Look(told(WHO, || look(source, keys, why))),
+                    Order::Chain { writes, tips } => Found::Chain(Box::new(
+                        told(WHO, || Ok(news(source, &writes, tips.as_deref()))).unwrap_or_else(
+                            |failure| News { failures: vec![failure], ..News::default() },
+                        ),
+                    )),
+                    Order::Machine(programs) => {
+                        Found::Machine(told(WHO, || machine(source, programs).map(Box::new)))
+                    }
                 });
             }
         });
@@ -80,12 +133,24 @@ impl Reader {
     }
 }
 
-fn scan(source: &dyn Source, key: &Address) -> Result<Scan> {
+fn keys(source: &dyn Source, markets: &[Address]) -> Result<Vec<Address>> {
+    let mut keys = Vec::new();
+    for market in markets {
+        keys.extend(Market::load(source, market)?.single_keys()?);
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
+}
+
+fn scan(source: &dyn Source, key: &Address, with_obligations: bool) -> Result<Scan> {
     let mut market = Market::load(source, key)?;
     // Once more, and this time the slot is known.
-    let Look { slot, accounts } = look(source, &market.keys()?)?;
+    let Look { slot, accounts, .. } = look(source, market.keys()?, Why::Polling)?;
     for (key, account) in accounts {
-        market.replace(&key, account)?;
+        if let Some(account) = account {
+            market.replace(&key, account)?;
+        }
     }
     let found = Mutex::new(Vec::new());
     let visit = |slot: u64, key: &Address, account: &Account| {
@@ -95,14 +160,75 @@ fn scan(source: &dyn Source, key: &Address) -> Result<Scan> {
             found.push((slot, *key, Box::new(*obligation)));
         }
     };
-    source.visit_obligations(key, &|_, _| (), &visit)?;
+    if with_obligations {
+        source.visit_obligations(key, &|_, _| (), &visit)?;
+    }
     let obligations = found.into_inner().ok().context("a reading thread broke down")?;
-    Ok(Scan { market, slot, obligations })
+    Ok(Scan { market, slot, obligations, stand_ins: stand_ins(source)? })
 }
 
-fn look(source: &dyn Source, keys: &[Address]) -> Result<Look> {
-    let (slot, accounts) = source.accounts_at(keys)?;
-    let accounts =
-        keys.iter().zip(accounts).filter_map(|(key, account)| Some((*key, account?))).collect();
-    Ok(Look { slot, accounts })
+/// Pools of the stand-in for a venue.
+pub fn stand_ins(source: &dyn Source) -> Result<Vec<Address>> {
+    let filter = Filter::of_len(stand_in::POOL_LEN);
+    let pools = source.program_accounts(&stand_in::PROGRAM_ID, filter)?;
+    Ok(pools.into_iter().map(|(key, _)| key).collect())
 }
+
+fn look(source: &dyn Source, keys: Vec<Address>, why: Why) -> Result<Look> {
+    let (slot, accounts) = source.accounts_at(&keys)?;
+    Ok(Look { slot, accounts: keys.into_iter().zip(accounts).collect(), why })
+}
+
+fn news(source: &dyn Source, writes: &[Address], tips: Option<&TipService>) -> News {
+    let mut news = News::default();
+    let mut failures = Vec::new();
+    let mut note = |failure: anyhow::Error| failures.push(failure);
+    match source.accounts(&[sysvar::rent::ID]) {
+        Ok(mut accounts) => news.rent = accounts.pop().flatten(),
+        Err(failure) => note(failure),
+    }
+    if let Some(rpc) = source.rpc() {
+        match rpc.latest_blockhash() {
+            Ok((hash, last_valid_height)) => {
+                news.blockhash = Some(Blockhash { hash, last_valid_height });
+            }
+            Err(failure) => note(failure),
+        }
+        if !writes.is_empty() {
+            match rpc.recent_unit_price(writes) {
+                Ok(price) => news.fees.unit_price = price,
+                Err(failure) => note(failure),
+            }
+        }
+    }
+    if let Some(tips) = tips {
+        tips.ask(&mut news.fees.tip, &mut news.fees.tip_accounts, &mut note);
+    }
+    news.failures = failures;
+    news
+}
+
+/// A machine with these programs; one that it does not take is left out, and said.
+fn machine(source: &dyn Source, mut programs: Vec<Address>) -> Result<Warm> {
+    let asked = programs.clone();
+    let mut refused = Vec::new();
+    loop {
+        match source.world(&programs) {
+            Ok(world) => {
+                let machine = Machine::new(world);
+                return Ok(Warm { machine, programs: asked, refused });
+            }
+            Err(error) => match error.downcast_ref::<ForkError>() {
+                Some(ForkError::Refused { key, reason }) if programs.contains(key) => {
+                    programs.retain(|program| program != key);
+                    refused.push((*key, reason.clone()));
+                }
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+/// Pause between two looks at the chain: a blockhash lives for half a minute at the
+/// shortest slots there are.
+pub const CHAIN_PAUSE: Duration = Duration::from_secs(4);

@@ -2,216 +2,287 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::{
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
-    flash_liquidation::{FlashLiquidation, KeeperAccounts, Refresh},
-    klend::{ObligationAddresses, ReserveAddresses},
+    flash_liquidation::{FlashLiquidation, KeeperAccounts, Requirement},
+    klend::{PositionAddresses, ReserveAddresses},
+    lookup_table,
     order::{Limits, Order},
     receiver::{Redemption, Route, Terms, swap_authority},
     swap::jupiter,
     tip::Tip,
-    token::{TOKEN_PROGRAM_ID, create_associated_token_account},
+    token::TOKEN_PROGRAM_ID,
+    units,
 };
+use klend_fork::NATIVE_MINT;
 use klend_interface::state::Obligation;
-use klend_model::{
-    accounts,
-    flash::Lenders,
-    keys::to_address,
-    search::{Best, Funding, Leftovers, best_liquidation},
-};
+use klend_model::search::Best;
 use solana_address::Address;
-use solana_instruction::Instruction;
+use solana_instruction::{AccountMeta, Instruction};
+use solana_message::AddressLookupTableAccount;
 
 use crate::{
-    book::market::Market,
-    cli::{JupiterArgs, LiquidateArgs, TermsArgs},
-    feeds::source::Source,
-    route::venue::Venue,
+    book::view::View,
+    route::{
+        fees::{FeeRules, Offer, most_unit_price, pick, priority_fee},
+        position::{Position, Search},
+        terms::{Costs, Exchange, SIGNATURE_FEE, least_profit, least_profit_by_hand, units_of_usd},
+    },
 };
 
-/// An obligation with its market and the venues its collateral can be sold at.
-pub struct Position {
-    pub key: Address,
-    pub obligation: Box<Obligation>,
-    pub market: Market,
-    pub addresses: ObligationAddresses,
-    pub venue: Venue,
+/// Bytes of a token account of SPL Token.
+const TOKEN_ACCOUNT_LEN: u64 = 165;
+/// Most bytes of a new token account of Token-2022, whose mint may ask for extensions:
+/// the kind of account, an immutable owner, and what transfer fees, transfer hooks,
+/// pausing and non-transferability add.
+const TOKEN_2022_ACCOUNT_LEN: u64 = TOKEN_ACCOUNT_LEN + 1 + 4 + 12 + 5 + 4 + 4;
+/// Bytes of an obligation's stake in a farm.
+const FARM_STAKE_LEN: u64 = 920;
+
+/// How the least profit is decided.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Least {
+    /// US dollars that have to be left after all costs.
+    Usd(f64),
+    /// Raw units of the debt that the operator says, whatever it costs.
+    Raw(i64),
 }
 
-impl Position {
-    /// Reads an obligation and its market.
-    pub fn load(source: &dyn Source, key: &Address, terms: &TermsArgs) -> Result<Self> {
-        let account = source.account("obligation", key)?;
-        let obligation = accounts::obligation(key, &account.owner, &account.data)?;
-        let market = Market::load(source, &to_address(&obligation.lending_market))?;
-        Self::new(source, key, Box::new(*obligation), market, terms)
-    }
-
-    /// An obligation and a market that are at hand; only venues are read.
-    pub fn new(
-        source: &dyn Source,
-        key: &Address,
-        obligation: Box<Obligation>,
-        market: Market,
-        terms: &TermsArgs,
-    ) -> Result<Self> {
-        let addresses = ObligationAddresses::read(key, &obligation);
-        let reserves = |keys: &[Address]| -> Result<Vec<ReserveAddresses>> {
-            keys.iter().map(|key| Ok(ReserveAddresses::read(key, market.reserve(key)?))).collect()
-        };
-        let venue = Venue::discover(
-            source,
-            &reserves(&addresses.deposit_reserves)?,
-            &reserves(&addresses.borrow_reserves)?,
-            &terms.pools,
-            terms.swap_cost_bps,
-        )?;
-        Ok(Self { key: *key, obligation, market, addresses, venue })
-    }
-
-    pub fn reserve_addresses(&self, key: &Address) -> Result<ReserveAddresses> {
-        Ok(ReserveAddresses::read(key, self.market.reserve(key)?))
-    }
-
-    /// The most profitable liquidation.
-    ///
-    /// # Errors
-    /// klend's reason when it allows none, or that none can be funded and sold.
-    pub fn best(&self, terms: &TermsArgs) -> Result<Best> {
-        let table = self.market.table()?;
-        let state = table
-            .obligation(&self.key, &self.obligation)
-            .map_err(|refusal| anyhow!("obligation {} cannot be refreshed: {refusal}", self.key))?;
-        let lenders = Lenders::new([&table]);
-        let funding = Funding::Flash {
-            lenders: &lenders,
-            margin_bps: u64::from(terms.loan_margin_bps),
-            max_fee_bps: u64::from(terms.max_fee_bps),
-        };
-        best_liquidation(&table, &state, funding, Leftovers::Reject, |from, to, amount| {
-            self.venue.quote(from, to, amount)
-        })
-            .map_err(|refusal| {
-                anyhow::Error::new(refusal)
-                    .context(format!("klend does not let obligation {} be liquidated", self.key))
-            })?
-            .with_context(|| {
-                format!("obligation {} can be liquidated, but no reserve lends enough within the fee limit, or nothing sells its collateral", self.key)
-            })
-    }
+/// How fees and tip are decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fees {
+    /// By the operator, whatever is quoted.
+    Stated { offer: Offer, tip_account: Option<Address> },
+    /// By rules.
+    Rules(FeeRules),
 }
+
+/// What an operator wants of a liquidation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wishes {
+    pub search: Search,
+    /// How much less collateral than quoted is accepted, bps.
+    pub slippage_bps: u16,
+    /// How much of the quoted profit may be lost until it lands, bps.
+    pub tolerance_bps: u16,
+    pub least: Least,
+    pub fees: Fees,
+    /// Slots after which it must not execute any more; 0 for no deadline.
+    pub deadline_slots: u64,
+    /// Price of SOL in US dollars, where no market says it.
+    pub sol_usd: Option<f64>,
+    /// Account that asks block engines not to put others in front.
+    pub dont_front: Option<Address>,
+    /// Recorded answer of Jupiter's and the input it was quoted for.
+    pub jupiter: Option<(std::path::PathBuf, u64)>,
+    /// Lookup tables.
+    pub tables: Vec<Address>,
+}
+
+/// Accounts that the path needs and that were not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} accounts it needs were not read yet, {} among them", .0.len(), .0.first().copied().unwrap_or_default())]
+pub struct Unread(pub Vec<Address>);
 
 /// A liquidation as it will be sent.
-pub struct Plan<'a> {
-    pub position: &'a Position,
+#[derive(Clone)]
+pub struct Plan {
     pub best: Best,
     pub keeper: Address,
-    pub keeper_accounts: KeeperAccounts,
-    pub repay: ReserveAddresses,
-    pub withdraw: ReserveAddresses,
-    pub flash: ReserveAddresses,
-    pub flash_amount: u64,
-    /// klend's fee for that loan.
+    /// The obligation as it was when this was decided.
+    pub before: Box<Obligation>,
+    pub order: Order,
+    /// klend's fee for the loan.
     pub flash_fee: u64,
-    pub terms: Terms,
     pub route: Option<Route>,
-    /// Lookup tables the route brings along.
-    pub route_tables: Vec<Address>,
-    pub setup: Vec<Instruction>,
+    /// Lookup tables: the keeper's, and those the route brings along.
+    pub table_keys: Vec<Address>,
     pub compute_budget: ComputeBudget,
+    /// What it costs when it lands.
+    pub costs: Costs,
+    /// The same in raw units of the debt, where SOL has a price.
+    pub cost: Option<u64>,
+    setup: Vec<Instruction>,
     tip: Option<Tip>,
+    dont_front: Option<Address>,
+    addresses: PositionAddresses,
 }
 
-impl<'a> Plan<'a> {
+impl Plan {
     /// Decides everything but the compute-unit limit, which a simulation tells.
+    /// `tries` are those before this one that did not land; `random` chooses who gets
+    /// the tip.
+    ///
+    /// # Errors
+    /// [`Unread`]; [`TooLittle`](crate::route::terms::TooLittle) and
+    /// [`TooDear`](crate::route::fees::TooDear) when it does not pay; klend's reason
+    /// when it allows no liquidation.
     pub fn new(
-        source: &dyn Source,
-        position: &'a Position,
+        position: &Position<'_>,
         keeper: &Address,
-        args: &LiquidateArgs,
+        wishes: &Wishes,
+        tries: u32,
+        random: u64,
     ) -> Result<Self> {
-        let best = position.best(&args.terms)?;
+        let view = position.view;
+        let best = position.best(&wishes.search)?;
         let limits = Limits {
-            min_profit: args.min_profit,
-            slippage_bps: args.terms.slippage_bps,
-            loan_margin_bps: args.terms.loan_margin_bps,
-            deadline_slot: match args.deadline_slots {
+            min_profit: 0,
+            slippage_bps: wishes.slippage_bps,
+            loan_margin_bps: wishes.search.loan_margin_bps,
+            deadline_slot: match wishes.deadline_slots {
                 0 => 0,
                 slots => position.market.clock.slot.saturating_add(slots),
             },
             redemption: Redemption::RequireFull,
         };
-        let Order { repay_reserve, withdraw_reserve, flash_reserve, flash_amount, terms } =
+        let order =
             Order::of(&best, &limits).context("the liquidation found needs no flash loan")?;
-        let repay = position.reserve_addresses(&repay_reserve)?;
-        let withdraw = position.reserve_addresses(&withdraw_reserve)?;
-        let flash = position.reserve_addresses(&flash_reserve)?;
-        let keeper_accounts = KeeperAccounts::associated(keeper, &repay, &withdraw);
-
+        let addresses = addresses(position, &order.flash_reserve)?;
+        let reserve = |key: &Address| {
+            addresses.reserve(key).with_context(|| format!("reserve {key} was not read"))
+        };
+        let (repay, withdraw) = (reserve(&order.repay_reserve)?, reserve(&order.withdraw_reserve)?);
+        let accounts = KeeperAccounts::associated(keeper, repay, withdraw);
         let mut setup = Vec::new();
-        let (route, route_tables) = match &args.jupiter {
-            JupiterArgs { jupiter: Some(file), jupiter_amount } => {
-                let amount = jupiter_amount.context("--jupiter needs --jupiter-amount")?;
-                jupiter_route(
-                    file,
-                    amount,
-                    keeper,
-                    &withdraw,
-                    &repay,
-                    &keeper_accounts,
-                    &mut setup,
-                )?
+        let mut table_keys = wishes.tables.clone();
+        let route = match &wishes.jupiter {
+            Some((file, amount)) => {
+                let (route, tables) =
+                    jupiter_route(file, *amount, keeper, withdraw, repay, &accounts, &mut setup)?;
+                table_keys.extend(tables);
+                Some(route)
             }
-            JupiterArgs { jupiter: None, .. } => {
-                let route =
-                    position.venue.route(keeper, &withdraw, &repay, &keeper_accounts.debt)?;
-                (route, Vec::new())
-            }
+            None => position.venue.route(keeper, withdraw, repay, &accounts.debt)?,
         };
-        setup.splice(0..0, missing_accounts(source, keeper, &repay, &withdraw, route.as_ref())?);
-
-        let flash_fee = position
-            .market
-            .table()?
-            .reserve(&flash_reserve)
-            .context("the lending reserve is not in the table")?
-            .flash_fee(flash_amount)
-            .map_err(|refusal| anyhow!("flash loan of {flash_amount}: {refusal}"))?;
-        let tip = match (args.terms.tip, args.terms.tip_account) {
-            (0, _) => None,
-            (_, None) => bail!("--tip needs --tip-account"),
-            (lamports, Some(account)) => Some(Tip { account, lamports }),
-        };
-        Ok(Self {
-            position,
+        let flash_fee = view
+            .reserve(&order.flash_reserve)
+            .context("the lending reserve is in no table")?
+            .flash_fee(order.flash_amount)
+            .map_err(|refusal| anyhow!("flash loan of {}: {refusal}", order.flash_amount))?;
+        let mut plan = Self {
             best,
             keeper: *keeper,
-            keeper_accounts,
-            repay,
-            withdraw,
-            flash,
-            flash_amount,
+            before: Box::new(*position.obligation),
+            order,
             flash_fee,
-            terms,
             route,
-            route_tables,
+            table_keys,
+            compute_budget: ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 },
+            costs: Costs::default(),
+            cost: None,
             setup,
-            compute_budget: ComputeBudget {
-                unit_limit: Some(MAX_COMPUTE_UNITS),
-                unit_price: args.terms.priority_fee,
-            },
-            tip,
-        })
+            tip: None,
+            dont_front: wishes.dont_front,
+            addresses,
+        };
+        let rent = plan.create_missing(view)?;
+        plan.price(position, wishes, rent, tries, random)?;
+        Ok(plan)
+    }
+
+    /// Puts the creation of what does not exist in front; returns its rent, lamports.
+    fn create_missing(&mut self, view: &View<'_>) -> Result<u64> {
+        let requirements = self.liquidation()?.requirements()?;
+        let unread = view.accounts.unread(requirements.iter().map(Requirement::address));
+        if !unread.is_empty() {
+            return Err(Unread(unread).into());
+        }
+        let mut rent = 0u64;
+        for wanted in requirements {
+            if view.accounts.get(&wanted.address()).is_some() {
+                continue;
+            }
+            let len = match &wanted {
+                Requirement::TokenAccount { token_program, .. }
+                    if *token_program == TOKEN_PROGRAM_ID =>
+                {
+                    TOKEN_ACCOUNT_LEN
+                }
+                Requirement::TokenAccount { .. } => TOKEN_2022_ACCOUNT_LEN,
+                Requirement::FarmStake { .. } => FARM_STAKE_LEN,
+            };
+            let creation = wanted.create(&self.keeper);
+            if let Some(creation) = creation.filter(|new| !self.setup.contains(new)) {
+                let of_one = view.chain.rent(len).context("the rent sysvar was not read")?;
+                rent = rent.saturating_add(of_one);
+                self.setup.push(creation);
+            }
+        }
+        Ok(rent)
+    }
+
+    /// Decides fees, tip and the least profit.
+    fn price(
+        &mut self,
+        position: &Position<'_>,
+        wishes: &Wishes,
+        rent: u64,
+        tries: u32,
+        random: u64,
+    ) -> Result<()> {
+        let view = position.view;
+        let debt = view.reserve(&self.order.repay_reserve).context("the debt's reserve is gone")?;
+        let exchange = if *debt.mint() == NATIVE_MINT {
+            Some(Exchange::Same)
+        } else {
+            let oracle = view.sol().map(|sol| Exchange::Oracle { sol, debt });
+            oracle.or(wishes.sol_usd.map(|sol_usd| Exchange::Stated { sol_usd, debt }))
+        };
+        let limit = units::estimate_all(&self.instructions()?).limit();
+        let quoted = self.profit();
+        let (offer, tip_account) = match &wishes.fees {
+            Fees::Stated { offer, tip_account } => (*offer, *tip_account),
+            Fees::Rules(rules) => {
+                let exchange = exchange.as_ref().context(NO_PRICE)?;
+                let profit = u64::try_from(quoted.max(0)).unwrap_or(u64::MAX);
+                let worth = exchange.to_lamports(profit).context(NO_PRICE)?;
+                let offer = rules.offer(&view.chain.fees, limit, worth, tries)?;
+                let stated = rules.tip.as_ref().map_or(&[][..], |tip| &tip.accounts);
+                let accounts =
+                    if stated.is_empty() { &view.chain.fees.tip_accounts } else { stated };
+                (offer, pick(accounts, random).copied())
+            }
+        };
+        self.tip = match (offer.tip, tip_account) {
+            (0, _) => None,
+            (lamports, Some(account)) => Some(Tip { account, lamports }),
+            (_, None) => {
+                return Err(anyhow!("there is no account to tip: the block engine named none yet"));
+            }
+        };
+        self.compute_budget =
+            ComputeBudget { unit_limit: Some(limit), unit_price: offer.unit_price };
+        self.costs = Costs {
+            signatures: SIGNATURE_FEE,
+            priority_fee: priority_fee(offer.unit_price, limit),
+            tip: offer.tip,
+            rent,
+        };
+        self.cost = exchange.and_then(|exchange| exchange.from_lamports(self.costs.total()));
+        self.order.terms.min_profit = match wishes.least {
+            Least::Raw(stated) => least_profit_by_hand(quoted, stated, wishes.tolerance_bps),
+            Least::Usd(usd) => {
+                let floor = units_of_usd(debt, usd).context("the debt has no price")?;
+                let cost = self.cost.context(NO_PRICE)?;
+                least_profit(quoted, cost, floor, wishes.tolerance_bps)?
+            }
+        };
+        Ok(())
     }
 
     /// Asks for a tenth more compute units than a simulation used: a price may
-    /// move across a tick until it lands.
+    /// move across a tick until it lands. What that costs is never more than what was
+    /// counted.
     pub fn limit_units(&mut self, simulated: u64) {
         let units = simulated.saturating_add(simulated / 10);
-        self.compute_budget.unit_limit = Some(
-            u32::try_from(units).map_or(MAX_COMPUTE_UNITS, |units| units.min(MAX_COMPUTE_UNITS)),
-        );
+        let limit =
+            u32::try_from(units).map_or(MAX_COMPUTE_UNITS, |units| units.min(MAX_COMPUTE_UNITS));
+        let budget = &mut self.compute_budget;
+        budget.unit_limit = Some(limit);
+        budget.unit_price = budget.unit_price.min(most_unit_price(self.costs.priority_fee, limit));
+        self.costs.priority_fee = priority_fee(budget.unit_price, limit);
     }
 
     /// What the quote expects with the loan as it is taken.
@@ -220,78 +291,99 @@ impl<'a> Plan<'a> {
         self.best.profit + i128::from(quoted_fee) - i128::from(self.flash_fee)
     }
 
+    /// What the keeper signs for.
+    pub fn terms(&self) -> &Terms {
+        &self.order.terms
+    }
+
+    /// The obligation's address.
+    pub fn obligation(&self) -> &Address {
+        &self.addresses.obligation.obligation
+    }
+
+    /// Reserves whose vaults it moves tokens of.
+    pub fn reserves(&self) -> &[ReserveAddresses] {
+        &self.addresses.reserves
+    }
+
+    fn liquidation(&self) -> Result<FlashLiquidation<'_>> {
+        let mut liquidation =
+            self.order.liquidation(&self.addresses, &self.keeper, self.route.clone())?;
+        liquidation.compute_budget = self.compute_budget;
+        liquidation.setup.clone_from(&self.setup);
+        liquidation.tip = self.tip;
+        Ok(liquidation)
+    }
+
     /// The transaction's instructions.
     pub fn instructions(&self) -> Result<Vec<Instruction>> {
-        let position = self.position;
-        let market = position.market.lending_market()?;
-        let reserves = position
-            .addresses
-            .distinct_reserves()
-            .iter()
-            .map(|key| position.reserve_addresses(key))
-            .collect::<Result<Vec<_>>>()?;
-        let borrow_reserves = position
-            .addresses
-            .borrow_reserves
-            .iter()
-            .map(|key| position.market.reserve(key))
-            .collect::<Result<Vec<_>>>()?;
-        let states = position.addresses.referrer_token_states(market, borrow_reserves);
-        Ok(FlashLiquidation {
-            keeper: self.keeper,
-            keeper_accounts: self.keeper_accounts,
-            obligation: &position.addresses,
-            reserves: &reserves,
-            referrer_token_states: &states,
-            repay_reserve: self.repay.reserve,
-            withdraw_reserve: self.withdraw.reserve,
-            flash_reserve: &self.flash,
-            flash_amount: self.flash_amount,
-            terms: self.terms,
-            route: self.route.clone(),
-            compute_budget: self.compute_budget,
-            setup: self.setup.clone(),
-            refresh: Refresh::default(),
-            nonce: None,
-            tip: self.tip,
+        let mut instructions = self.liquidation()?.instructions()?;
+        // A transfer of the system program ignores accounts beyond its own.
+        if let (Some(account), Some(_), Some(tip)) =
+            (self.dont_front, self.tip, instructions.last_mut())
+        {
+            tip.accounts.push(AccountMeta::new_readonly(account, false));
         }
-        .instructions()?)
+        Ok(instructions)
+    }
+
+    /// Every account the instructions name, programs included, each once, and the
+    /// keeper's own.
+    pub fn mentioned(&self) -> Result<Vec<Address>> {
+        let instructions = self.instructions()?;
+        let mut keys: Vec<Address> = instructions
+            .iter()
+            .flat_map(|ix| ix.accounts.iter().map(|meta| meta.pubkey).chain([ix.program_id]))
+            .chain([self.keeper])
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
+    /// Its lookup tables, as they are known.
+    ///
+    /// # Errors
+    /// [`Unread`], or that one is no table.
+    pub fn tables(&self, view: &View<'_>) -> Result<Vec<AddressLookupTableAccount>> {
+        let unread = view.accounts.unread(self.table_keys.iter().copied());
+        if !unread.is_empty() {
+            return Err(Unread(unread).into());
+        }
+        self.table_keys
+            .iter()
+            .map(|key| {
+                let account = view
+                    .accounts
+                    .get(key)
+                    .with_context(|| format!("lookup table {key}: there is no such account"))?;
+                lookup_table::read(key, &account.owner, &account.data)
+                    .with_context(|| format!("account {key} is not a lookup table"))
+            })
+            .collect()
     }
 }
 
-/// Creates the token accounts the plan needs and that do not exist.
-fn missing_accounts(
-    source: &dyn Source,
-    keeper: &Address,
-    repay: &ReserveAddresses,
-    withdraw: &ReserveAddresses,
-    route: Option<&Route>,
-) -> Result<Vec<Instruction>> {
-    let (authority, _) = swap_authority(keeper);
-    let mut wanted = vec![
-        (keeper, &repay.liquidity_mint, &repay.liquidity_token_program),
-        (keeper, &withdraw.ctoken_mint, &TOKEN_PROGRAM_ID),
-        (keeper, &withdraw.liquidity_mint, &withdraw.liquidity_token_program),
-    ];
-    if let Some(route) = route {
-        wanted.push((&authority, &withdraw.liquidity_mint, &withdraw.liquidity_token_program));
-        if route.swap_debt.is_some() {
-            wanted.push((&authority, &repay.liquidity_mint, &repay.liquidity_token_program));
-        }
-    }
-    let creations: Vec<Instruction> = wanted
+/// Said where costs cannot be counted.
+const NO_PRICE: &str = "what it costs in SOL cannot be counted in the debt's token: no market read \
+                        has a price of SOL; give one with sol_usd";
+
+/// Addresses of the obligation's reserves and of the one that lends.
+fn addresses(position: &Position<'_>, lender: &Address) -> Result<PositionAddresses> {
+    let market = position.market;
+    let reserves = position
+        .addresses
+        .distinct_reserves()
         .into_iter()
-        .map(|(owner, mint, program)| create_associated_token_account(keeper, owner, mint, program))
-        .collect();
-    let keys: Vec<Address> = creations.iter().map(|creation| creation.accounts[1].pubkey).collect();
-    let there = source.accounts(&keys)?;
-    let mut missing: Vec<Instruction> = Vec::new();
-    for (creation, account) in creations.into_iter().zip(there) {
-        if account.is_none() && !missing.contains(&creation) {
-            missing.push(creation);
-        }
+        .map(|key| Ok((key, market.reserve(&key)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let lending_market = market.lending_market()?;
+    let mut addresses =
+        PositionAddresses::read((&position.key, position.obligation), lending_market, &reserves)?;
+    if addresses.reserve(lender).is_none() {
+        addresses.reserves.push(position.view.reserve_addresses(lender)?);
     }
-    Ok(missing)
+    Ok(addresses)
 }
 
 /// A route from a recorded answer of Jupiter's.
@@ -303,7 +395,7 @@ fn jupiter_route(
     repay: &ReserveAddresses,
     keeper_accounts: &KeeperAccounts,
     setup: &mut Vec<Instruction>,
-) -> Result<(Option<Route>, Vec<Address>)> {
+) -> Result<(Route, Vec<Address>)> {
     let json = fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
     let (authority, _) = swap_authority(keeper);
     let mut read = jupiter::read(&json, &authority, keeper, amount, 0)
@@ -313,5 +405,5 @@ fn jupiter_route(
     let route = read
         .into_route(keeper, withdraw, repay, &keeper_accounts.debt)
         .with_context(|| format!("{}", file.display()))?;
-    Ok((Some(route), tables))
+    Ok((route, tables))
 }

@@ -1,28 +1,139 @@
 //! A plan executed before it is sent: in a local virtual machine, and on the node.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use flash_liquidator_client::{
     decode::{Decoded, Event, Executed, decode},
-    lookup_table,
     receiver::Liquidated,
     transaction::{MAX_TRANSACTION_BYTES, compile_v0, transaction_bytes, wire_bytes},
 };
-use klend_fork::World;
+use klend_fork::Machine;
+use klend_interface::state::Obligation;
+use klend_model::{accounts, constants::KLEND_PROGRAM_ID, keys::to_address};
 use solana_account::Account;
 use solana_address::Address;
 use solana_hash::Hash;
-use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
+use solana_sdk_ids::{native_loader, system_program};
 use solana_signer::Signer;
 
-use super::plan::Plan;
-use crate::{
-    feeds::source::{Rpc, Source},
-    keys::Key,
-};
+use super::plan::{Plan, Unread};
+use crate::{book::view::View, feeds::source::Rpc, keys::Key};
 
 /// Lamports of the keeper that stands in where none is given: 100 SOL.
 const SIMULATED_LAMPORTS: u64 = 100_000_000_000;
+/// Lamports of an obligation's account, whose own are not kept: enough to be exempt
+/// from rent.
+const OBLIGATION_LAMPORTS: u64 = 100_000_000;
+/// Where a token account and a mint hold their amounts.
+const TOKEN_AMOUNT_OFFSET: usize = 64;
+const MINT_SUPPLY_OFFSET: usize = 36;
+
+/// Accounts as a plan's transaction will find them.
+pub struct Stage {
+    accounts: BTreeMap<Address, Option<Account>>,
+    /// Programs, which the machine has to have.
+    pub programs: Vec<Address>,
+    slot: u64,
+    unix_timestamp: i64,
+}
+
+impl Stage {
+    /// Every account that `plan` names, as it is known. Programs are the machine's.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub fn new(view: &View<'_>, plan: &Plan, stands_in: bool) -> Result<Self> {
+        let mut accounts = BTreeMap::new();
+        let (mut programs, mut unread) = (Vec::new(), Vec::new());
+        let own = plan.obligation();
+        for key in plan.mentioned()?.into_iter().chain(plan.table_keys.iter().copied()) {
+            if is_fixed(&key) {
+                continue;
+            }
+            let account = if key == *own {
+                Some(obligation_account(&plan.before))
+            } else if let Some(account) = view.market_account(&key) {
+                Some(account.clone())
+            } else if view.accounts.is_known(&key) {
+                view.accounts.get(&key).cloned()
+            } else {
+                unread.push(key);
+                continue;
+            };
+            match account {
+                Some(program) if program.executable => programs.push(key),
+                account => drop(accounts.insert(key, account)),
+            }
+        }
+        if !unread.is_empty() {
+            return Err(Unread(unread).into());
+        }
+        let wallet = accounts.entry(plan.keeper).or_default();
+        if stands_in && wallet.is_none() {
+            *wallet = Some(Account {
+                lamports: SIMULATED_LAMPORTS,
+                owner: system_program::ID,
+                ..Account::default()
+            });
+        }
+        let (market, _) = view.market(&to_address(&plan.before.lending_market))?;
+        let clock = market.clock;
+        let mut stage = Self {
+            accounts,
+            programs,
+            slot: clock.slot,
+            unix_timestamp: i64::try_from(clock.unix_timestamp)?,
+        };
+        stage.agree(view, plan);
+        Ok(stage)
+    }
+
+    /// Lets vaults and cToken mints hold what their reserves say: reserves are told of
+    /// every change, vaults are read now and then.
+    fn agree(&mut self, view: &View<'_>, plan: &Plan) {
+        for addresses in plan.reserves() {
+            let Some(reserve) = view.reserve(&addresses.reserve) else { continue };
+            let available = reserve.account.liquidity.total_available_amount;
+            let ctokens = reserve.account.collateral.mint_total_supply;
+            for (key, offset, amount) in [
+                (addresses.liquidity_supply_vault, TOKEN_AMOUNT_OFFSET, available),
+                (addresses.collateral_supply_vault, TOKEN_AMOUNT_OFFSET, ctokens),
+                (addresses.ctoken_mint, MINT_SUPPLY_OFFSET, ctokens),
+            ] {
+                let account = self.accounts.get_mut(&key).and_then(Option::as_mut);
+                let place = account.and_then(|account| account.data.get_mut(offset..offset + 8));
+                if let Some(place) = place {
+                    place.copy_from_slice(&amount.to_le_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// Whether a machine has this account by itself: sysvars and builtin programs.
+fn is_fixed(key: &Address) -> bool {
+    [
+        solana_sdk_ids::sysvar::instructions::ID,
+        solana_sdk_ids::sysvar::rent::ID,
+        solana_sdk_ids::sysvar::clock::ID,
+        solana_sdk_ids::compute_budget::ID,
+        system_program::ID,
+        native_loader::ID,
+    ]
+    .contains(key)
+}
+
+/// An obligation as the account it was read from.
+fn obligation_account(obligation: &Obligation) -> Account {
+    Account {
+        lamports: OBLIGATION_LAMPORTS,
+        data: accounts::account_data(obligation),
+        owner: KLEND_PROGRAM_ID,
+        ..Account::default()
+    }
+}
 
 /// A liquidation in a local virtual machine.
 pub struct Simulation {
@@ -33,41 +144,41 @@ pub struct Simulation {
     pub made_table: bool,
 }
 
-/// Executes a plan in a local virtual machine, on accounts and programs as they
-/// are now.
+/// A program that a machine does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("program {0} is not loaded")]
+pub struct NotLoaded(pub Address);
+
+/// Executes a plan in a machine on the accounts of `stage`.
+///
+/// # Errors
+/// [`NotLoaded`]; the machine does not take an account; there is no transaction to
+/// execute.
 pub fn simulate(
-    source: &dyn Source,
-    plan: &Plan<'_>,
-    key: &Key,
+    machine: &mut Machine,
+    plan: &Plan,
+    stage: &Stage,
     tables: &[AddressLookupTableAccount],
 ) -> Result<Simulation> {
+    if let Some(program) = stage.programs.iter().find(|program| !machine.has_program(program)) {
+        return Err(NotLoaded(*program).into());
+    }
+    machine.set_clock(stage.slot, stage.unix_timestamp);
+    for (key, account) in &stage.accounts {
+        machine.set(key, account.as_ref())?;
+    }
     let instructions = plan.instructions()?;
-    let mut keys = mentioned(&instructions);
-    keys.push(key.pubkey());
-    let mut world: World = source.world(&keys)?;
-    if world.account(&key.pubkey()).is_none() {
-        let wallet = Account {
-            lamports: SIMULATED_LAMPORTS,
-            owner: solana_sdk_ids::system_program::ID,
-            ..Account::default()
-        };
-        world.set_account(&key.pubkey(), wallet)?;
-    }
-    for table in tables {
-        let account = source.account("lookup table", &table.key)?;
-        world.set_account(&table.key, account)?;
-    }
     let made_table = tables.is_empty();
     let mut tables = tables.to_vec();
     if made_table {
-        tables.push(world.table_for(&instructions, &key.pubkey())?);
+        tables.push(machine.table_for(&instructions, &plan.keeper)?);
     }
     let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
-    let (error, outcome) = match world.send_v0(&instructions, &[key], &tables) {
+    let (error, outcome) = match machine.simulate(&plan.keeper, &instructions, &tables) {
         Ok(outcome) => (None, outcome),
         Err(error) => match error.failure() {
             Some(failure) => (Some(failure.error.clone()), failure.outcome.clone()),
-            None => return Err(error.into()),
+            None => return Err(error).context("no simulation here"),
         },
     };
     let executed = Executed { error: error.as_ref(), logs: &outcome.logs, programs: &programs };
@@ -95,7 +206,7 @@ pub enum NodeSimulation {
 /// Has the node simulate a plan, unsigned.
 pub fn simulate_on_node(
     rpc: &Rpc,
-    plan: &Plan<'_>,
+    plan: &Plan,
     key: &Key,
     tables: &[AddressLookupTableAccount],
 ) -> Result<NodeSimulation> {
@@ -125,31 +236,4 @@ pub fn liquidated(decoded: &Decoded) -> Option<&Liquidated> {
         Event::Liquidated(event) => Some(&**event),
         Event::Settled(_) => None,
     })
-}
-
-/// Every account the instructions name, programs included, each once.
-fn mentioned(instructions: &[Instruction]) -> Vec<Address> {
-    let mut keys: Vec<Address> = instructions
-        .iter()
-        .flat_map(|ix| ix.accounts.iter().map(|meta| meta.pubkey).chain([ix.program_id]))
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
-}
-
-/// The lookup tables that `keys` name and those a plan's route brings along.
-pub fn tables_of(
-    source: &dyn Source,
-    plan: &Plan<'_>,
-    keys: &[Address],
-) -> Result<Vec<AddressLookupTableAccount>> {
-    keys.iter()
-        .chain(&plan.route_tables)
-        .map(|key| {
-            let account = source.account("lookup table", key)?;
-            lookup_table::read(key, &account.owner, &account.data)
-                .with_context(|| format!("account {key} is not a lookup table"))
-        })
-        .collect()
 }

@@ -1,6 +1,9 @@
 use anyhow::{Result, bail};
 use flash_liquidator_client::decode::{Decoded, Outcome};
+use klend_fork::Machine;
 use serde_json::{Value, json};
+use solana_address::Address;
+use solana_message::AddressLookupTableAccount;
 use solana_signer::Signer;
 
 use super::{
@@ -10,16 +13,19 @@ use super::{
 };
 use crate::{
     build::{
-        plan::{Plan, Position},
-        simulation::{
-            NodeSimulation, Simulation, liquidated, simulate, simulate_on_node, tables_of,
-        },
+        plan::{Plan, Unread, Wishes},
+        simulation::{NodeSimulation, Simulation, Stage, liquidated, simulate, simulate_on_node},
     },
     cli::LiquidateArgs,
     feeds::source::{Rpc, TIMEOUT},
-    format::{Section, bad, good, table, tokens},
+    format::{Section, bad, good, signed_tokens, table, tokens},
     keys::Key,
-    land::attempt::{Ending, Sender, Sent, outcome_of, require_consent},
+    land::{
+        attempt::{Ending, Sent, require_consent, send_by_hand},
+        deliver::Way,
+        roads::{Kind, Road},
+    },
+    route::{frozen::Frozen, position::Position, terms::Costs},
 };
 
 /// `keeper liquidate`.
@@ -34,10 +40,28 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
     if block_engine.is_some() && args.terms.tip == 0 {
         bail!("--block-engine needs --tip: a bundle without one is never taken");
     }
-    let position = Position::load(source, &args.obligation, &args.terms)?;
-    let mut plan = Plan::new(source, &position, &key.pubkey(), args)?;
-    let tables = tables_of(source, &plan, &args.tables)?;
-    let simulation = simulate(source, &plan, &key, &tables)?;
+    if args.terms.tip > 0 && args.terms.tip_account.is_none() {
+        bail!("--tip needs --tip-account");
+    }
+    let keeper = key.pubkey();
+    let mut frozen =
+        Frozen::read(source, &args.obligation, &args.terms.lend_from, &args.terms.pools, &keeper)?;
+    frozen.read_more(source, &args.tables)?;
+    let wishes = args.wishes();
+    let (mut plan, tables, stage) = loop {
+        match decide(&frozen, &keeper, &wishes, key.is_simulated()) {
+            Ok(decided) => break decided,
+            // A route names what nobody could foresee.
+            Err(error) => match error.downcast::<Unread>() {
+                Ok(Unread(missing)) => frozen.read_more(source, &missing)?,
+                Err(error) => return Err(error),
+            },
+        }
+    };
+    let view = frozen.view()?;
+    let position = Position::new(&view, &args.obligation, &frozen.obligation, &wishes.search)?;
+    let mut machine = Machine::new(source.world(&stage.programs)?);
+    let simulation = simulate(&mut machine, &plan, &stage, &tables)?;
     let on_node = match source.rpc() {
         Some(rpc) if args.dry_run => Some(simulate_on_node(rpc, &plan, &key, &tables)?),
         _ => None,
@@ -57,18 +81,21 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
     }
     if let (Some(rpc), Outcome::Succeeded) = (sends, &outcome) {
         plan.limit_units(simulation.units);
-        let sender =
-            Sender { source, key: &key, block_engine: block_engine.as_ref(), may_send: &|| true };
-        match sender.send(rpc, &plan, &tables)? {
+        let road = match &block_engine {
+            Some(engine) => Road::to(Kind::Engine, engine),
+            None => Road::to(Kind::Node, rpc),
+        };
+        let way = Way { rpc, roads: &[road], slot: &|| 0 };
+        match send_by_hand(&way, &key, &plan, &tables)? {
             Sent::Executed(executed) => {
-                outcome = outcome_of(rpc, &position, &executed.decoded)?;
+                outcome = executed.decoded.outcome.clone();
                 report["transaction"] = report_json(&executed);
                 if !context.json {
                     print_report(&executed);
                 }
             }
             Sent::Rejected(decoded) => {
-                outcome = outcome_of(rpc, &position, &decoded)?;
+                outcome = decoded.outcome.clone();
                 report["rejected"] = decoded_json(&decoded);
                 if !context.json {
                     println!("{}", bad("The node's simulation failed, nothing was sent."));
@@ -84,8 +111,23 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
     Ending::of(&outcome)
 }
 
+/// A plan on what was read, with its lookup tables and accounts to try it on.
+fn decide(
+    frozen: &Frozen,
+    keeper: &Address,
+    wishes: &Wishes,
+    stands_in: bool,
+) -> Result<(Plan, Vec<AddressLookupTableAccount>, Stage)> {
+    let view = frozen.view()?;
+    let position = Position::new(&view, &frozen.key, &frozen.obligation, &wishes.search)?;
+    let plan = Plan::new(&position, keeper, wishes, 0, 0)?;
+    let tables = plan.tables(&view)?;
+    let stage = Stage::new(&view, &plan, stands_in)?;
+    Ok((plan, tables, stage))
+}
+
 /// What was quoted, and what the event of a simulation says about the same.
-fn compared(plan: &Plan<'_>, decoded: &Decoded) -> Option<[(&'static str, i128, i128); 6]> {
+fn compared(plan: &Plan, decoded: &Decoded) -> Option<[(&'static str, i128, i128); 6]> {
     let event = liquidated(decoded)?;
     let best = &plan.best;
     Some([
@@ -115,7 +157,7 @@ fn label(figure: &str) -> &str {
 }
 
 /// Quote and simulations side by side.
-fn print_simulation(plan: &Plan<'_>, simulation: &Simulation, on_node: Option<&NodeSimulation>) {
+fn print_simulation(plan: &Plan, simulation: &Simulation, on_node: Option<&NodeSimulation>) {
     let Some(here) = compared(plan, &simulation.decoded) else {
         print_decoded(&simulation.decoded);
         return;
@@ -150,10 +192,15 @@ fn print_simulation(plan: &Plan<'_>, simulation: &Simulation, on_node: Option<&N
     section
         .row(
             "flash loan",
-            format!("{} raw units, the margin included", tokens(plan.flash_amount, 0)),
+            format!("{} raw units, the margin included", tokens(plan.order.flash_amount, 0)),
         )
         .row("compute units", tokens(simulation.units, 0))
         .row("bytes", format!("{} of 1,232", tokens(simulation.bytes as u64, 0)))
+        .row(
+            "least profit signed",
+            format!("{} raw units", signed_tokens(plan.terms().min_profit.into(), 0)),
+        )
+        .row("costs beside", costs(plan))
         .row(
             "lookup table",
             if simulation.made_table {
@@ -180,8 +227,21 @@ fn print_simulation(plan: &Plan<'_>, simulation: &Simulation, on_node: Option<&N
     }
 }
 
+/// What it costs beside loan and flash fee.
+fn costs(plan: &Plan) -> String {
+    let Costs { signatures, priority_fee, tip, rent } = plan.costs;
+    let in_debt = plan
+        .cost
+        .map_or_else(String::new, |cost| format!(", {} raw units of the debt", tokens(cost, 0)));
+    format!(
+        "{} SOL{in_debt} (signature {signatures} lamports, priority fee up to {priority_fee}, \
+         tip {tip}, rent that stays {rent})",
+        tokens(plan.costs.total(), 9)
+    )
+}
+
 /// Simulated less quoted, by figure.
-fn differences(plan: &Plan<'_>, decoded: &Decoded) -> Value {
+fn differences(plan: &Plan, decoded: &Decoded) -> Value {
     let Some(compared) = compared(plan, decoded) else { return Value::Null };
     let differences = compared.iter().map(|(figure, quoted, simulated)| {
         ((*figure).to_owned(), json!((simulated - quoted).to_string()))
@@ -189,16 +249,19 @@ fn differences(plan: &Plan<'_>, decoded: &Decoded) -> Value {
     Value::Object(differences.collect())
 }
 
-fn simulation_json(plan: &Plan<'_>, simulation: &Simulation) -> Value {
+fn simulation_json(plan: &Plan, simulation: &Simulation) -> Value {
     let mut value = decoded_json(&simulation.decoded);
     value["computeUnits"] = json!(simulation.units);
     value["bytes"] = json!(simulation.bytes);
+    value["minProfit"] = json!(plan.terms().min_profit.to_string());
+    value["costLamports"] = json!(plan.costs.total().to_string());
+    value["cost"] = json!(plan.cost.map(|cost| cost.to_string()));
     value["lookupTableMade"] = json!(simulation.made_table);
     value["difference"] = differences(plan, &simulation.decoded);
     value
 }
 
-fn node_json(plan: &Plan<'_>, on_node: &NodeSimulation) -> Value {
+fn node_json(plan: &Plan, on_node: &NodeSimulation) -> Value {
     match on_node {
         NodeSimulation::Done { decoded, units } => {
             let mut value = decoded_json(decoded);

@@ -2,19 +2,25 @@ use anyhow::Result;
 use klend_model::{liquidation::Reason, search::Best};
 use serde_json::{Value, json};
 use solana_address::Address;
+use solana_signer::Signer;
 
 use super::{Context, print_json};
 use crate::{
-    build::plan::Position,
     cli::TermsArgs,
     format::{Section, bad, duration, good, percent, signed_tokens, tokens, usd_f64},
     judge::value_f64,
+    keys::Key,
+    route::{frozen::Frozen, position::Position},
 };
 
 /// `keeper quote`.
 pub fn run(context: &Context, key: &Address, terms: &TermsArgs) -> Result<()> {
-    let position = Position::load(&*context.source, key, terms)?;
-    let best = position.best(terms)?;
+    let keeper = Key::simulated().pubkey();
+    let frozen = Frozen::read(&*context.source, key, &terms.lend_from, &terms.pools, &keeper)?;
+    let view = frozen.view()?;
+    let search = terms.search();
+    let position = Position::new(&view, key, &frozen.obligation, &search)?;
+    let best = position.best(&search)?;
     if context.json {
         return print_json(&as_json(&position, &best));
     }
@@ -36,8 +42,8 @@ pub fn reason(reason: Reason) -> String {
 }
 
 /// The quote as sections.
-pub fn print(position: &Position, best: &Best, terms: &TermsArgs) -> Result<()> {
-    let market = &position.market;
+pub fn print(position: &Position<'_>, best: &Best, terms: &TermsArgs) -> Result<()> {
+    let market = position.market;
     let quote = &best.quote;
     let (repay, withdraw) = (&best.request.repay_reserve, &best.request.withdraw_reserve);
     let (debt, collateral) = (market.symbol(repay), market.symbol(withdraw));
@@ -75,8 +81,13 @@ pub fn print(position: &Position, best: &Best, terms: &TermsArgs) -> Result<()> 
             .row(
                 "why there",
                 format!(
-                    "the lowest fee among reserves of {debt} that hold enough ({} in its vault)",
-                    tokens(loan.available, debt_decimals)
+                    "the lowest fee among reserves of {debt} that hold enough ({} in its vault){}",
+                    tokens(loan.available, debt_decimals),
+                    if loan.market == market.key {
+                        String::new()
+                    } else {
+                        format!("; of market {}", loan.market)
+                    }
                 ),
             );
     }
@@ -104,7 +115,7 @@ pub fn print(position: &Position, best: &Best, terms: &TermsArgs) -> Result<()> 
 }
 
 /// The quote as JSON, amounts in raw units.
-pub fn as_json(position: &Position, best: &Best) -> Value {
+pub fn as_json(position: &Position<'_>, best: &Best) -> Value {
     let quote = &best.quote;
     json!({
         "obligation": position.key.to_string(),
@@ -122,6 +133,7 @@ pub fn as_json(position: &Position, best: &Best) -> Value {
         "protocolFee": quote.protocol_fee.to_string(),
         "flashReserve": best.loan.map(|loan| loan.reserve.to_string()),
         "flashAmount": best.loan.map(|loan| loan.amount.to_string()),
+        "flashMarket": best.loan.map(|loan| loan.market.to_string()),
         "flashFee": best.loan.map(|loan| loan.fee.to_string()),
         "venue": position.venue.describe(),
         "swapped": best.swapped.to_string(),

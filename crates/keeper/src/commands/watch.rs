@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Context, print_json};
 use crate::{
@@ -19,11 +19,15 @@ use crate::{
     config::{Config, Feed},
     feeds::{
         feed::Connector,
+        inclusion::TipService,
         source::{Rpc, Source, TIMEOUT},
         websocket::NodeSocket,
     },
     keys::Key,
-    land::attempt::require_consent,
+    land::{
+        attempt::require_consent,
+        roads::{Kind, Road},
+    },
     ledger::metrics::Metrics,
     watch::engine::{self, Parts},
 };
@@ -33,12 +37,9 @@ const EXIT_AT_ONCE: i32 = 130;
 
 /// `keeper watch`.
 pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
-    let config = Arc::new(read_config(args.config.as_deref())?);
     let source = &context.source;
-    if config.send && source.rpc().is_none() {
-        bail!("send = true needs an RPC node; a fork is only simulated on");
-    }
-    let connector = connector(&config, &**source)?;
+    let (config, connector) = read_config(args.config.as_deref(), &**source)?;
+    let config = Arc::new(config);
     if args.check {
         if context.json {
             return print_json(&json!({ "mistakes": [] }));
@@ -63,11 +64,20 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         let address = metrics.serve(address)?;
         info!(%address, "metrics are served");
     }
-    info!(source = source.name(), market = %config.market, send = config.send, "watching");
+    let markets: Vec<String> = config.markets.iter().map(ToString::to_string).collect();
+    info!(source = source.name(), markets = markets.join(" "), send = config.send, "watching");
+    if config.wishes.tables.is_empty() && source.rpc().is_some() {
+        warn!("no lookup tables are given: without them nothing fits that could be sent");
+    }
+    let engine_url = config.block_engines.first().map(|url| &**url);
+    let floor = config.tip_floor.as_ref().map(|(url, percentile)| (&**url, *percentile));
+    let tips =
+        (floor.is_some() || engine_url.is_some()).then(|| TipService::new(floor, engine_url));
     let parts = Parts {
         source: Arc::clone(source),
         key: Arc::new(key),
-        block_engine: config.block_engine.as_deref().map(|url| Arc::new(Rpc::new(url, TIMEOUT))),
+        roads: roads(&config, &**source),
+        tips: tips.transpose()?.map(Arc::new),
         metrics,
         connector,
         config,
@@ -77,15 +87,50 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     Ok(())
 }
 
-fn read_config(path: Option<&Path>) -> Result<Config> {
+/// Everywhere that transactions are sent, all at once.
+fn roads(config: &Config, source: &dyn Source) -> Vec<Road> {
+    let own = source.rpc().filter(|_| config.own_node).map(|rpc| Road::to(Kind::Node, rpc));
+    let to = |kind| move |url: &String| Road::to(kind, &Rpc::new(url, TIMEOUT));
+    let nodes = config.nodes.iter().map(to(Kind::Node));
+    own.into_iter().chain(nodes).chain(config.block_engines.iter().map(to(Kind::Engine))).collect()
+}
+
+/// Reads the configuration, and what follows from it and the source.
+///
+/// # Errors
+/// Everything that is wrong with either, at once.
+fn read_config(
+    path: Option<&Path>,
+    source: &dyn Source,
+) -> Result<(Config, Option<MakeConnector>)> {
     let text = match path {
         Some(path) => fs::read_to_string(path).with_context(|| format!("{}", path.display()))?,
         None => String::new(),
     };
-    Config::parse(&text).map_err(|mistakes| {
-        let name = path.map_or_else(String::new, |path| path.display().to_string());
-        anyhow!("{name}: {} mistakes\n  {}", mistakes.len(), mistakes.join("\n  "))
-    })
+    let (config, mut mistakes) = Config::read(&text);
+    let mut made = None;
+    if let Some(config) = &config {
+        if config.send && source.rpc().is_none() {
+            mistakes.push("send: needs an RPC node; a fork is only simulated on".to_owned());
+        }
+        match connector(config, source) {
+            Ok(connector) => made = connector,
+            Err(mistake) => {
+                // Said by the settings already, or said now.
+                let mistake = format!("feed: {mistake:#}");
+                if !mistakes.iter().any(|known| known.starts_with("feed:")) {
+                    mistakes.push(mistake);
+                }
+            }
+        }
+    }
+    match config {
+        Some(config) if mistakes.is_empty() => Ok((config, made)),
+        _ => {
+            let name = path.map_or_else(String::new, |path| path.display().to_string());
+            bail!("{name}: {} mistakes\n  {}", mistakes.len(), mistakes.join("\n  "))
+        }
+    }
 }
 
 type MakeConnector = Box<dyn Fn() -> Box<dyn Connector>>;

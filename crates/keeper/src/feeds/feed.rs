@@ -17,6 +17,8 @@ use anyhow::{Result, anyhow};
 use solana_account::Account;
 use solana_address::Address;
 
+use super::source::Filter;
+
 /// Pause before the first try to connect again; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause.
@@ -45,12 +47,23 @@ impl Version {
 }
 
 /// What to subscribe to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Its obligations and reserves.
-    pub market: Address,
-    /// Single accounts: the market, oracles, the clock.
+    /// Markets whose obligations and reserves are wanted.
+    pub markets: Vec<Address>,
+    /// Markets of which only the reserves are.
+    pub lenders: Vec<Address>,
+    /// Single accounts: the markets, oracles, the clock; or pools.
     pub accounts: Vec<Address>,
+}
+
+impl Wanted {
+    /// klend's accounts in it.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = Filter> {
+        let of_market = |market| [Filter::obligations(market), Filter::reserves(market)];
+        let watched = self.markets.iter().flat_map(of_market);
+        watched.chain(self.lenders.iter().map(Filter::reserves))
+    }
 }
 
 /// What a feed tells.
@@ -206,7 +219,7 @@ mod tests {
     }
 
     fn wanted() -> Wanted {
-        Wanted { market: Address::default(), accounts: Vec::new() }
+        Wanted::default()
     }
 
     #[test]

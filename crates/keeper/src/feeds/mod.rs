@@ -3,12 +3,14 @@
 //! * [`source`]: accounts by request, from a node, a folder or the built-in fork.
 //! * [`feed`]: account updates as they happen, by a websocket or by Yellowstone
 //!   gRPC, with reconnecting.
+//! * `inclusion`: services that tell what tips are at.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Result, anyhow};
 
 pub mod feed;
+pub(crate) mod inclusion;
 pub mod source;
 pub(crate) mod websocket;
 #[cfg(feature = "yellowstone")]

@@ -112,8 +112,7 @@ struct Subscriptions {
 
 impl Subscriptions {
     fn new(wanted: &Wanted) -> Self {
-        let programs = [Filter::obligations(&wanted.market), Filter::reserves(&wanted.market)];
-        let mut subjects: Vec<Subject> = programs.map(Subject::Program).to_vec();
+        let mut subjects: Vec<Subject> = wanted.filters().map(Subject::Program).collect();
         subjects.extend(wanted.accounts.iter().copied().map(Subject::Account));
         Self { subjects, confirmed: HashMap::new(), early: Vec::new() }
     }
@@ -259,7 +258,11 @@ mod tests {
 
     fn subscriptions() -> Subscriptions {
         let market = Address::new_from_array([1; 32]);
-        Subscriptions::new(&Wanted { market, accounts: vec![market] })
+        Subscriptions::new(&Wanted {
+            markets: vec![market],
+            accounts: vec![market],
+            ..Wanted::default()
+        })
     }
 
     fn account(lamports: u64) -> Value {

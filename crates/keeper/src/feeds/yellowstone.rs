@@ -114,12 +114,17 @@ fn subscription(wanted: &Wanted) -> SubscribeRequest {
         account: wanted.accounts.iter().map(ToString::to_string).collect(),
         ..SubscribeRequestFilterAccounts::default()
     };
+    let mut accounts: HashMap<String, SubscribeRequestFilterAccounts> = wanted
+        .filters()
+        .enumerate()
+        .map(|(number, filter)| (format!("klend {number}"), of_klend(&filter)))
+        .collect();
+    // A filter without a condition would be all accounts there are.
+    if !wanted.accounts.is_empty() {
+        accounts.insert("single".to_owned(), single);
+    }
     SubscribeRequest {
-        accounts: HashMap::from([
-            ("obligations".to_owned(), of_klend(&Filter::obligations(&wanted.market))),
-            ("reserves".to_owned(), of_klend(&Filter::reserves(&wanted.market))),
-            ("single".to_owned(), single),
-        ]),
+        accounts,
         commitment: Some(CommitmentLevel::Confirmed.into()),
         ..SubscribeRequest::default()
     }
@@ -319,7 +324,7 @@ mod tests {
     #[test]
     fn a_broken_stream_is_subscribed_to_again() {
         let (url, subscribed) = serve();
-        let wanted = Wanted { market: key(1), accounts: vec![key(2)] };
+        let wanted = Wanted { markets: vec![key(1)], accounts: vec![key(2)], ..Wanted::default() };
         let (sender, heard) = mpsc::channel();
         let geyser = Box::new(Geyser::new(url, Some("token".to_owned())));
         let take = move |update| sender.send(update).is_ok();
@@ -345,7 +350,8 @@ mod tests {
     #[test]
     fn an_endpoint_is_subscribed_to_and_its_updates_are_read() {
         let (url, subscribed) = serve();
-        let wanted = Wanted { market: key(1), accounts: vec![key(2), key(3)] };
+        let wanted =
+            Wanted { markets: vec![key(1)], accounts: vec![key(2), key(3)], ..Wanted::default() };
         let heard = Mutex::new(Vec::new());
         let emit = |update: Update| {
             heard.lock().unwrap().push(update);
@@ -372,7 +378,7 @@ mod tests {
 
         let request = subscribed.recv().unwrap();
         assert_eq!(request.accounts["single"].account, [key(2).to_string(), key(3).to_string()]);
-        let obligations = &request.accounts["obligations"];
+        let obligations = &request.accounts["klend 0"];
         assert_eq!(obligations.owner, [KLEND.to_string()]);
         let memcmp = SubscribeRequestFilterAccountsFilterMemcmp {
             offset: 32,

@@ -3,6 +3,7 @@
 //! * [`tracker`]: a market's obligations, valued again only where a change can
 //!   matter.
 //! * [`state`]: a market with its tracker. Old and repeated updates fall out here.
+//! * [`policy`]: whom the operator wants.
 //! * [`queue`], [`cooldown`], [`flights`]: what is worth trying, what was tried
 //!   lately, what is being tried.
 
@@ -10,6 +11,7 @@ use klend_model::fraction::Fraction;
 
 pub mod cooldown;
 pub mod flights;
+pub mod policy;
 pub mod queue;
 pub(crate) mod state;
 pub mod tracker;

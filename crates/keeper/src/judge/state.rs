@@ -7,11 +7,12 @@ use klend_interface::state::Obligation;
 use klend_model::{accounts, constants::KLEND_PROGRAM_ID, table::ReserveTable};
 use solana_account::Account;
 use solana_address::Address;
+use solana_sdk_ids::sysvar;
 
 use super::tracker::{Evaluation, Tracker};
 use crate::{
     book::{market::Market, reader::Scan},
-    feeds::feed::Version,
+    feeds::{feed::Version, source::Filter},
 };
 
 /// What an update did.
@@ -36,8 +37,12 @@ pub struct State {
     floor: Version,
     /// Obligations that changed and are not in the tracker yet.
     changed: HashMap<Address, Box<Obligation>>,
+    /// Obligations that changed and were not evaluated.
+    touched: HashSet<Address>,
     /// Something changed that all obligations hang on.
     market_changed: bool,
+    /// How often all of them were evaluated.
+    pub passes: u64,
 }
 
 /// Writes accounts of klend that are an obligation as such.
@@ -63,7 +68,9 @@ impl State {
             versions: HashMap::new(),
             floor: Version { slot: 0, write: 0 },
             changed: HashMap::new(),
+            touched: HashSet::new(),
             market_changed: true,
+            passes: 0,
         };
         state.merge(scan)?;
         Ok(state)
@@ -123,6 +130,16 @@ impl State {
         self.versions.get(key).copied().unwrap_or(self.floor)
     }
 
+    /// Whether an account is the market's, as far as its key and its bytes say.
+    pub fn concerns(&self, key: &Address, account: &Account) -> bool {
+        *key == sysvar::clock::ID
+            || self.market.account(key).is_some()
+            || account.owner == KLEND_PROGRAM_ID
+                && [Filter::obligations, Filter::reserves]
+                    .iter()
+                    .any(|filter| filter(&self.market.key).accepts(&account.data))
+    }
+
     /// Takes an account that was written.
     ///
     /// # Errors
@@ -158,20 +175,32 @@ impl State {
         }
     }
 
+    /// Obligations whose health factor is below `health`, as far as it is known
+    /// without valuing them: what may be liquidated soon.
+    pub fn near(&mut self, health: f32) -> Result<Vec<Address>> {
+        let Self { market, tracker, changed, touched, .. } = self;
+        let table = market.table()?;
+        touched.extend(changed.keys().copied());
+        tracker.put(&table, changed.drain());
+        Ok(tracker.near(&table, health))
+    }
+
     /// Whether anything changed that was not evaluated.
     pub fn is_pending(&self) -> bool {
-        self.market_changed || !self.changed.is_empty()
+        self.market_changed || !self.changed.is_empty() || !self.touched.is_empty()
     }
 
     /// Finds obligations that may be liquidated now: among all of them if something
     /// changed that all hang on, or if `all` asks for it; otherwise among those
     /// that changed.
     pub fn evaluate(&mut self, all: bool) -> Result<Evaluated> {
-        let Self { market, tracker, changed, market_changed, .. } = self;
+        let Self { market, tracker, changed, touched, market_changed, .. } = self;
         let table: ReserveTable<'_> = market.table()?;
-        let touched: Vec<Address> = changed.keys().copied().collect();
+        touched.extend(changed.keys().copied());
+        let touched: Vec<Address> = touched.drain().collect();
         tracker.put(&table, changed.drain());
         if std::mem::take(market_changed) || all {
+            self.passes += 1;
             let Evaluation { unhealthy, otherwise, valued } = tracker.evaluate(&table);
             return Ok(Evaluated { unhealthy, otherwise, valued, only: None });
         }
@@ -220,7 +249,7 @@ mod tests {
             }
         };
         source.visit_obligations(&market.key, &|_, _| (), &visit).unwrap();
-        Scan { market, slot, obligations: obligations.into_inner().unwrap() }
+        Scan { market, slot, obligations: obligations.into_inner().unwrap(), stand_ins: Vec::new() }
     }
 
     #[test]

@@ -280,6 +280,16 @@ impl Tracker {
         Evaluation { unhealthy, otherwise, valued }
     }
 
+    /// The obligations whose health factor is below `health` at `table`'s moment;
+    /// those of which shares tell nothing are left out.
+    pub fn near(&mut self, table: &ReserveTable<'_>, health: f32) -> Vec<Address> {
+        let change = self.meet(table);
+        let near = self.shares.iter().zip(&self.obligations);
+        near.filter(|(shares, _)| shares.health(&change) < health)
+            .map(|(_, tracked)| tracked.key)
+            .collect()
+    }
+
     /// The known reserves whose users klend may let be liquidated because of the
     /// reserve; empty if there are none.
     fn pressed(&self, table: &ReserveTable<'_>) -> Vec<bool> {

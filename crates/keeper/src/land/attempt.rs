@@ -1,24 +1,19 @@
-//! One liquidation from its plan to its end: simulated here, simulated on the
-//! node, sent, and read back.
+//! One liquidation from its plan to its end: sent, and read back.
 
 use anyhow::{Result, bail};
 use flash_liquidator_client::decode::{Decoded, Outcome, Witness};
 use klend_model::accounts;
 use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
-use solana_signer::Signer;
 
 use super::{
-    deliver::{Delivered, Way, executed},
+    deliver::{Delivered, Signed, Way, executed},
     report::Report,
+    roads::{Kind, Road},
 };
 use crate::{
-    build::{
-        plan::{Plan, Position},
-        simulation::{simulate, tables_of},
-    },
-    cli::LiquidateArgs,
-    feeds::source::{Rpc, Source},
+    build::plan::Plan,
+    feeds::source::{Rpc, Source as _},
     keys::Key,
 };
 
@@ -45,78 +40,6 @@ impl Ending {
     }
 }
 
-/// What came of one liquidation.
-pub struct Attempt {
-    /// What was executed, or simulated where nothing was sent.
-    pub decoded: Decoded,
-    /// Signature of the transaction that was sent.
-    pub signature: Option<String>,
-    /// It would have been sent, but it was too late to begin.
-    pub held_back: bool,
-}
-
-/// Who signs, and where it is sent to.
-pub struct Sender<'a> {
-    /// Where accounts come from.
-    pub source: &'a dyn Source,
-    /// Signs and pays.
-    pub key: &'a Key,
-    /// Block engine to send to in place of the node.
-    pub block_engine: Option<&'a Rpc>,
-    /// Whether it may still be sent: asked right before.
-    pub may_send: &'a dyn Fn() -> bool,
-}
-
-impl Sender<'_> {
-    /// Plans, simulates and, unless `args` say otherwise, sends one liquidation
-    /// without printing anything.
-    pub fn attempt(&self, position: &Position, args: &LiquidateArgs) -> Result<Attempt> {
-        let mut plan = Plan::new(self.source, position, &self.key.pubkey(), args)?;
-        let tables = tables_of(self.source, &plan, &args.tables)?;
-        let simulation = simulate(self.source, &plan, self.key, &tables)?;
-        let unsent = |decoded, held_back| Ok(Attempt { decoded, signature: None, held_back });
-        let Some(rpc) = self.source.rpc().filter(|_| !args.dry_run) else {
-            return unsent(simulation.decoded, false);
-        };
-        if simulation.decoded.outcome != Outcome::Succeeded {
-            return unsent(simulation.decoded, false);
-        }
-        if !(self.may_send)() {
-            return unsent(simulation.decoded, true);
-        }
-        plan.limit_units(simulation.units);
-        match self.send(rpc, &plan, &tables)? {
-            Sent::Executed(report) => {
-                let mut decoded = report.decoded;
-                decoded.outcome = outcome_of(rpc, position, &decoded)?;
-                Ok(Attempt { decoded, signature: report.signature, held_back: false })
-            }
-            Sent::Rejected(mut decoded) => {
-                decoded.outcome = outcome_of(rpc, position, &decoded)?;
-                unsent(*decoded, false)
-            }
-            Sent::HeldBack => unsent(simulation.decoded, true),
-        }
-    }
-
-    /// Sends a plan and reads what happened.
-    pub fn send(
-        &self,
-        rpc: &Rpc,
-        plan: &Plan<'_>,
-        tables: &[AddressLookupTableAccount],
-    ) -> Result<Sent> {
-        let way = Way { rpc, block_engine: self.block_engine };
-        match way.deliver(self.key, &plan.instructions()?, tables, self.may_send)? {
-            Delivered::Landed(signature) => {
-                Ok(Sent::Executed(Box::new(Report::read(executed(rpc, &signature)?)?)))
-            }
-            Delivered::Rejected(decoded) => Ok(Sent::Rejected(decoded)),
-            Delivered::HeldBack => Ok(Sent::HeldBack),
-        }
-    }
-}
-
 /// What came of sending a plan.
 pub enum Sent {
     /// It was executed, well or not.
@@ -127,10 +50,56 @@ pub enum Sent {
     HeldBack,
 }
 
+impl Sent {
+    fn read(rpc: &Rpc, plan: &Plan, delivered: Delivered) -> Result<Self> {
+        Ok(match delivered {
+            Delivered::Landed(signature) => {
+                let mut report = Report::read(executed(rpc, &signature)?)?;
+                report.decoded.outcome = outcome_of(rpc, plan, &report.decoded)?;
+                Self::Executed(Box::new(report))
+            }
+            Delivered::Rejected(mut decoded) => {
+                decoded.outcome = outcome_of(rpc, plan, &decoded)?;
+                Self::Rejected(decoded)
+            }
+            Delivered::HeldBack => Self::HeldBack,
+        })
+    }
+}
+
+/// Sends what is signed already, and reads what happened. `may_send` is asked last of
+/// all.
+///
+/// # Errors
+/// As [`Way::send`].
+pub fn send_signed(
+    way: &Way<'_>,
+    plan: &Plan,
+    signed: Signed,
+    may_send: &dyn Fn() -> bool,
+) -> Result<Sent> {
+    Sent::read(way.rpc, plan, way.send(signed, may_send)?)
+}
+
+/// Signs a plan, has the node simulate it, sends it, and reads what happened.
+///
+/// # Errors
+/// As [`Way::deliver`].
+pub fn send_by_hand(
+    way: &Way<'_>,
+    key: &Key,
+    plan: &Plan,
+    tables: &[AddressLookupTableAccount],
+) -> Result<Sent> {
+    let deadline = plan.terms().deadline_slot;
+    Sent::read(way.rpc, plan, way.deliver(key, &plan.instructions()?, tables, deadline)?)
+}
+
 /// Sends instructions of `setup` and fails unless they succeed; returns the signature.
 pub fn send_instructions(rpc: &Rpc, key: &Key, instructions: &[Instruction]) -> Result<String> {
-    let way = Way { rpc, block_engine: None };
-    let (signature, decoded) = match way.deliver(key, instructions, &[], &|| true)? {
+    let roads = [Road::to(Kind::Node, rpc)];
+    let way = Way { rpc, roads: &roads, slot: &|| 0 };
+    let (signature, decoded) = match way.deliver(key, instructions, &[], 0)? {
         Delivered::Landed(signature) => {
             let report = Report::read(executed(rpc, &signature)?)?;
             (signature, report.decoded)
@@ -156,15 +125,19 @@ pub fn require_consent(rpc: &Rpc, consent: bool, how: &str) -> Result<()> {
 
 /// How a transaction ended, with a second look at the obligation after a
 /// failure, to tell a lost race from a recovery.
-pub fn outcome_of(rpc: &Rpc, position: &Position, decoded: &Decoded) -> Result<Outcome> {
+pub fn outcome_of(rpc: &Rpc, plan: &Plan, decoded: &Decoded) -> Result<Outcome> {
     let Some(failure) = decoded.outcome.failure() else { return Ok(Outcome::Succeeded) };
     // Without an answer the failure itself has to tell.
-    let Ok(mut account) = rpc.accounts(&[position.key]) else { return Ok(decoded.outcome.clone()) };
+    let Ok(mut account) = rpc.accounts(&[*plan.obligation()]) else {
+        return Ok(decoded.outcome.clone());
+    };
     let account = account.pop().flatten();
     let after = match &account {
-        Some(account) => Some(accounts::obligation(&position.key, &account.owner, &account.data)?),
+        Some(account) => {
+            Some(accounts::obligation(plan.obligation(), &account.owner, &account.data)?)
+        }
         None => None,
     };
-    let witness = Witness { before: &position.obligation, after };
+    let witness = Witness { before: &plan.before, after };
     Ok(Outcome::of(failure.clone(), Some(witness)))
 }

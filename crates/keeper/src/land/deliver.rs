@@ -2,8 +2,9 @@
 //!
 //! One transaction is signed and the same bytes are sent again and again: the
 //! cluster executes a signature at most once. Nothing that goes wrong on the way
-//! makes a second transaction, and the first one is not given up on before the
-//! blockhash it carries is too old, because until then it may still be executed.
+//! makes a second transaction, and the first one is not given up on before it can
+//! only fail: when its deadline has passed, or, without one, when the blockhash it
+//! carries is too old.
 
 use std::{
     thread,
@@ -11,30 +12,28 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use flash_liquidator_client::{
     budget::check_v0,
     decode::{Decoded, Executed, decode},
     transaction::{compile_v0, wire_bytes},
 };
-use serde_json::json;
 use solana_address::Address;
 use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
-use crate::{
-    feeds::source::{Refused, Rpc},
-    keys::Key,
-};
+use super::roads::{Answer, Convoy, Road};
+use crate::{book::chain::Blockhash, feeds::source::Rpc, keys::Key};
 
 /// Pause between two looks at a transaction that was sent.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(250);
+/// The same for roads' first answers.
+const LISTEN: Duration = Duration::from_millis(5);
 /// Pause between two times the same bytes are sent.
-const RESEND: Duration = Duration::from_secs(2);
-/// Blocks beyond the last one a transaction is valid in until it counts as
+const RESEND: Duration = Duration::from_secs(1);
+/// Blocks or slots beyond the last one a transaction is valid in until it counts as
 /// expired: nodes behind one address may differ in how far they are.
 const EXPIRY_MARGIN: u64 = 8;
 /// How long a node may be silent about a transaction that was sent.
@@ -50,13 +49,22 @@ pub struct Unknown {
     reason: String,
 }
 
-/// Where transactions go.
+/// A transaction was sent, did not land, and cannot do anything any more.
+#[derive(Debug, thiserror::Error)]
+#[error("{signature} expired without landing: {why}; quote again")]
+pub struct Expired {
+    signature: String,
+    why: String,
+}
+
+/// Where transactions go, and who tells what became of them.
 pub struct Way<'a> {
-    /// Tells the blockhash, simulates, and shows what was executed.
+    /// Tells what was confirmed.
     pub rpc: &'a Rpc,
-    /// Block engine that takes the transaction as a bundle of one, in place of
-    /// the node.
-    pub block_engine: Option<&'a Rpc>,
+    /// Where the bytes are sent, all at once.
+    pub roads: &'a [Road],
+    /// The newest slot that is known from elsewhere, for when the node is silent.
+    pub slot: &'a dyn Fn() -> u64,
 }
 
 /// What became of instructions.
@@ -69,23 +77,46 @@ pub enum Delivered {
     HeldBack,
 }
 
-impl Way<'_> {
-    /// Hands the transaction over, once.
-    fn send(&self, bytes: &[u8]) -> Result<()> {
-        match self.block_engine {
-            None => self.rpc.send(bytes).map(|_| ()),
-            Some(engine) => {
-                let params = json!([[STANDARD.encode(bytes)], { "encoding": "base64" }]);
-                let bundle: String = engine.call_once("sendBundle", &params)?;
-                debug!(bundle, "bundle taken");
-                Ok(())
-            }
-        }
-    }
+/// A transaction that is ready to be sent.
+pub struct Signed {
+    pub signature: String,
+    pub bytes: Vec<u8>,
+    /// Last slot in which it may do anything; 0 for none.
+    pub deadline_slot: u64,
+    /// Last block height it is valid in.
+    last_valid_height: u64,
+}
 
-    /// Signs, simulates on the node, and sends until the transaction is confirmed
-    /// or cannot be any more. `may_send` is asked last of all before it is sent
-    /// for the first time.
+/// Signs instructions as one v0 transaction.
+///
+/// # Errors
+/// It does not fit, or the key does not sign.
+pub fn sign(
+    key: &Key,
+    instructions: &[Instruction],
+    tables: &[AddressLookupTableAccount],
+    blockhash: Blockhash,
+    deadline_slot: u64,
+) -> Result<Signed> {
+    check_v0(&key.pubkey(), instructions, tables, None)?;
+    let message = compile_v0(&key.pubkey(), instructions, tables, blockhash.hash)?;
+    let transaction = VersionedTransaction::try_new(message, &[key])
+        .context("the transaction cannot be signed")?;
+    let signature =
+        transaction.signatures.first().context("the transaction has no signature")?.to_string();
+    let signatures: Vec<[u8; 64]> =
+        transaction.signatures.iter().map(|signature| (*signature).into()).collect();
+    Ok(Signed {
+        signature,
+        bytes: wire_bytes(&signatures, &transaction.message),
+        deadline_slot,
+        last_valid_height: blockhash.last_valid_height,
+    })
+}
+
+impl Way<'_> {
+    /// Signs with a new blockhash, simulates on the node, and sends until the
+    /// transaction is confirmed or cannot be any more.
     ///
     /// # Errors
     /// [`Unknown`] when it was sent and its fate could not be learned; otherwise
@@ -95,20 +126,12 @@ impl Way<'_> {
         key: &Key,
         instructions: &[Instruction],
         tables: &[AddressLookupTableAccount],
-        may_send: &dyn Fn() -> bool,
+        deadline_slot: u64,
     ) -> Result<Delivered> {
-        let (blockhash, last_valid_height) = self.rpc.latest_blockhash()?;
-        check_v0(&key.pubkey(), instructions, tables, None)?;
-        let message = compile_v0(&key.pubkey(), instructions, tables, blockhash)?;
-        let transaction = VersionedTransaction::try_new(message, &[key])
-            .context("the transaction cannot be signed")?;
-        let signature =
-            transaction.signatures.first().context("the transaction has no signature")?.to_string();
-        let signatures: Vec<[u8; 64]> =
-            transaction.signatures.iter().map(|signature| (*signature).into()).collect();
-        let bytes = wire_bytes(&signatures, &transaction.message);
-
-        let simulated = self.rpc.simulate(&bytes)?;
+        let (hash, last_valid_height) = self.rpc.latest_blockhash()?;
+        let blockhash = Blockhash { hash, last_valid_height };
+        let signed = sign(key, instructions, tables, blockhash, deadline_slot)?;
+        let simulated = self.rpc.simulate(&signed.bytes)?;
         if simulated.error.is_some() {
             let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
             let executed = Executed {
@@ -118,58 +141,119 @@ impl Way<'_> {
             };
             return Ok(Delivered::Rejected(Box::new(decode(&executed, None))));
         }
+        self.send(signed, &|| true)
+    }
+
+    /// Sends a transaction until it is confirmed or cannot be any more. `may_send` is
+    /// asked last of all before it is sent for the first time.
+    ///
+    /// # Errors
+    /// [`Expired`]; [`Unknown`] when it was sent and its fate could not be learned;
+    /// otherwise nothing was executed.
+    pub fn send(&self, signed: Signed, may_send: &dyn Fn() -> bool) -> Result<Delivered> {
         if !may_send() {
             return Ok(Delivered::HeldBack);
         }
-        match self.send(&bytes) {
-            Ok(()) => {}
-            Err(error) if error.chain().any(|cause| cause.is::<Refused>()) => {
-                return Err(error.context("nothing was sent"));
-            }
-            // It may have arrived all the same.
-            Err(error) => warn!(signature, reason = format!("{error:#}"), "sending failed"),
+        let mut convoy = Convoy::new(self.roads, signed.bytes.clone());
+        convoy.send();
+        let fate = self.follow(&signed, &mut convoy);
+        let fates = convoy.fates();
+        let landed = matches!(fate, Ok(Delivered::Landed(_)));
+        for (road, answer) in fates {
+            let (answer, code) = match answer {
+                Some(Answer::Accepted(_)) => ("accepted", None),
+                Some(Answer::Refused { code, .. }) => ("refused", Some(code)),
+                Some(Answer::Failed(_)) => ("failed", None),
+                None => ("silent", None),
+            };
+            info!(signature = signed.signature, road, answer, code, landed, "road");
         }
-        self.follow(&signature, &bytes, last_valid_height)
+        fate
     }
 
-    /// Waits until a transaction that was sent is confirmed or expired.
-    fn follow(&self, signature: &str, bytes: &[u8], last_valid_height: u64) -> Result<Delivered> {
-        let mut sent = Instant::now();
-        let mut heard = Instant::now();
+    /// Waits until a transaction that was sent is confirmed or can only fail.
+    fn follow(&self, signed: &Signed, convoy: &mut Convoy<'_>) -> Result<Delivered> {
+        let signature = &*signed.signature;
+        let (mut sent, mut heard) = (Instant::now(), Instant::now());
         loop {
-            thread::sleep(POLL);
-            let height = match self.rpc.is_confirmed(signature) {
-                Ok(true) => return Ok(Delivered::Landed(signature.to_owned())),
-                Ok(false) => self.rpc.block_height(),
-                Err(error) => Err(error),
-            };
-            match height {
-                Ok(height) if height > last_valid_height.saturating_add(EXPIRY_MARGIN) => {
+            pause(convoy, signature);
+            if let Some((code, message)) = convoy.refused() {
+                bail!("nothing was sent: refused by every road, lastly with {code}: {message}");
+            }
+            match self.news(signed) {
+                Ok(News::Confirmed) => return Ok(Delivered::Landed(signature.to_owned())),
+                Ok(News::Over(why)) => {
                     // It may have been confirmed between the two answers.
                     match self.rpc.is_confirmed(signature) {
-                        Ok(true) => return Ok(Delivered::Landed(signature.to_owned())),
-                        Ok(false) => bail!(
-                            "{signature} expired without landing: block {height}, valid up to {last_valid_height}; quote again"
-                        ),
+                        Ok((true, _)) => return Ok(Delivered::Landed(signature.to_owned())),
+                        Ok((false, _)) => {
+                            return Err(Expired { signature: signature.to_owned(), why }.into());
+                        }
                         Err(error) => warn!(signature, reason = format!("{error:#}"), "no news"),
                     }
                 }
-                Ok(_) => heard = Instant::now(),
+                Ok(News::Waiting) => heard = Instant::now(),
                 Err(error) => {
                     warn!(signature, reason = format!("{error:#}"), "no news");
-                    if heard.elapsed() >= SILENCE {
+                    let deadline = signed.deadline_slot;
+                    let is_over =
+                        deadline != 0 && (self.slot)() > deadline.saturating_add(EXPIRY_MARGIN);
+                    if is_over || heard.elapsed() >= SILENCE {
                         let reason = format!("{error:#}");
                         return Err(Unknown { signature: signature.to_owned(), reason }.into());
                     }
                 }
             }
             if sent.elapsed() >= RESEND {
-                if let Err(error) = self.send(bytes) {
-                    debug!(signature, reason = format!("{error:#}"), "sending again failed");
-                }
+                convoy.send();
                 sent = Instant::now();
             }
         }
+    }
+
+    fn news(&self, signed: &Signed) -> Result<News> {
+        let (confirmed, slot) = self.rpc.is_confirmed(&signed.signature)?;
+        if confirmed {
+            return Ok(News::Confirmed);
+        }
+        let deadline = signed.deadline_slot;
+        if deadline != 0 && slot > deadline.saturating_add(EXPIRY_MARGIN) {
+            return Ok(News::Over(format!("slot {slot}, its deadline was {deadline}")));
+        }
+        let last = signed.last_valid_height;
+        let height = self.rpc.block_height()?;
+        if height > last.saturating_add(EXPIRY_MARGIN) {
+            return Ok(News::Over(format!("block {height}, valid up to {last}")));
+        }
+        Ok(News::Waiting)
+    }
+}
+
+/// What the node says of a transaction that was sent.
+enum News {
+    Confirmed,
+    /// It is not there, and can only fail; why.
+    Over(String),
+    Waiting,
+}
+
+/// Waits a moment and hears what roads say.
+fn pause(convoy: &mut Convoy<'_>, signature: &str) {
+    let until = Instant::now() + POLL;
+    while Instant::now() < until {
+        for (road, answer) in convoy.listen() {
+            match answer {
+                Answer::Accepted(name) => info!(signature, road, name, "accepted"),
+                Answer::Refused { code, message } => {
+                    warn!(signature, road, code, message, "refused");
+                }
+                Answer::Failed(reason) => warn!(signature, road, reason, "sending failed"),
+            }
+        }
+        if convoy.refused().is_some() {
+            return;
+        }
+        thread::sleep(LISTEN);
     }
 }
 
@@ -195,7 +279,7 @@ pub fn wait_for_finality(rpc: &Rpc, signature: &str) -> bool {
 /// # Errors
 /// [`Unknown`] when the node does not show it.
 pub fn executed(rpc: &Rpc, signature: &str) -> Result<serde_json::Value> {
-    const TRIES: u32 = 20;
+    const TRIES: u32 = 40;
     let mut reason = "it is confirmed, but the node does not show it".to_owned();
     for _ in 0..TRIES {
         match rpc.transaction(signature) {

@@ -3,3 +3,4 @@
 pub(crate) mod attempt;
 pub(crate) mod deliver;
 pub(crate) mod report;
+pub(crate) mod roads;

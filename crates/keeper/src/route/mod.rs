@@ -1,3 +1,15 @@
-//! Where seized collateral is sold, and what it brings.
+//! Where seized collateral is sold, what it brings, and what is signed for it.
+//!
+//! * [`venue`]: pools, and what they pay.
+//! * [`position`]: an obligation with its venues, and its best liquidation.
+//! * [`fees`]: what is offered to be included, and who gets it.
+//! * [`terms`]: what a transaction costs, and the least profit that is signed.
+//! * [`needs`]: what has to be read before an obligation is liquidated.
+//! * [`frozen`]: an obligation with everything it needs, read once: for the commands.
 
-pub(crate) mod venue;
+pub mod fees;
+pub mod frozen;
+pub mod needs;
+pub mod position;
+pub mod terms;
+pub mod venue;

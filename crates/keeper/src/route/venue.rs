@@ -22,7 +22,7 @@ use klend_model::{
 use solana_account::Account;
 use solana_address::Address;
 
-use crate::feeds::source::{Filter, Source};
+use crate::book::{accounts::Accounts, pools::Pools};
 
 /// Basis points in one.
 const FULL_BPS: u64 = 10_000;
@@ -68,21 +68,28 @@ pub enum Pool {
 
 impl Pool {
     /// Reads a pool of any venue that is known, and what else its swaps need.
-    fn read(source: &dyn Source, key: &Address, account: &Account) -> Result<Self> {
+    fn read(accounts: &Accounts, key: &Address, account: &Account) -> Result<Self> {
         let (owner, data) = (&account.owner, &account.data[..]);
         match *owner {
             whirlpool::PROGRAM_ID => Ok(Self::Whirlpool(Whirlpool::read(key, owner, data)?)),
             raydium_cpmm::PROGRAM_ID => Ok(Self::Cpmm(CpmmPool::read(key, owner, data)?)),
             raydium_clmm::PROGRAM_ID => {
                 let pool = ClmmPool::read(key, owner, data)?;
-                let found = source.accounts(&[pool.bitmap_extension()])?.pop().flatten();
-                let extension = found
+                let extension = accounts
+                    .get(&pool.bitmap_extension())
                     .map(|account| BitmapExtension::read(&pool, &account.owner, &account.data))
                     .transpose()?;
                 Ok(Self::Clmm { pool, extension })
             }
             _ => bail!("account {key} is neither a Whirlpool nor a Raydium CPMM or CLMM pool"),
         }
+    }
+
+    /// Accounts that have to be known before a swap in the pool at `key` can be made.
+    fn needs(accounts: &Accounts, key: &Address) -> Vec<Address> {
+        let pool = accounts.get(key).filter(|account| account.owner == raydium_clmm::PROGRAM_ID);
+        let pool = pool.and_then(|pool| ClmmPool::read(key, &pool.owner, &pool.data).ok());
+        pool.map(|pool| pool.bitmap_extension()).into_iter().collect()
     }
 
     fn name(&self) -> &'static str {
@@ -112,6 +119,33 @@ impl Pool {
     }
 }
 
+/// Each pool with each pair of different mints that may be traded in it.
+fn pairs<'a>(
+    sold: &'a [ReserveAddresses],
+    bought: &'a [ReserveAddresses],
+    pools: &'a [Address],
+) -> impl Iterator<Item = (&'a Address, &'a ReserveAddresses, &'a ReserveAddresses)> {
+    let of_pool = move |pool| {
+        sold.iter().flat_map(move |from| {
+            let others = bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint);
+            others.map(move |to| (pool, from, to))
+        })
+    };
+    pools.iter().flat_map(of_pool)
+}
+
+/// A stand-in pool's vaults of what is sold and what is bought.
+fn vaults(pool: &Address, from: &ReserveAddresses, to: &ReserveAddresses) -> [Address; 2] {
+    let authority = stand_in::pool_authority(pool);
+    [from, to].map(|reserve| {
+        associated_token_account(
+            &authority,
+            &reserve.liquidity_mint,
+            &reserve.liquidity_token_program,
+        )
+    })
+}
+
 /// A venue for every pair of mints an obligation can need.
 pub enum Venue {
     /// Stand-in pools of a fork, by mint sold and mint bought.
@@ -134,63 +168,66 @@ pub enum Venue {
 impl Venue {
     /// The `pools` named, or stand-in pools between the collaterals and the debts;
     /// without any, swaps are assumed to cost `cost_bps`.
-    pub fn discover(
-        source: &dyn Source,
+    ///
+    /// # Errors
+    /// A pool that was named is not there, or not one.
+    pub fn find(
+        accounts: &Accounts,
         sold: &[ReserveAddresses],
         bought: &[ReserveAddresses],
-        named: &[Address],
+        pools: &Pools,
         cost_bps: u16,
     ) -> Result<Self> {
-        if !named.is_empty() {
-            let accounts = source.accounts(named)?;
-            let pools = named
+        if !pools.named.is_empty() {
+            let pools = pools
+                .named
                 .iter()
-                .zip(accounts)
-                .map(|(key, account)| {
-                    let account =
-                        account.ok_or_else(|| anyhow!("pool {key}: there is no such account"))?;
-                    Pool::read(source, key, &account)
+                .map(|key| {
+                    let account = accounts
+                        .get(key)
+                        .ok_or_else(|| anyhow!("pool {key}: there is no such account"))?;
+                    Pool::read(accounts, key, account)
                 })
                 .collect::<Result<_>>()?;
             return Ok(Self::Pools { pools, cost_bps });
         }
-        let filter = Filter::of_len(stand_in::POOL_LEN);
-        let pools = source.program_accounts(&stand_in::PROGRAM_ID, filter)?;
         let mut found = BTreeMap::new();
-        for (key, account) in &pools {
-            let Some(fee_bps) = stand_in::fee_bps(&account.data) else { continue };
-            let authority = stand_in::pool_authority(key);
-            let vault = |reserve: &ReserveAddresses| {
-                associated_token_account(
-                    &authority,
-                    &reserve.liquidity_mint,
-                    &reserve.liquidity_token_program,
-                )
+        for (key, from, to) in pairs(sold, bought, &pools.stand_ins) {
+            let fee = accounts.get(key).and_then(|account| stand_in::fee_bps(&account.data));
+            let Some(fee_bps) = fee else { continue };
+            let [vault_in, vault_out] = vaults(key, from, to);
+            let held = |vault| accounts.get(vault).and_then(|account| balance(&account.data));
+            let (Some(reserve_in), Some(reserve_out)) = (held(&vault_in), held(&vault_out)) else {
+                continue;
             };
-            for from in sold {
-                for to in bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint) {
-                    let (vault_in, vault_out) = (vault(from), vault(to));
-                    let vaults = source.accounts(&[vault_in, vault_out])?;
-                    let [Some(paid_in), Some(paid_out)] = &vaults[..] else { continue };
-                    let (Some(reserve_in), Some(reserve_out)) =
-                        (balance(&paid_in.data), balance(&paid_out.data))
-                    else {
-                        continue;
-                    };
-                    let pool = stand_in::Pool { pool: *key, vault_in, vault_out };
-                    let new = StandInPool { pool, reserve_in, reserve_out, fee_bps };
-                    found
-                        .entry((from.liquidity_mint, to.liquidity_mint))
-                        .and_modify(|best: &mut StandInPool| {
-                            if best.reserve_out < reserve_out {
-                                *best = new;
-                            }
-                        })
-                        .or_insert(new);
-                }
-            }
+            let pool = stand_in::Pool { pool: *key, vault_in, vault_out };
+            let new = StandInPool { pool, reserve_in, reserve_out, fee_bps };
+            found
+                .entry((from.liquidity_mint, to.liquidity_mint))
+                .and_modify(|best: &mut StandInPool| {
+                    if best.reserve_out < reserve_out {
+                        *best = new;
+                    }
+                })
+                .or_insert(new);
         }
         Ok(if found.is_empty() { Self::Assumed { cost_bps } } else { Self::StandIn(found) })
+    }
+
+    /// The accounts that [`Self::find`] looks at.
+    pub fn needs(
+        accounts: &Accounts,
+        sold: &[ReserveAddresses],
+        bought: &[ReserveAddresses],
+        pools: &Pools,
+    ) -> Vec<Address> {
+        if !pools.named.is_empty() {
+            let needs = pools.named.iter().flat_map(|key| Pool::needs(accounts, key));
+            return pools.named.iter().copied().chain(needs).collect();
+        }
+        pairs(sold, bought, &pools.stand_ins)
+            .flat_map(|(key, from, to)| [*key].into_iter().chain(vaults(key, from, to)))
+            .collect()
     }
 
     /// What an amount brings.
@@ -299,39 +336,17 @@ pub fn balance(data: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use flash_liquidator_client::token::{TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID};
-    use klend_fork::World;
-    use klend_model::reserve::Clock;
 
     use super::*;
-    use crate::feeds::source::{Progress, Visitor};
+    use crate::feeds::feed::Version;
 
-    /// Accounts and nothing else.
-    struct Accounts(BTreeMap<Address, Account>);
-
-    impl Source for Accounts {
-        fn name(&self) -> String {
-            "a test".to_owned()
+    fn known(all: impl IntoIterator<Item = (Address, Account)>) -> Accounts {
+        let mut accounts = Accounts::default();
+        for (key, account) in all {
+            let account = Account { lamports: 1, ..account };
+            accounts.put(&key, Version::end_of(1), Some(account));
         }
-
-        fn clock(&self) -> Result<Clock> {
-            bail!("there is no clock")
-        }
-
-        fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
-            Ok((1, keys.iter().map(|key| self.0.get(key).cloned()).collect()))
-        }
-
-        fn program_accounts(&self, _: &Address, _: Filter) -> Result<Vec<(Address, Account)>> {
-            bail!("where pools are named, none is searched for")
-        }
-
-        fn visit_obligations(&self, _: &Address, _: Progress, _: Visitor) -> Result<()> {
-            bail!("there are no obligations")
-        }
-
-        fn world(&self, _: &[Address]) -> Result<World> {
-            bail!("there is no virtual machine")
-        }
+        accounts
     }
 
     fn key(byte: u8) -> Address {
@@ -361,7 +376,8 @@ mod tests {
     }
 
     fn discover(accounts: &Accounts, named: &[Address]) -> Result<Venue> {
-        Venue::discover(accounts, &[], &[], named, 25)
+        let pools = Pools { named: named.to_vec(), ..Pools::default() };
+        Venue::find(accounts, &[], &[], &pools, 25)
     }
 
     fn trade(sold: u8, bought: u8) -> Trade {
@@ -381,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_clmm_pool_is_sold_in_with_the_liquidity_its_bitmaps_tell_of() {
-        let mut accounts = Accounts(BTreeMap::from([(key(5), clmm(0))]));
+        let mut accounts = known([(key(5), clmm(0))]);
         let venue = discover(&accounts, &[key(5)]).unwrap();
         assert!(venue.describe().starts_with("Raydium CLMM pool, assumed to cost 0.25 %"));
         let near = venue.leg(&trade(10, 11)).unwrap();
@@ -393,12 +409,15 @@ mod tests {
         // Another array, beyond the pool's own bitmap.
         let Venue::Pools { pools, .. } = venue else { panic!() };
         let [Pool::Clmm { pool, extension: None }] = &pools[..] else { panic!("{pools:?}") };
+        // It has to be read before it is known not to be there.
+        assert_eq!(Pool::needs(&accounts, &key(5)), [pool.bitmap_extension()]);
         let extension = account(
             raydium_clmm::PROGRAM_ID,
             1832,
             &[(0, &[60, 150, 36, 219, 97, 128, 139, 153]), (8, &[5; 32]), (40, &[1])],
         );
-        accounts.0.insert(pool.bitmap_extension(), extension);
+        let extension = Account { lamports: 1, ..extension };
+        accounts.put(&pool.bitmap_extension(), Version::end_of(2), Some(extension));
         let venue = discover(&accounts, &[key(5)]).unwrap();
         let both = venue.leg(&trade(11, 10)).unwrap();
         assert_eq!(both.accounts.len(), 14 + 2);
@@ -409,7 +428,7 @@ mod tests {
     #[test]
     fn a_pool_that_cannot_be_sold_in_says_why() {
         let other = account(key(9), 1544, &[]);
-        let accounts = Accounts(BTreeMap::from([(key(5), clmm(1 << 4)), (key(6), other)]));
+        let accounts = known([(key(5), clmm(1 << 4)), (key(6), other)]);
         let said = |named| discover(&accounts, &[key(named)]).err().unwrap().to_string();
         assert!(said(5).contains("does not swap at present"), "{}", said(5));
         assert!(said(6).contains("neither a Whirlpool nor a Raydium"), "{}", said(6));

@@ -1,3 +1,12 @@
-//! The loop of `keeper watch`: [`engine`] puts the layers together.
+//! The loop of `keeper watch`: it puts the layers together.
+//!
+//! * [`engine`]: the turns of the loop, and what it knows.
+//! * [`intake`]: what feeds and readers bring, taken into the book.
+//! * [`decide`]: what is worth trying, how, and how it ended.
+//! * [`worker`]: tries what was decided in a virtual machine, signs it, and sends it
+//!   until its fate is known.
 
+pub(crate) mod decide;
 pub(crate) mod engine;
+pub(crate) mod intake;
+pub(crate) mod worker;

@@ -22,6 +22,7 @@ use node::Node;
 use serde_json::{Value, json};
 
 const MARKET: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";
+const JLP_MARKET: &str = "DxXdAyU3kCjnyggvHmY5nAwg5cRbbmdyX3npfDMjjMek";
 const SOL_RESERVE: &str = "d4A2prbA2whesmvHaL88BH6Ewn5N4bTSU2Ze8P6Bc4Q";
 
 fn keeper(args: &[&str]) -> Output {
@@ -207,6 +208,92 @@ fn a_tip_and_a_priority_fee_are_paid() {
     assert_eq!(programs.iter().filter(|program| program.starts_with("ComputeBudget")).count(), 2);
     let said = refused(&[&source[..], &["--tip", "5000"]].concat(), 1);
     assert!(said.contains("--tip-account"), "{said}");
+}
+
+#[test]
+fn a_loan_comes_from_whichever_market_lends_cheapest() {
+    let (at_risk, _) = obligations();
+    // The same fee, and nothing of the obligation's has to be refreshed once more.
+    let source = ["--fork", "builtin"];
+    let own = json_of(&[&source[..], &["quote", &at_risk]].concat());
+    let lend = ["--lend-from", JLP_MARKET];
+    let quote = json_of(&[&source[..], &["quote", &at_risk], &lend].concat());
+    assert_eq!((&own["flashMarket"], &quote["flashMarket"]), (&json!(MARKET), &json!(JLP_MARKET)));
+    assert_ne!(own["flashReserve"], quote["flashReserve"]);
+    let shown = text(&keeper(&[&source[..], &["quote", &at_risk], &lend].concat()));
+    assert!(shown.contains(&format!("of market {JLP_MARKET}")), "{shown}");
+    let result = json_of(&[&source[..], &["liquidate", &at_risk], &lend].concat());
+    let event = &result["simulation"]["events"][0];
+    assert_eq!(
+        (&event["flashReserve"], &event["market"]),
+        (&quote["flashReserve"], &json!(MARKET))
+    );
+
+    // The loop knows both markets.
+    for markets in
+        [format!("lend_from = [{JLP_MARKET:?}]"), format!("markets = [{MARKET:?}, {JLP_MARKET:?}]")]
+    {
+        let config = format!("poll_ms = 50\ncooldown_seconds = 600\n{markets}");
+        let (code, lines) = watch::passes(&config, &source, 2);
+        assert_eq!(code, 0, "{lines:?}");
+        let liquidated = lines.iter().find(|line| line["fields"]["message"] == "liquidated");
+        let fields = &liquidated.unwrap_or_else(|| panic!("{markets}: {lines:#?}"))["fields"];
+        assert_eq!(fields["obligation"], json!(at_risk));
+    }
+}
+
+/// A copy of the folder without one of its accounts.
+fn folder_without(account: &str) -> tempfile::TempDir {
+    let parent = tempfile::tempdir().unwrap();
+    let accounts = parent.path().join("accounts");
+    std::fs::create_dir(&accounts).unwrap();
+    for file in folder().join("accounts").read_dir().unwrap() {
+        let path = file.unwrap().path();
+        if path.file_stem().unwrap() != account {
+            std::fs::copy(&path, accounts.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let manifest = std::fs::read(folder().join("manifest.json")).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let listed = manifest["accounts"].as_array_mut().unwrap();
+    let before = listed.len();
+    listed.retain(|listed| listed["pubkey"] != account);
+    assert_eq!(listed.len(), before - 1, "{account}");
+    std::fs::write(parent.path().join("manifest.json"), manifest.to_string()).unwrap();
+    parent
+}
+
+#[test]
+fn a_farm_stake_that_is_missing_is_made_in_front_and_paid_for() {
+    let (at_risk, _) = obligations();
+    let fields = |result: &Value| -> (usize, u64) {
+        let simulation = &result["simulation"];
+        assert_eq!(simulation["outcome"], "succeeded", "{result}");
+        let klend = json!(klend_model::constants::KLEND_PROGRAM_ID.to_string());
+        let instructions = simulation["instructions"].as_array().unwrap();
+        let of_klend = instructions.iter().filter(|ix| ix["program"] == klend).count();
+        (of_klend, simulation["costLamports"].as_str().unwrap().parse().unwrap())
+    };
+    let whole = json_of(&["--fork", folder_arg(), "liquidate", &at_risk]);
+    let (of_klend, cost) = fields(&whole);
+
+    // The reserve got its farm after the position was opened.
+    let world = klend_fork::World::from_folder(folder()).unwrap();
+    let reserve = world.reserve_addresses(&SOL_RESERVE.parse().unwrap()).unwrap();
+    let stake = flash_liquidator_client::klend::farm_user_state(
+        &reserve.collateral_farm.unwrap(),
+        &at_risk.parse().unwrap(),
+    );
+    let without = folder_without(&stake.to_string());
+    let source = without.path().to_str().unwrap();
+    let (more_of_klend, dearer) = fields(&json_of(&["--fork", source, "liquidate", &at_risk]));
+    assert_eq!(more_of_klend, of_klend + 1);
+    // The stake's rent stays.
+    assert_eq!(dearer - cost, (920 + 128) * 6_960);
+
+    let config = "poll_ms = 50\ncooldown_seconds = 600";
+    let (_, lines) = watch::passes(config, &["--fork", source], 2);
+    assert!(lines.iter().any(|line| line["fields"]["message"] == "liquidated"), "{lines:#?}");
 }
 
 #[test]

@@ -64,13 +64,17 @@ struct State {
     genesis: String,
     fate: Fate,
     keeps_logs: bool,
+    refuses: Option<i64>,
     records: Mutex<BTreeMap<String, Record>>,
     /// Signatures in the order they first came.
     signatures: Mutex<Vec<String>>,
     height: AtomicUsize,
     sent: AtomicUsize,
     bundles: AtomicUsize,
-    calls: Mutex<BTreeMap<String, usize>>,
+    /// Methods and their parameters, in the order they were called.
+    calls: Mutex<Vec<(String, Value)>>,
+    /// Nothing is answered but what sends transactions and tells of them.
+    mute: AtomicBool,
     sockets: Mutex<Vec<Socket>>,
     refuse_sockets: AtomicBool,
 }
@@ -109,6 +113,8 @@ pub struct Options {
     pub genesis: &'static str,
     /// Whether logs are kept: `getTransaction` shows them.
     pub keeps_logs: bool,
+    /// Transactions are refused with this code.
+    pub refuses: Option<i64>,
 }
 
 /// Genesis hash of mainnet.
@@ -116,7 +122,12 @@ pub const MAINNET: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fate: Fate::Executed { after_polls: 0 }, genesis: MAINNET, keeps_logs: true }
+        Self {
+            fate: Fate::Executed { after_polls: 0 },
+            genesis: MAINNET,
+            keeps_logs: true,
+            refuses: None,
+        }
     }
 }
 
@@ -133,17 +144,19 @@ impl Node {
             genesis: options.genesis.to_owned(),
             fate: options.fate,
             keeps_logs: options.keeps_logs,
+            refuses: options.refuses,
             records: Mutex::default(),
             signatures: Mutex::default(),
             height: AtomicUsize::new(FIRST_HEIGHT as usize),
             sent: AtomicUsize::new(0),
             bundles: AtomicUsize::new(0),
             calls: Mutex::default(),
+            mute: AtomicBool::new(false),
             sockets: Mutex::default(),
             refuse_sockets: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
-        let address = http::serve(move |request| Some(shared.answer(request)));
+        let address = http::serve(move |request| shared.answer(request));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let websocket = format!("ws://{}", listener.local_addr().unwrap());
         let shared = Arc::clone(&state);
@@ -170,6 +183,11 @@ impl Node {
         self.state.signatures.lock().unwrap().len()
     }
 
+    /// The signature of what was sent last.
+    pub fn last_signature(&self) -> Option<String> {
+        self.state.signatures.lock().unwrap().last().cloned()
+    }
+
     /// Whether the keeper has been told that what it sent last is finalized.
     pub fn told_finality(&self) -> bool {
         let signatures = self.state.signatures.lock().unwrap();
@@ -189,7 +207,25 @@ impl Node {
 
     /// How often a method was called.
     pub fn calls(&self, method: &str) -> usize {
-        self.state.calls.lock().unwrap().get(method).copied().unwrap_or_default()
+        self.calls_since(0).iter().filter(|(called, _)| called == method).count()
+    }
+
+    /// How often an account was read.
+    pub fn reads_of(&self, key: &Address) -> usize {
+        let key = json!(key.to_string());
+        let names = |params: &Value| params[0].as_array().is_some_and(|keys| keys.contains(&key));
+        self.calls_since(0).iter().filter(|(_, params)| names(params)).count()
+    }
+
+    /// What was called after the first so many calls.
+    pub fn calls_since(&self, count: usize) -> Vec<(String, Value)> {
+        self.state.calls.lock().unwrap()[count..].to_vec()
+    }
+
+    /// Answers nothing any more, or again, but what sends transactions and tells what
+    /// became of them.
+    pub fn mute(&self, is_mute: bool) {
+        self.state.mute.store(is_mute, Ordering::SeqCst);
     }
 
     /// The machine behind the node.
@@ -306,11 +342,22 @@ impl State {
         self.world.lock().unwrap()
     }
 
-    fn answer(&self, request: &Value) -> http::Answer {
-        let method = request["method"].as_str().unwrap_or_default();
-        *self.calls.lock().unwrap().entry(method.to_owned()).or_default() += 1;
-        let result = self.result(method, &request["params"]);
-        http::Answer::ok(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }))
+    fn answer(&self, request: &Value) -> Option<http::Answer> {
+        const FOR_SENDING: [&str; 4] =
+            ["sendTransaction", "sendBundle", "getSignatureStatuses", "getTransaction"];
+        let (method, params) = (request["method"].as_str().unwrap_or_default(), &request["params"]);
+        self.calls.lock().unwrap().push((method.to_owned(), params.clone()));
+        if self.mute.load(Ordering::SeqCst) && !FOR_SENDING.contains(&method) {
+            return None;
+        }
+        if let ("sendTransaction" | "sendBundle", Some(code)) = (method, self.refuses) {
+            let error = json!({ "code": code, "message": "no" });
+            return Some(http::Answer::ok(
+                json!({ "jsonrpc": "2.0", "id": request["id"], "error": error }),
+            ));
+        }
+        let result = self.result(method, params);
+        Some(http::Answer::ok(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })))
     }
 
     fn result(&self, method: &str, params: &Value) -> Value {
@@ -341,6 +388,12 @@ impl State {
                     })
                     .collect()
             }
+            "getRecentPrioritizationFees" => json!([
+                { "slot": 1, "prioritizationFee": 0 },
+                { "slot": 2, "prioritizationFee": 700 },
+                { "slot": 3, "prioritizationFee": 90_000 },
+            ]),
+            "getTipAccounts" => json!([crate::sending::TIP_ACCOUNT]),
             "getGenesisHash" => json!(self.genesis),
             "getLatestBlockhash" => {
                 let blockhash = self.world().svm().latest_blockhash();
@@ -445,7 +498,6 @@ impl State {
             Fate::Executed { .. } => {
                 remember_slot(&mut world);
                 let result = world.svm().send_transaction(transaction.clone());
-                world.svm().expire_blockhash();
                 // Later transactions are of a later slot.
                 world.warp_slots(1);
                 match result {

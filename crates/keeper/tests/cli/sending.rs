@@ -15,7 +15,7 @@ use crate::{
     refused, text,
 };
 
-const TIP_ACCOUNT: &str = "Cdah2U5ak3JjX9UjTPhRZEuMtkDdWbwympS5HqZ7uXkV";
+pub const TIP_ACCOUNT: &str = "Cdah2U5ak3JjX9UjTPhRZEuMtkDdWbwympS5HqZ7uXkV";
 
 /// The key that signs in these tests: nobody's.
 pub fn key() -> Keypair {

@@ -221,9 +221,8 @@ fn a_price_told_by_websocket_is_acted_on() {
     let mut watch = Watch::start(&config, &["--rpc", node.url()]);
     let metrics = watch.wait_for("metrics are served")["address"].as_str().unwrap().to_owned();
     watch.wait_for("updates flow");
-    watch.wait_for("scan merged");
+    watch.wait_for("ready");
     assert_eq!(node.subscribers(SUBSCRIPTIONS), 1);
-    let reads = node.calls("getMultipleAccounts");
 
     // An old price that comes late is not believed.
     let (key, old) = {
@@ -231,6 +230,7 @@ fn a_price_told_by_websocket_is_acted_on() {
         let key = world.reserve_addresses(&sol()).unwrap().oracles.scope.unwrap();
         (key, world.account(&key).unwrap())
     };
+    let reads = node.reads_of(&key);
     node.scale_price(&sol(), 101);
     let slot = node.world().slot();
     until("the new price is seen", || metric(&metrics, "keeper_slot") == slot);
@@ -241,7 +241,7 @@ fn a_price_told_by_websocket_is_acted_on() {
     node.tell_oracle(&sol());
     until("both are seen", || metric(&metrics, "keeper_updates_total") >= 4);
     assert_eq!(metric(&metrics, "keeper_obligations_unhealthy"), 0);
-    assert_eq!(node.calls("getMultipleAccounts"), reads, "nothing was polled for");
+    assert_eq!(node.reads_of(&key), reads, "nothing was polled for");
 
     // SOL falls.
     node.scale_price(&sol(), 66);
@@ -398,7 +398,6 @@ fn a_watch_sends_once_whatever_its_node_does() {
         &[
             ("getMultipleAccounts", Fault::PartialAnswer),
             ("getProgramAccounts", Fault::TruncatedJson),
-            ("simulateTransaction", Fault::DroppedConnection),
             ("sendTransaction", Fault::LostAnswer),
             ("getSignatureStatuses", Fault::InternalError),
             ("getSignatureStatuses", Fault::DroppedConnection),
@@ -416,4 +415,146 @@ fn a_watch_sends_once_whatever_its_node_does() {
     let lines = watch.stop();
     assert!(messages(&lines, "evaluated") > before);
     assert_eq!((stage.node.signatures(), proxy.faults_left()), (1, 0), "{lines:#?}");
+}
+
+/// Methods that are called beside the path, whatever happens.
+fn is_background(method: &str, params: &Value) -> bool {
+    let rent = json!([solana_sdk_ids::sysvar::rent::ID.to_string()]);
+    method == "getLatestBlockhash" || params[0] == rent
+}
+
+#[test]
+fn from_an_update_to_the_first_send_nobody_is_asked_anything() {
+    let (at_risk, _) = obligations();
+    for simulate in ["local", "none"] {
+        let stage = Stage::new(Fate::Executed { after_polls: 0 });
+        let node = &stage.node;
+        node.scale_price(&sol(), 150);
+        let config = format!(
+            "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nwebsocket_url = {:?}\n\
+             cooldown_seconds = 600\nnear_health = 10\nsimulate = {simulate:?}",
+            stage.keypair,
+            stage.table,
+            node.websocket()
+        );
+        let mut watch = Watch::start(&config, &["--rpc", node.url()]);
+        watch.wait_for("updates flow");
+        watch.wait_for("ready");
+        if watch.count("updates of pools flow") == 0 {
+            watch.wait_for("updates of pools flow");
+        }
+        // What was ordered before is answered; then the node says nothing any more.
+        std::thread::sleep(Duration::from_millis(500));
+        node.mute(true);
+        let called = node.calls_since(0).len();
+        node.scale_price(&sol(), 66);
+        until("it is sent", || node.sent() >= 1);
+        let calls = node.calls_since(called);
+        let sent = calls.iter().position(|(method, _)| method == "sendTransaction").unwrap();
+        let asked: Vec<_> = calls[..sent]
+            .iter()
+            .filter(|(method, params)| !is_background(method, params))
+            .collect();
+        assert!(asked.is_empty(), "{asked:#?}");
+        assert_eq!(node.calls("simulateTransaction"), 0);
+        let signed = watch.wait_for("signed");
+        assert!(signed["micros"].as_u64().unwrap() > 0, "{signed}");
+        node.mute(false);
+        let line = watch.wait_for("liquidated");
+        assert_eq!(line["obligation"], json!(at_risk));
+        watch.stop();
+        assert_eq!(node.signatures(), 1);
+    }
+}
+
+#[test]
+fn every_road_gets_the_same_bytes_and_tells_its_own_fate() {
+    let stage = Stage::new(Fate::Executed { after_polls: 2 });
+    let with =
+        |fate, refuses| Node::with(folder(), Options { fate, refuses, ..Options::default() });
+    // One takes it and drops it, one refuses, one never answers.
+    let drops = with(Fate::Vanishes, None);
+    let refuses = with(Fate::Vanishes, Some(-32_003));
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging = format!("http://{}", hangs.local_addr().unwrap());
+    let config = format!(
+        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+         poll_ms = 50\ncooldown_seconds = 600\nnodes = [{:?}, {:?}]\nblock_engines = [{:?}]\n\
+         tip_lamports = 5000\ntip_accounts = [{:?}]",
+        stage.keypair,
+        stage.table,
+        refuses.url(),
+        hanging,
+        drops.url(),
+        crate::sending::TIP_ACCOUNT,
+    );
+    stage.node.fund(&crate::sending::TIP_ACCOUNT.parse().unwrap());
+    let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+    watch.wait_for("liquidated");
+    let lines = watch.stop();
+    let roads: Vec<(String, &Value, &Value)> = lines
+        .iter()
+        .map(|line| &line["fields"])
+        .filter(|fields| fields["message"] == "road")
+        .map(|fields| {
+            (fields["road"].as_str().unwrap().to_owned(), &fields["answer"], &fields["code"])
+        })
+        .collect();
+    let of = |node: &str| {
+        let host = node.strip_prefix("http://").unwrap();
+        let road = roads.iter().find(|(road, ..)| road.ends_with(host));
+        let (road, answer, code) = road.unwrap_or_else(|| panic!("{host}: {roads:?}"));
+        (road.split(' ').next().unwrap(), answer.as_str().unwrap(), code.as_i64())
+    };
+    assert_eq!(roads.len(), 4, "{roads:?}");
+    assert_eq!(of(stage.node.url()), ("RPC", "accepted", None));
+    assert_eq!(of(refuses.url()), ("RPC", "refused", Some(-32_003)));
+    assert_eq!(of(&hanging), ("RPC", "silent", None));
+    assert_eq!(of(drops.url()), ("block", "accepted", None));
+    assert_eq!((stage.node.signatures(), drops.signatures(), drops.bundles() >= 1), (1, 1, true));
+    assert_eq!(stage.node.last_signature(), drops.last_signature());
+}
+
+#[test]
+fn what_every_road_refuses_is_not_waited_for() {
+    let stage = Stage::with(Options { refuses: Some(-32_002), ..Options::default() });
+    let config = format!(
+        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+         poll_ms = 50\ncooldown_seconds = 600",
+        stage.keypair, stage.table
+    );
+    let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+    let line = watch.wait_for("failed");
+    let reason = line["reason"].as_str().unwrap();
+    assert!(reason.contains("refused by every road") && reason.contains("-32002"), "{line}");
+    watch.stop();
+}
+
+#[test]
+fn what_vanished_frees_its_worker_at_the_deadline_and_the_next_try_offers_more() {
+    // The engine accepts, and nothing ever lands.
+    let stage = Stage::new(Fate::Vanishes);
+    stage.node.fund(&crate::sending::TIP_ACCOUNT.parse().unwrap());
+    let config = format!(
+        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+         poll_ms = 50\ncooldown_seconds = 600\nworkers = 1\nown_node = false\ndeadline_slots = 5\n\
+         block_engines = [{:?}]\ntip_share_bps = 1\ntip_floor_lamports = 10000\n\
+         raise_percent = 100\npriority_fee = \"recent\"",
+        stage.keypair,
+        stage.table,
+        stage.node.url(),
+    );
+    let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+    let lamports = |line: &Value| line["lamports"].as_u64().unwrap();
+    let first = watch.wait_for("signed");
+    until("it is sent", || stage.node.bundles() >= 1);
+    stage.node.world().warp_slots(20);
+    let line = watch.wait_for("not landed");
+    assert!(line["reason"].as_str().unwrap().contains("its deadline was"), "{line}");
+    // Prices are of an earlier slot now, but not too old.
+    let second = watch.wait_for("signed");
+    assert!(lamports(&second) > lamports(&first), "{first} {second}");
+    assert_ne!(first["signature"], second["signature"]);
+    assert_eq!(stage.node.sent(), 0);
+    watch.stop();
 }

@@ -197,6 +197,11 @@ impl Rpc {
         }
     }
 
+    /// The same node with another patience, over connections of its own.
+    pub fn again(&self, timeout: Duration) -> Self {
+        Self::new(&self.url, timeout)
+    }
+
     /// Where the node tells of changes, by Solana's convention: the same address
     /// as a websocket, one port higher where the port is given.
     pub fn websocket_url(&self) -> Result<String> {
@@ -340,12 +345,36 @@ impl Rpc {
 
     /// The height of the newest confirmed block.
     pub fn block_height(&self) -> Result<u64> {
-        self.call("getBlockHeight", &json!([{"commitment": "confirmed"}]))
+        self.call_once("getBlockHeight", &json!([{"commitment": "confirmed"}]))
     }
 
     /// The cluster's genesis hash, which tells mainnet from the rest.
     pub fn genesis_hash(&self) -> Result<String> {
         self.call("getGenesisHash", &json!([]))
+    }
+
+    /// What recent transactions that write these accounts paid for a compute unit,
+    /// micro-lamports: the median of what the node remembers, `None` if that is
+    /// nothing.
+    pub fn recent_unit_price(&self, writes: &[Address]) -> Result<Option<u64>> {
+        /// Accounts one call may name.
+        const MOST: usize = 128;
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Paid {
+            prioritization_fee: u64,
+        }
+        let names: Vec<String> = writes.iter().take(MOST).map(ToString::to_string).collect();
+        let answer: Vec<Paid> = self.call("getRecentPrioritizationFees", &json!([names]))?;
+        let mut paid: Vec<u64> = answer.iter().map(|paid| paid.prioritization_fee).collect();
+        paid.sort_unstable();
+        Ok(paid.get(paid.len() / 2).copied())
+    }
+
+    /// The accounts that a block engine wants its tips in.
+    pub fn tip_accounts(&self) -> Result<Vec<Address>> {
+        let names: Vec<String> = self.call("getTipAccounts", &json!([]))?;
+        names.iter().map(|name| parse_address(name)).collect()
     }
 
     /// Simulates a transaction on the node, as if its blockhash were a recent
@@ -382,27 +411,27 @@ impl Rpc {
         self.call_once("sendTransaction", &params)
     }
 
-    /// Whether a signature was confirmed.
-    pub fn is_confirmed(&self, signature: &str) -> Result<bool> {
-        let status = self.confirmation_status(signature)?;
-        Ok(status.is_some_and(|status| status != "processed"))
+    /// Whether a signature was confirmed, and the slot the node has come to.
+    pub fn is_confirmed(&self, signature: &str) -> Result<(bool, u64)> {
+        let (status, slot) = self.confirmation_status(signature)?;
+        Ok((status.is_some_and(|status| status != "processed"), slot))
     }
 
     /// Whether the block with a signature was finalized.
     pub fn is_finalized(&self, signature: &str) -> Result<bool> {
-        Ok(self.confirmation_status(signature)?.is_some_and(|status| status == "finalized"))
+        Ok(self.confirmation_status(signature)?.0.is_some_and(|status| status == "finalized"))
     }
 
-    fn confirmation_status(&self, signature: &str) -> Result<Option<String>> {
+    fn confirmation_status(&self, signature: &str) -> Result<(Option<String>, u64)> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Status {
             confirmation_status: Option<String>,
         }
         let answer: Answer<Vec<Option<Status>>> =
-            self.call("getSignatureStatuses", &json!([[signature]]))?;
+            self.call_once("getSignatureStatuses", &json!([[signature]]))?;
         let status = answer.value.into_iter().next().flatten();
-        Ok(status.and_then(|status| status.confirmation_status))
+        Ok((status.and_then(|status| status.confirmation_status), answer.context.slot))
     }
 
     /// A transaction as `getTransaction` answers; `None` if the node has none.

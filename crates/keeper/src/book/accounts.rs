@@ -1,0 +1,109 @@
+//! Single accounts, the newest of each, and which are known not to exist.
+
+use std::collections::HashMap;
+
+use solana_account::Account;
+use solana_address::Address;
+
+use crate::feeds::feed::Version;
+
+/// What is known at an address, and when it was true.
+#[derive(Debug)]
+struct Entry {
+    version: Version,
+    account: Option<Account>,
+}
+
+/// Accounts by address. An older answer never overrules a newer one.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    entries: HashMap<Address, Entry>,
+}
+
+impl Accounts {
+    /// Takes what is at an address, `None` for nothing; `false` if something newer is
+    /// known. An account without lamports is none.
+    pub fn put(&mut self, key: &Address, version: Version, account: Option<Account>) -> bool {
+        let account = account.filter(|account| account.lamports > 0);
+        match self.entries.get_mut(key) {
+            Some(entry) if entry.version > version => false,
+            Some(entry) => {
+                *entry = Entry { version, account };
+                true
+            }
+            None => {
+                self.entries.insert(*key, Entry { version, account });
+                true
+            }
+        }
+    }
+
+    /// The account, if there is one.
+    #[must_use]
+    pub fn get(&self, key: &Address) -> Option<&Account> {
+        self.entries.get(key)?.account.as_ref()
+    }
+
+    /// Whether it was read, be it that there is none.
+    #[must_use]
+    pub fn is_known(&self, key: &Address) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The slot it was read or written at.
+    #[must_use]
+    pub fn slot(&self, key: &Address) -> Option<u64> {
+        self.entries.get(key).map(|entry| entry.version.slot)
+    }
+
+    /// Those of `keys` that were never read, each once.
+    pub fn unread(&self, keys: impl IntoIterator<Item = Address>) -> Vec<Address> {
+        let mut unread: Vec<Address> = keys.into_iter().filter(|key| !self.is_known(key)).collect();
+        unread.sort_unstable();
+        unread.dedup();
+        unread
+    }
+
+    /// How many addresses are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The addresses known.
+    pub fn keys(&self) -> impl Iterator<Item = &Address> {
+        self.entries.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_answer_counts_whatever_order_they_come_in() {
+        let key = Address::new_from_array([1; 32]);
+        let account = |lamports| Account { lamports, ..Account::default() };
+        let version = |slot, write| Version { slot, write };
+        let mut accounts = Accounts::default();
+        assert_eq!(accounts.unread([key, key]), [key]);
+
+        assert!(accounts.put(&key, version(5, 1), Some(account(1))));
+        assert!(!accounts.put(&key, version(4, 9), Some(account(2))), "an older slot");
+        assert!(!accounts.put(&key, version(5, 0), None), "an earlier write of the same slot");
+        assert_eq!(accounts.get(&key).map(|account| account.lamports), Some(1));
+
+        // Closed: known, and known not to be there.
+        assert!(accounts.put(&key, version(6, 0), Some(account(0))));
+        assert!(!accounts.put(&key, Version::end_of(5), Some(account(3))), "the old one late");
+        assert!(accounts.get(&key).is_none() && accounts.is_known(&key));
+        assert!(accounts.unread([key]).is_empty());
+        assert_eq!((accounts.slot(&key), accounts.len()), (Some(6), 1));
+    }
+}

@@ -1,0 +1,162 @@
+//! Signed bytes, by every road at once.
+//!
+//! A road is a node (`sendTransaction`) or a block engine (`sendBundle`). All of them
+//! get the same bytes, each from a thread of its own, so that none waits for another.
+//! That a road accepts them says nothing yet: whether they landed, the chain tells.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::Result;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use crate::feeds::source::{Refused, Rpc, Source as _};
+
+/// Longest a road may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a road takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Transactions.
+    Node,
+    /// Bundles; this one is of one transaction.
+    Engine,
+}
+
+/// A way to the leaders.
+#[derive(Clone)]
+pub struct Road {
+    /// For logs, without secrets.
+    pub name: String,
+    /// What it takes.
+    pub kind: Kind,
+    rpc: Arc<Rpc>,
+}
+
+impl Road {
+    fn new(kind: Kind, rpc: Arc<Rpc>) -> Self {
+        let name = rpc.name();
+        let name = match kind {
+            Kind::Node => name,
+            Kind::Engine => name.replacen("RPC node", "block engine", 1),
+        };
+        Self { name, kind, rpc }
+    }
+
+    /// A road to where `rpc` goes.
+    pub fn to(kind: Kind, rpc: &Rpc) -> Self {
+        Self::new(kind, Arc::new(rpc.again(PATIENCE)))
+    }
+
+    fn send(&self, bytes: &[u8]) -> Answer {
+        let answer: Result<String> = match self.kind {
+            Kind::Node => self.rpc.send(bytes),
+            Kind::Engine => {
+                let params = json!([[STANDARD.encode(bytes)], { "encoding": "base64" }]);
+                self.rpc.call_once("sendBundle", &params)
+            }
+        };
+        match answer {
+            Ok(named) => Answer::Accepted(named),
+            Err(error) => match error.chain().find_map(|cause| cause.downcast_ref::<Refused>()) {
+                Some(Refused { code, message }) => {
+                    Answer::Refused { code: *code, message: message.clone() }
+                }
+                None => Answer::Failed(format!("{error:#}")),
+            },
+        }
+    }
+}
+
+/// What a road said to signed bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It took them, and gave them this name.
+    Accepted(String),
+    /// It did not take them.
+    Refused { code: i64, message: String },
+    /// It may have taken them: there was no answer, or none that is understood.
+    Failed(String),
+}
+
+/// Roads with the same bytes under way.
+pub struct Convoy<'a> {
+    roads: &'a [Road],
+    bytes: Arc<[u8]>,
+    answers: (mpsc::Sender<(usize, Answer)>, mpsc::Receiver<(usize, Answer)>),
+    /// Roads that have not answered yet.
+    waiting: Vec<bool>,
+    /// What each said last, and whether it may have taken the bytes before.
+    heard: BTreeMap<usize, Answer>,
+    may_have: Vec<bool>,
+}
+
+impl<'a> Convoy<'a> {
+    /// Nothing is sent yet.
+    pub fn new(roads: &'a [Road], bytes: Vec<u8>) -> Self {
+        Self {
+            roads,
+            bytes: bytes.into(),
+            answers: mpsc::channel(),
+            waiting: vec![false; roads.len()],
+            heard: BTreeMap::new(),
+            may_have: vec![false; roads.len()],
+        }
+    }
+
+    /// Hands the bytes to every road that is not busy with them.
+    pub fn send(&mut self) {
+        for (at, road) in self.roads.iter().enumerate() {
+            if std::mem::replace(&mut self.waiting[at], true) {
+                continue;
+            }
+            let (road, bytes, answers) =
+                (road.clone(), Arc::clone(&self.bytes), self.answers.0.clone());
+            thread::spawn(move || {
+                // Whoever asked may have gone on.
+                let _ = answers.send((at, road.send(&bytes)));
+            });
+        }
+    }
+
+    /// Takes in what has been answered; returns what is new.
+    pub fn listen(&mut self) -> Vec<(&'a str, Answer)> {
+        let mut news = Vec::new();
+        while let Ok((at, answer)) = self.answers.1.try_recv() {
+            self.waiting[at] = false;
+            self.may_have[at] |= !matches!(answer, Answer::Refused { .. });
+            if self.heard.insert(at, answer.clone()).as_ref() != Some(&answer) {
+                news.push((&*self.roads[at].name, answer));
+            }
+        }
+        news
+    }
+
+    /// The last refusal, if every road refused and none can have taken the bytes.
+    pub fn refused(&self) -> Option<(i64, &str)> {
+        let mut last = None;
+        for at in 0..self.roads.len() {
+            match self.heard.get(&at) {
+                Some(Answer::Refused { code, message })
+                    if !self.may_have[at] && !self.waiting[at] =>
+                {
+                    last = Some((*code, &**message));
+                }
+                _ => return None,
+            }
+        }
+        last
+    }
+
+    /// What every road said last, by name; `None` for silence.
+    pub fn fates(&self) -> Vec<(&'a str, Option<Answer>)> {
+        let fate = |(at, road): (usize, &'a Road)| (&*road.name, self.heard.get(&at).cloned());
+        self.roads.iter().enumerate().map(fate).collect()
+    }
+}

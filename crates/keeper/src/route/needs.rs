@@ -1,0 +1,111 @@
+//! What the path needs beside a market's own accounts: read before an obligation can
+//! be liquidated, not when it is.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use flash_liquidator_client::{
+    klend::{self, ObligationAddresses, ObligationFarms, ReserveAddresses},
+    receiver::{self, swap_authority},
+    token::{
+        ASSOCIATED_TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID,
+        associated_token_account,
+    },
+};
+use solana_address::Address;
+
+use super::venue::Venue;
+use crate::book::{accounts::Accounts, market::Market, pools::Pools};
+
+/// Accounts that any liquidation in a market may name: mints, vaults, farms, and the
+/// token accounts of the keeper and its swap authority.
+pub fn of_market(market: &Market, keeper: &Address) -> Result<Vec<Address>> {
+    let (authority, _) = swap_authority(keeper);
+    let mut needs = vec![
+        *keeper,
+        klend::PROGRAM_ID,
+        klend::FARMS_PROGRAM_ID,
+        receiver::PROGRAM_ID,
+        TOKEN_PROGRAM_ID,
+        TOKEN_2022_PROGRAM_ID,
+        ASSOCIATED_TOKEN_PROGRAM_ID,
+    ];
+    for (key, reserve) in market.reserves()? {
+        let reserve = ReserveAddresses::read(&key, reserve);
+        let (mint, program) = (&reserve.liquidity_mint, &reserve.liquidity_token_program);
+        needs.extend([
+            reserve.lending_market_authority,
+            reserve.liquidity_mint,
+            reserve.liquidity_supply_vault,
+            reserve.fee_vault,
+            reserve.ctoken_mint,
+            reserve.collateral_supply_vault,
+            associated_token_account(keeper, mint, program),
+            associated_token_account(keeper, &reserve.ctoken_mint, &TOKEN_PROGRAM_ID),
+            associated_token_account(&authority, mint, program),
+        ]);
+        needs.extend(reserve.collateral_farm.into_iter().chain(reserve.debt_farm));
+    }
+    needs.push(authority);
+    Ok(needs)
+}
+
+/// Accounts that liquidations of one obligation may name besides: its stakes in
+/// farms, its referrer's states, and the pools for its pairs with all that swaps in
+/// them name, as far as `accounts` can tell; ask again when those are read.
+pub fn of_obligation(
+    market: &Market,
+    obligation: &ObligationAddresses,
+    accounts: &Accounts,
+    pools: &Pools,
+    keeper: &Address,
+) -> Result<Vec<Address>> {
+    let (sold, bought) =
+        (read(market, &obligation.deposit_reserves)?, read(market, &obligation.borrow_reserves)?);
+    let mut needs = Venue::needs(accounts, &sold, &bought, pools);
+    // A pool that is none is said when it is asked about.
+    if let Ok(venue) = Venue::find(accounts, &sold, &bought, pools, 0) {
+        for from in &sold {
+            for to in &bought {
+                // The same for any account that the proceeds go to.
+                let route = venue.route(keeper, from, to, keeper).ok().flatten();
+                let legs = route.into_iter().flat_map(|route| route.legs);
+                needs.extend(legs.flat_map(|leg| leg.accounts).map(|meta| meta.pubkey));
+            }
+        }
+    }
+    // The programs of the pools, for the local machine.
+    let owners = needs.iter().filter_map(|key| Some(accounts.get(key)?.owner));
+    let owners: BTreeSet<Address> = owners.collect();
+    needs.extend(owners);
+    for reserve in read(market, &obligation.distinct_reserves())? {
+        let reserve = &reserve;
+        let farms = ObligationFarms::read(&obligation.obligation, reserve, reserve);
+        let stakes = farms.collateral.into_iter().chain(farms.debt);
+        needs.extend(stakes.map(|(stake, _)| stake));
+    }
+    let borrowed = obligation
+        .borrow_reserves
+        .iter()
+        .map(|key| market.reserve(key))
+        .collect::<Result<Vec<_>>>()?;
+    needs.extend(obligation.referrer_token_states(market.lending_market()?, borrowed));
+    Ok(needs)
+}
+
+/// The pools for an obligation's pairs, with all that their prices depend on as far as
+/// `accounts` can tell.
+pub fn of_pools(
+    market: &Market,
+    obligation: &ObligationAddresses,
+    accounts: &Accounts,
+    pools: &Pools,
+) -> Result<Vec<Address>> {
+    let sold = read(market, &obligation.deposit_reserves)?;
+    let bought = read(market, &obligation.borrow_reserves)?;
+    Ok(Venue::needs(accounts, &sold, &bought, pools))
+}
+
+fn read(market: &Market, keys: &[Address]) -> Result<Vec<ReserveAddresses>> {
+    keys.iter().map(|key| Ok(ReserveAddresses::read(key, market.reserve(key)?))).collect()
+}

@@ -1,0 +1,122 @@
+//! An obligation with its venues, and its best liquidation.
+
+use anyhow::{Context as _, Result, anyhow};
+use flash_liquidator_client::klend::{ObligationAddresses, ReserveAddresses};
+use klend_interface::state::Obligation;
+use klend_model::{
+    search::{Best, Funding, Leftovers, best_liquidation},
+    table::ReserveTable,
+};
+use solana_address::Address;
+
+use super::{needs, venue::Venue};
+use crate::{
+    book::{market::Market, view::View},
+    judge::policy::Policy,
+};
+
+/// How a liquidation is looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// What selling the collateral is assumed to cost where the price is not known
+    /// before the simulation, bps of the oracle price.
+    pub swap_cost_bps: u16,
+    /// Highest flash-loan fee, bps of the loan.
+    pub max_fee_bps: u16,
+    /// Loan beyond the quoted repayment, bps: interest accrues until it lands.
+    pub loan_margin_bps: u16,
+    /// Whom the operator wants liquidated.
+    pub policy: Policy,
+}
+
+/// An obligation with its market and the venues its collateral can be sold at.
+pub struct Position<'a> {
+    pub key: Address,
+    pub obligation: &'a Obligation,
+    pub market: &'a Market,
+    pub view: &'a View<'a>,
+    pub addresses: ObligationAddresses,
+    pub venue: Venue,
+    table: &'a ReserveTable<'a>,
+}
+
+impl<'a> Position<'a> {
+    /// An obligation that is known, with what is known of its market and venues.
+    ///
+    /// # Errors
+    /// A pool that was named is not one; a reserve is not in the market.
+    pub fn new(
+        view: &'a View<'a>,
+        key: &Address,
+        obligation: &'a Obligation,
+        search: &Search,
+    ) -> Result<Self> {
+        let addresses = ObligationAddresses::read(key, obligation);
+        let (market, table) = view.market(&addresses.lending_market)?;
+        let reserves = |keys: &[Address]| -> Result<Vec<ReserveAddresses>> {
+            keys.iter().map(|key| Ok(ReserveAddresses::read(key, market.reserve(key)?))).collect()
+        };
+        let venue = Venue::find(
+            view.accounts,
+            &reserves(&addresses.deposit_reserves)?,
+            &reserves(&addresses.borrow_reserves)?,
+            view.pools,
+            search.swap_cost_bps,
+        )?;
+        Ok(Self { key: *key, obligation, market, view, addresses, venue, table })
+    }
+
+    /// Accounts of its pools that were not read: before they are, what the pools pay is
+    /// not known.
+    pub fn unread(&self) -> Vec<Address> {
+        let needs =
+            needs::of_pools(self.market, &self.addresses, self.view.accounts, self.view.pools);
+        self.view.accounts.unread(needs.unwrap_or_default())
+    }
+
+    /// The most profitable liquidation.
+    ///
+    /// # Errors
+    /// klend's reason when it allows none, or that none can be funded and sold.
+    pub fn best(&self, search: &Search) -> Result<Best> {
+        let state = self
+            .table
+            .obligation(&self.key, self.obligation)
+            .map_err(|refusal| anyhow!("obligation {} cannot be refreshed: {refusal}", self.key))?;
+        let funding = Funding::Flash {
+            lenders: &self.view.lenders,
+            margin_bps: u64::from(search.loan_margin_bps),
+            max_fee_bps: u64::from(search.max_fee_bps),
+        };
+        let permits = |reserve: &klend_model::reserve::ReserveState<'_>| {
+            search.policy.permits_in(&reserve.key, reserve.mint())
+        };
+        let best =
+            best_liquidation(self.table, &state, funding, Leftovers::Reject, |from, to, amount| {
+                if !permits(from) || !permits(to) {
+                    return None;
+                }
+                self.venue.quote(from, to, amount)
+            });
+        let best = best
+            .map_err(|refusal| {
+                anyhow::Error::new(refusal)
+                    .context(format!("klend does not let obligation {} be liquidated", self.key))
+            })?
+            .with_context(|| {
+                format!(
+                    "obligation {} can be liquidated, but no reserve lends enough within the fee \
+                     limit, or nothing sells its collateral",
+                    self.key
+                )
+            })?;
+        // The search asks about no swap where debt and collateral are one token.
+        for reserve in [&best.request.repay_reserve, &best.request.withdraw_reserve] {
+            let state = self.table.reserve(reserve).context("a reserve is not in the table")?;
+            if !permits(state) {
+                return Err(anyhow!("reserve {reserve} is not wanted by the operator's lists"));
+            }
+        }
+        Ok(best)
+    }
+}

@@ -1,0 +1,413 @@
+//! What feeds and readers bring, taken into the book.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use flash_liquidator_client::klend::ObligationAddresses;
+use solana_account::Account;
+use solana_address::Address;
+use solana_sdk_ids::sysvar;
+use tracing::{debug, info, warn};
+
+use super::engine::{Engine, Event, Subscription};
+use crate::{
+    book::reader::{Found, Look, News, Order, Scan, Warm, Why},
+    build::plan::Fees,
+    config::Simulate,
+    feeds::{
+        feed::{self, Update, Version, Wanted},
+        source::read_clock,
+    },
+    judge::state::{Effect, State},
+    route::{fees::UnitPrice, needs},
+};
+
+/// Longest pause after a source failed again and again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Accounts whose recent fees are asked about: klend's own calls name few more.
+const FEE_ACCOUNTS: usize = 32;
+
+impl Engine {
+    pub(super) fn fed(&mut self, number: u64, update: Update) -> Result<()> {
+        let is_market = number == self.market_feed.number;
+        let is_pool = number == self.pool_feed.number;
+        let metrics = &self.parts.metrics;
+        match update {
+            Update::Account { key, version, account } => {
+                // Of a feed that was replaced, too: accounts are as good as any.
+                metrics.updates.increment();
+                self.written(key, version, Some(account));
+            }
+            Update::Connected if is_market => {
+                info!("updates flow");
+                metrics.feed_up.set(1);
+                self.market_feed.flows = true;
+                // What was written before the subscription is not told.
+                self.scan_wanted = self.markets().into_iter().collect();
+            }
+            Update::Connected if is_pool => {
+                debug!("updates of pools flow");
+                self.pool_feed.flows = true;
+                let keys = self.live.iter().copied().collect();
+                self.looker.order(Order::Look { keys, why: Why::Needed })?;
+            }
+            Update::Lost { reason, pause } if is_market => {
+                warn!(reason, pause_ms = pause.as_millis(), "updates broke off: polling");
+                metrics.feed_up.set(0);
+                metrics.feed_losses.increment();
+                self.market_feed.flows = false;
+                let unscanned =
+                    self.markets().into_iter().filter(|key| !self.states.contains_key(key));
+                let unscanned: Vec<Address> = unscanned.collect();
+                self.scan_wanted.extend(unscanned);
+            }
+            Update::Lost { reason, pause } if is_pool => {
+                let pause_ms = pause.as_millis();
+                warn!(reason, pause_ms, "updates of pools broke off: polling for them");
+                metrics.feed_losses.increment();
+                self.pool_feed.flows = false;
+            }
+            Update::Connected | Update::Lost { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Takes what is at an address now.
+    pub(super) fn written(&mut self, key: Address, version: Version, account: Option<Account>) {
+        let heard = Instant::now();
+        if self.accounts.is_known(&key) || self.asked.contains(&key) || self.live.contains(&key) {
+            if !self.accounts.put(&key, version, account.clone()) {
+                self.parts.metrics.stale_updates.increment();
+            } else if self.live.contains(&key) {
+                // What a pool pays has changed: so has what is worth trying.
+                self.heard.get_or_insert(heard);
+            }
+        }
+        let Some(account) = account else { return };
+        if key == sysvar::clock::ID
+            && let Ok(clock) = read_clock(&account.data)
+        {
+            self.chain.slots.heard(clock.slot, heard);
+            self.shared.slot.fetch_max(clock.slot, Ordering::Relaxed);
+        }
+        if self.states.len() < self.markets().len() {
+            let newest = self.early.get(&key).is_none_or(|(known, _)| *known <= version);
+            if newest {
+                self.early.insert(key, (version, account.clone()));
+            }
+        }
+        let mut reserves_changed = false;
+        for state in self.states.values_mut() {
+            if !state.concerns(&key, &account) {
+                continue;
+            }
+            match state.apply(&key, version, account.clone()) {
+                Ok(Effect::Stale) => self.parts.metrics.stale_updates.increment(),
+                Ok(Effect::Nothing) => {}
+                Ok(Effect::Obligation) => drop(self.heard.get_or_insert(heard)),
+                Ok(Effect::Market) => {
+                    self.heard.get_or_insert(heard);
+                    reserves_changed |= state.market.is_reserve(&key);
+                }
+                Err(reason) => {
+                    self.parts.metrics.source_errors.increment();
+                    warn!(%key, reason = format!("{reason:#}"), "an update was not understood");
+                }
+            }
+        }
+        if reserves_changed {
+            self.subscribe();
+        }
+    }
+
+    /// Subscribes to what the markets consist of, if that is not what is subscribed to
+    /// already.
+    fn subscribe(&mut self) {
+        if self.states.len() < self.markets().len() {
+            return;
+        }
+        let mut keys = Vec::new();
+        for state in self.states.values() {
+            match state.market.single_keys() {
+                Ok(of_market) => keys.extend(of_market),
+                Err(reason) => warn!(reason = format!("{reason:#}"), "no subscription"),
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        self.subscribe_to(keys);
+    }
+
+    fn subscribe_to(&mut self, accounts: Vec<Address>) {
+        let config = &self.parts.config;
+        let lenders = config.lend_from.iter().filter(|key| !config.markets.contains(key));
+        let wanted = Wanted {
+            markets: config.markets.clone(),
+            lenders: lenders.copied().collect(),
+            accounts,
+        };
+        let market_feed = std::mem::take(&mut self.market_feed);
+        self.market_feed = self.renewed(market_feed, wanted);
+    }
+
+    fn subscribe_to_pools(&mut self) {
+        if self.live.is_empty() {
+            return;
+        }
+        let accounts = self.live.iter().copied().collect();
+        let pool_feed = std::mem::take(&mut self.pool_feed);
+        self.pool_feed = self.renewed(pool_feed, Wanted { accounts, ..Wanted::default() });
+    }
+
+    /// A subscription to what is wanted: the same one, if that is what it is to.
+    fn renewed(&mut self, known: Subscription, wanted: Wanted) -> Subscription {
+        let Some(connector) = &self.parts.connector else { return known };
+        if known.feed.as_ref().is_some_and(|(_, current)| *current == wanted) {
+            return known;
+        }
+        self.feeds_started += 1;
+        let (number, events) = (self.feeds_started, self.events.clone());
+        let take = move |update| events.try_send(Event::Fed(number, update)).is_ok();
+        let feed = feed::start(connector(), wanted.clone(), take);
+        Subscription { feed: Some((feed, wanted)), number, flows: false }
+    }
+
+    pub(super) fn found(&mut self, found: Found) -> Result<()> {
+        match found {
+            Found::Keys(keys) => {
+                self.looking = false;
+                match keys {
+                    Ok(keys) => {
+                        self.succeeded();
+                        self.subscribe_to(keys);
+                    }
+                    Err(reason) => self.failed(&reason),
+                }
+            }
+            Found::Scan(market, scan) => {
+                self.scanning.remove(&market);
+                match scan.and_then(|scan| self.merge(*scan)) {
+                    Ok(()) => self.succeeded(),
+                    Err(reason) => {
+                        self.scan_wanted.insert(market);
+                        self.failed(&reason);
+                    }
+                }
+            }
+            Found::Look(Ok(Look { slot, accounts, why })) => {
+                self.succeeded();
+                let mut answered = false;
+                for (key, account) in accounts {
+                    self.written(key, Version::end_of(slot), account);
+                    answered |= self.asked.remove(&key);
+                }
+                if why == Why::Polling {
+                    (self.looking, self.evaluate_all) = (false, true);
+                }
+                if answered {
+                    // Pools may name more, and what waited for it can go on.
+                    self.prepared.retain(|key| self.states.contains_key(key));
+                    self.scout()?;
+                    self.evaluate_all = true;
+                }
+            }
+            Found::Look(Err(reason)) => {
+                self.looking = false;
+                self.asked.clear();
+                self.prepared.clear();
+                self.failed(&reason);
+            }
+            Found::Chain(news) => self.chain_news(*news),
+            Found::Machine(warm) => {
+                self.machine_ordered = false;
+                match warm {
+                    Ok(warm) => self.warmed(*warm),
+                    Err(reason) => self.failed(&reason),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn chain_news(&mut self, news: News) {
+        self.chain_ordered = false;
+        for reason in &news.failures {
+            self.parts.metrics.source_errors.increment();
+            warn!(reason = format!("{reason:#}"), "the chain was not read");
+        }
+        self.chain.blockhash = news.blockhash.or(self.chain.blockhash);
+        match news.rent {
+            Some(account) => {
+                if let Err(reason) = self.chain.read_rent(&account) {
+                    warn!(reason = format!("{reason:#}"), "the rent was not read");
+                }
+            }
+            None if self.parts.source.rpc().is_none() => self.chain.take_machines_rent(),
+            None => {}
+        }
+        // What was not told now was told before.
+        let fees = &mut self.chain.fees;
+        fees.unit_price = news.fees.unit_price.or(fees.unit_price);
+        fees.tip = news.fees.tip.or(fees.tip);
+        if !news.fees.tip_accounts.is_empty() {
+            fees.tip_accounts = news.fees.tip_accounts;
+        }
+    }
+
+    fn warmed(&mut self, warm: Warm) {
+        for program in &warm.programs {
+            if warm.machine.has_program(program) {
+                self.loaded.insert(*program);
+                continue;
+            }
+            // Said once: it goes on without.
+            if self.refused.insert(*program) {
+                let reason = warm.refused.iter().find(|(key, _)| key == program);
+                let reason = reason.map_or("it is not there", |(_, reason)| reason);
+                warn!(%program, reason, "not loaded: what calls it is sent without being simulated");
+            }
+        }
+        self.machines += 1;
+        if let Ok(mut machine) = self.shared.machine.lock() {
+            *machine = Some((self.machines, warm.machine));
+        }
+        // What waited for it can go on.
+        self.evaluate_all = true;
+    }
+
+    /// Programs that are known.
+    fn programs(&self) -> Vec<Address> {
+        let is_program =
+            |key: &&Address| self.accounts.get(key).is_some_and(|account| account.executable);
+        self.accounts.keys().filter(is_program).copied().collect()
+    }
+
+    /// Orders a machine with every program that is known.
+    pub(super) fn order_machine(&mut self) -> Result<()> {
+        if self.parts.config.simulate == Simulate::Local && !self.machine_ordered {
+            self.machine_ordered = true;
+            self.scanner.order(Order::Machine(self.programs()))?;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, scan: Scan) -> Result<()> {
+        let (slot, key) = (scan.slot, scan.market.key);
+        self.pools.stand_ins.clone_from(&scan.stand_ins);
+        match self.states.get_mut(&key) {
+            Some(state) => state.merge(scan)?,
+            None => {
+                let state = State::new(scan, self.parts.config.min_debt)?;
+                self.states.insert(key, state);
+                for (key, (version, account)) in self.early.clone() {
+                    self.written(key, version, Some(account));
+                }
+                if self.states.len() == self.markets().len() {
+                    self.early.clear();
+                }
+            }
+        }
+        self.scanned.insert(key, Instant::now());
+        self.parts.metrics.scans.increment();
+        self.subscribe();
+        debug!(slot, "scan merged");
+        // Everything else is read anew as well, programs too.
+        self.prepared.clear();
+        let keys: Vec<Address> = self.accounts.keys().copied().collect();
+        if !keys.is_empty() {
+            self.order_machine()?;
+            self.looker.order(Order::Look { keys, why: Why::Needed })?;
+        }
+        self.next_scout = Instant::now();
+        Ok(())
+    }
+
+    /// Orders what obligations near their limit need and was not read yet.
+    pub(super) fn scout(&mut self) -> Result<()> {
+        let near = self.parts.config.near;
+        let mut wanted: Vec<Address> = self.parts.config.wishes.tables.clone();
+        wanted.extend(self.parts.config.wishes.dont_front);
+        wanted.extend(self.tip_accounts());
+        let live = self.live.len();
+        for state in self.states.values_mut() {
+            let is_new = self.prepared.insert(state.market.key);
+            if is_new {
+                wanted.extend(needs::of_market(&state.market, &self.keeper)?);
+            }
+            for key in state.near(near)? {
+                if !self.prepared.insert(key) {
+                    continue;
+                }
+                let Some(obligation) = state.tracker.get(&key) else { continue };
+                let addresses = ObligationAddresses::read(&key, obligation);
+                let market = &state.market;
+                // What is not in the market cannot be liquidated either.
+                let needed = needs::of_obligation(
+                    market,
+                    &addresses,
+                    &self.accounts,
+                    &self.pools,
+                    &self.keeper,
+                );
+                let Ok(needed) = needed else { continue };
+                wanted.extend(needed);
+                self.live.extend(needs::of_pools(market, &addresses, &self.accounts, &self.pools)?);
+            }
+        }
+        if self.live.len() > live {
+            self.subscribe_to_pools();
+        }
+        self.ask(wanted)?;
+        if self.asked.is_empty() && self.machines == 0 {
+            self.order_machine()?;
+        }
+        Ok(())
+    }
+
+    /// Orders a look at accounts that were never read, unless it is ordered already.
+    pub(super) fn ask(&mut self, keys: Vec<Address>) -> Result<()> {
+        let mut unread = self.accounts.unread(keys);
+        unread.retain(|key| self.asked.insert(*key));
+        if unread.is_empty() {
+            return Ok(());
+        }
+        self.looker.order(Order::Look { keys: unread, why: Why::Needed })
+    }
+
+    /// Accounts that may get a tip.
+    fn tip_accounts(&self) -> Vec<Address> {
+        let stated = match &self.parts.config.wishes.fees {
+            Fees::Rules(rules) => {
+                rules.tip.iter().flat_map(|tip| tip.accounts.clone()).collect::<Vec<_>>()
+            }
+            Fees::Stated { .. } => Vec::new(),
+        };
+        if stated.is_empty() { self.chain.fees.tip_accounts.clone() } else { stated }
+    }
+
+    /// Accounts that liquidations write, for asking what others pay to write them.
+    pub(super) fn writes(&self) -> Vec<Address> {
+        let Fees::Rules(rules) = &self.parts.config.wishes.fees else { return Vec::new() };
+        if !matches!(rules.unit_price, UnitPrice::Recent { .. }) {
+            return Vec::new();
+        }
+        let reserves = self.states.values().flat_map(|state| state.market.reserve_keys());
+        self.live.iter().chain(reserves).take(FEE_ACCOUNTS).copied().collect()
+    }
+
+    fn succeeded(&mut self) {
+        self.pause = self.parts.config.poll;
+        self.failed_until = None;
+        self.next_look = Instant::now() + self.parts.config.poll;
+    }
+
+    fn failed(&mut self, reason: &anyhow::Error) {
+        self.parts.metrics.source_errors.increment();
+        warn!(reason = format!("{reason:#}"), "the source failed");
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.failed_until = Some(Instant::now() + self.pause);
+    }
+}

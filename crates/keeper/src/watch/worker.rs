@@ -1,0 +1,239 @@
+//! From a plan to its fate, one after the other, on a thread of its own.
+//!
+//! Nobody is asked anything before the bytes are on their way: accounts, blockhash
+//! and programs came with the job or are in the machine already.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use flash_liquidator_client::decode::{Decoded, Outcome};
+use klend_fork::Machine;
+use solana_hash::Hash;
+use solana_message::AddressLookupTableAccount;
+use tracing::{debug, info};
+
+use crate::{
+    book::chain::Blockhash,
+    build::{
+        plan::Plan,
+        simulation::{Stage, simulate},
+    },
+    feeds::{
+        source::{Rpc, Source},
+        told,
+    },
+    keys::Key,
+    land::{
+        attempt::{Sent, send_signed},
+        deliver::{Signed, Way, sign},
+        roads::Road,
+    },
+};
+
+/// A liquidation to try.
+pub struct Job {
+    pub plan: Box<Plan>,
+    pub tables: Vec<AddressLookupTableAccount>,
+    /// Accounts for trying it here, unless it is not to be tried.
+    pub stage: Option<Stage>,
+    pub blockhash: Option<Blockhash>,
+    /// When the update came that led to it.
+    pub heard: Instant,
+}
+
+/// How a job ended.
+pub enum Ended {
+    /// It was executed, or simulated where nothing was sent; the signature of what
+    /// was sent.
+    Attempted { decoded: Box<Decoded>, signature: Option<String> },
+    /// Nothing was tried here, and nothing is sent: it is ready, and that is all.
+    Ready { bytes: usize },
+    /// It would have been sent, but it was too late to begin.
+    HeldBack,
+    /// It failed; whether it was sent before.
+    Failed(anyhow::Error),
+}
+
+/// What workers share.
+pub struct Shared {
+    pub source: Arc<dyn Source>,
+    pub key: Arc<Key>,
+    pub roads: Vec<Road>,
+    /// Sign and send.
+    pub send: bool,
+    /// Begin nothing more.
+    pub stop: Arc<AtomicBool>,
+    /// The newest slot that is known.
+    pub slot: AtomicU64,
+    /// The machine that workers copy, and which one it is.
+    pub machine: Mutex<Option<(u64, Machine)>>,
+}
+
+/// Threads that work, and the way to them. They end with the jobs.
+pub struct Workers {
+    pub jobs: Sender<Job>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts `count` of them; `done` hears how each job ended.
+    pub fn start(
+        count: usize,
+        shared: &Arc<Shared>,
+        done: impl Fn(Box<Plan>, Ended) + Clone + Send + 'static,
+    ) -> Self {
+        let (jobs, received) = mpsc::channel::<Job>();
+        let received = Arc::new(Mutex::new(received));
+        let threads = (0..count)
+            .map(|_| {
+                let (received, shared, done) =
+                    (Arc::clone(&received), Arc::clone(shared), done.clone());
+                thread::spawn(move || work_all(&received, shared, &done))
+            })
+            .collect();
+        Self { jobs, threads }
+    }
+
+    /// Waits until all have ended.
+    pub fn join(self) -> Result<()> {
+        drop(self.jobs);
+        for thread in self.threads {
+            thread.join().map_err(|_| anyhow!("a worker broke down"))?;
+        }
+        Ok(())
+    }
+}
+
+fn work_all(
+    received: &Mutex<Receiver<Job>>,
+    shared: Arc<Shared>,
+    done: &impl Fn(Box<Plan>, Ended),
+) {
+    let mut worker = Worker { shared, machine: None };
+    loop {
+        let job = match received.lock() {
+            Ok(received) => received.recv(),
+            Err(_) => return,
+        };
+        let Ok(Job { plan, tables, stage, blockhash, heard }) = job else { return };
+        let mut decided = plan.clone();
+        let ended = told("the worker", || {
+            worker.work(&mut decided, &tables, stage.as_ref(), blockhash, heard)
+        });
+        done(plan, ended.unwrap_or_else(Ended::Failed));
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    /// This worker's own, and the number of the one it was copied from.
+    machine: Option<(u64, Machine)>,
+}
+
+impl Worker {
+    fn work(
+        &mut self,
+        plan: &mut Plan,
+        tables: &[AddressLookupTableAccount],
+        stage: Option<&Stage>,
+        blockhash: Option<Blockhash>,
+        heard: Instant,
+    ) -> Result<Ended> {
+        let simulated = stage.map(|stage| self.simulate(plan, stage, tables)).transpose()?;
+        if let Some((decoded, units)) = simulated {
+            if decoded.outcome != Outcome::Succeeded {
+                return Ok(Ended::Attempted { decoded, signature: None });
+            }
+            plan.limit_units(units);
+            if !self.shared.send {
+                // What sending would meet besides: a transaction that does not fit, a key
+                // that does not sign. Without tables nothing fits, which was said.
+                if self.shared.source.rpc().is_some() && !tables.is_empty() {
+                    self.sign(plan, tables, blockhash, heard)?;
+                }
+                return Ok(Ended::Attempted { decoded, signature: None });
+            }
+        }
+        let signed = self.sign(plan, tables, blockhash, heard)?;
+        let Some(rpc) = self.shared.source.rpc().filter(|_| self.shared.send) else {
+            return Ok(Ended::Ready { bytes: signed.bytes.len() });
+        };
+        self.send(rpc, plan, signed)
+    }
+
+    fn sign(
+        &self,
+        plan: &Plan,
+        tables: &[AddressLookupTableAccount],
+        blockhash: Option<Blockhash>,
+        heard: Instant,
+    ) -> Result<Signed> {
+        let blockhash = match (blockhash, self.shared.send) {
+            (Some(blockhash), _) => blockhash,
+            (None, false) => Blockhash { hash: Hash::default(), last_valid_height: 0 },
+            (None, true) => bail!("no blockhash is known yet"),
+        };
+        let deadline = plan.terms().deadline_slot;
+        let signed = sign(&self.shared.key, &plan.instructions()?, tables, blockhash, deadline)?;
+        info!(
+            obligation = %plan.obligation(),
+            signature = signed.signature,
+            micros = u64::try_from(heard.elapsed().as_micros()).unwrap_or(u64::MAX),
+            bytes = signed.bytes.len(),
+            units = plan.compute_budget.unit_limit,
+            least_profit = plan.terms().min_profit,
+            lamports = plan.costs.total(),
+            "signed"
+        );
+        Ok(signed)
+    }
+
+    fn send(&self, rpc: &Rpc, plan: &Plan, signed: Signed) -> Result<Ended> {
+        let shared = &self.shared;
+        let way = Way { rpc, roads: &shared.roads, slot: &|| shared.slot.load(Ordering::Relaxed) };
+        let may_send = || !shared.stop.load(Ordering::Relaxed);
+        Ok(match send_signed(&way, plan, signed, &may_send)? {
+            Sent::Executed(report) => {
+                Ended::Attempted { decoded: Box::new(report.decoded), signature: report.signature }
+            }
+            Sent::Rejected(decoded) => Ended::Attempted { decoded, signature: None },
+            Sent::HeldBack => Ended::HeldBack,
+        })
+    }
+
+    /// Executes a plan here.
+    fn simulate(
+        &mut self,
+        plan: &Plan,
+        stage: &Stage,
+        tables: &[AddressLookupTableAccount],
+    ) -> Result<(Box<Decoded>, u64)> {
+        let begun = Instant::now();
+        let simulation = simulate(self.machine()?, plan, stage, tables)?;
+        debug!(
+            micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            "simulated"
+        );
+        Ok((Box::new(simulation.decoded), simulation.units))
+    }
+
+    /// The machine, copied anew when there is a newer one.
+    fn machine(&mut self) -> Result<&mut Machine> {
+        let newest =
+            self.shared.machine.lock().map_err(|_| anyhow!("a worker broke down earlier"))?;
+        let (number, machine) = newest.as_ref().context("there is no virtual machine yet")?;
+        if self.machine.as_ref().is_none_or(|(known, _)| known != number) {
+            self.machine = Some((*number, machine.clone()));
+        }
+        drop(newest);
+        self.machine.as_mut().map(|(_, machine)| machine).context("there is no virtual machine")
+    }
+}
