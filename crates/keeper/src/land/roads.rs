@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, Sender},
+    },
     thread,
     time::Duration,
 };
@@ -89,7 +92,8 @@ pub enum Answer {
 pub struct Convoy<'a> {
     roads: &'a [Road],
     bytes: Arc<[u8]>,
-    answers: (mpsc::Sender<(usize, Answer)>, mpsc::Receiver<(usize, Answer)>),
+    answered: Sender<(usize, Answer)>,
+    answers: Receiver<(usize, Answer)>,
     /// Roads that have not answered yet.
     waiting: Vec<bool>,
     /// What each said last, and whether it may have taken the bytes before.
@@ -100,10 +104,12 @@ pub struct Convoy<'a> {
 impl<'a> Convoy<'a> {
     /// Nothing is sent yet.
     pub fn new(roads: &'a [Road], bytes: Vec<u8>) -> Self {
+        let (answered, answers) = mpsc::channel();
         Self {
             roads,
             bytes: bytes.into(),
-            answers: mpsc::channel(),
+            answered,
+            answers,
             waiting: vec![false; roads.len()],
             heard: BTreeMap::new(),
             may_have: vec![false; roads.len()],
@@ -117,7 +123,7 @@ impl<'a> Convoy<'a> {
                 continue;
             }
             let (road, bytes, answers) =
-                (road.clone(), Arc::clone(&self.bytes), self.answers.0.clone());
+                (road.clone(), Arc::clone(&self.bytes), self.answered.clone());
             thread::spawn(move || {
                 // Whoever asked may have gone on.
                 let _ = answers.send((at, road.send(&bytes)));
@@ -128,7 +134,7 @@ impl<'a> Convoy<'a> {
     /// Takes in what has been answered; returns what is new.
     pub fn listen(&mut self) -> Vec<(&'a str, Answer)> {
         let mut news = Vec::new();
-        while let Ok((at, answer)) = self.answers.1.try_recv() {
+        while let Ok((at, answer)) = self.answers.try_recv() {
             self.waiting[at] = false;
             self.may_have[at] |= !matches!(answer, Answer::Refused { .. });
             if self.heard.insert(at, answer.clone()).as_ref() != Some(&answer) {

@@ -120,7 +120,7 @@ impl FeeRules {
 
 /// One of `accounts` by a number that nobody can foresee.
 #[must_use]
-pub fn pick<'a>(accounts: &'a [Address], random: u64) -> Option<&'a Address> {
+pub fn pick(accounts: &[Address], random: u64) -> Option<&Address> {
     let count = u64::try_from(accounts.len()).ok().filter(|count| *count > 0)?;
     accounts.get(usize::try_from(random % count).ok()?)
 }
