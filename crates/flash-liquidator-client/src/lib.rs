@@ -101,7 +101,7 @@
 //! | [`receiver`] | this project's `liquidate`, its accounts and swap legs |
 //! | [`swap`] | swap venues as legs |
 //! | [`bracket`] | `open` and `settle` around instructions that stay at top level |
-//! | [`drift`] | liquidations on Drift, to stand inside a bracket |
+//! | [`perps`] | liquidations on Drift and Velocity, to stand inside a bracket |
 //! | [`token`] | associated token accounts |
 //! | [`lookup_table`] | which addresses belong in a lookup table, and managing one |
 //! | [`compute_budget`] | compute-unit limit and price |
@@ -124,12 +124,13 @@ pub mod budget;
 pub mod bundle;
 pub mod compute_budget;
 pub mod decode;
-pub mod drift;
+
 pub mod flash_liquidation;
 pub mod klend;
 pub mod lookup_table;
 pub mod nonce;
 pub mod order;
+pub mod perps;
 pub mod receiver;
 pub mod swap;
 pub mod tip;

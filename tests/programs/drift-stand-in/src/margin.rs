@@ -22,6 +22,8 @@ pub struct Margin {
     pub collateral: i128,
     /// What borrows and positions have to be backed by.
     pub requirement: i128,
+    /// Losses and liabilities that count for more once a liquidation has begun.
+    pub liabilities: i128,
 }
 
 impl Margin {
@@ -38,6 +40,7 @@ impl Margin {
             let value = value(market, units, markets.price(&market.oracle)?)?;
             if position.is_borrow {
                 margin.requirement += weigh(-value, market.liability_weight[kind as usize]);
+                margin.liabilities -= value;
             } else {
                 margin.collateral += weigh(value, market.asset_weight[kind as usize]);
             }
@@ -49,6 +52,7 @@ impl Margin {
             margin.collateral +=
                 if profit > 0 { weigh(profit, market.pnl_weight[kind as usize]) } else { profit };
             margin.requirement += weigh(worth.abs(), market.margin_ratio[kind as usize]);
+            margin.liabilities += worth.abs() - profit.min(0);
         }
         Ok(margin)
     }
@@ -56,6 +60,11 @@ impl Margin {
     /// Whether it is enough.
     pub fn is_met(&self) -> bool {
         self.collateral >= self.requirement
+    }
+
+    /// What is missing before a liquidation is over, with the exchange's buffer.
+    pub fn shortage(&self, buffer: u32) -> i128 {
+        (self.requirement + weigh(self.liabilities, buffer) - self.collateral).max(0)
     }
 
     /// Units of a deposit that may be withdrawn without falling short, at most

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use solana_program::{account_info::AccountInfo, pubkey::Pubkey};
 
 use crate::{
+    Exchange,
     error::{Error, Result, fits, require},
     state::{Layout, Oracle, PerpMarket, SpotMarket, is},
 };
@@ -19,7 +20,7 @@ pub type Rest<'a, 'info> = Iter<'a, AccountInfo<'info>>;
 
 /// What is listed, by index, with the account it came from.
 pub struct Markets<'a, 'info> {
-    oracles: BTreeMap<Pubkey, i64>,
+    oracles: BTreeMap<Pubkey, Oracle>,
     spot: BTreeMap<u16, (SpotMarket, &'a AccountInfo<'info>)>,
     perp: BTreeMap<u16, (PerpMarket, &'a AccountInfo<'info>)>,
 }
@@ -34,7 +35,7 @@ impl<'a, 'info> Markets<'a, 'info> {
     ) -> Result<Self> {
         let mut oracles = BTreeMap::new();
         while let Some((oracle, account)) = next::<Oracle>(rest)? {
-            oracles.insert(*account.key, price(&oracle)?);
+            oracles.insert(*account.key, oracle);
         }
         let mut spot = BTreeMap::new();
         while let Some((market, account)) = next::<SpotMarket>(rest)? {
@@ -76,7 +77,12 @@ impl<'a, 'info> Markets<'a, 'info> {
         if *oracle == Pubkey::default() {
             return Ok(ONE_DOLLAR);
         }
-        self.oracles.get(oracle).copied().ok_or_else(|| Error::OracleNotFound.into())
+        price(self.oracles.get(oracle).ok_or(Error::OracleNotFound)?)
+    }
+
+    /// Slot that an oracle's price was posted in. 6036 when it is not listed.
+    pub fn posted_slot(&self, oracle: &Pubkey) -> Result<u64> {
+        Ok(self.oracles.get(oracle).ok_or(Error::OracleNotFound)?.posted_slot)
     }
 
     /// Writes the spot markets of these indexes back.
@@ -100,11 +106,12 @@ fn next<'a, 'info, T: Layout>(
 ) -> Result<Option<(T, &'a AccountInfo<'info>)>> {
     let Some(account) = rest.as_slice().first() else { return Ok(None) };
     let data = account.try_borrow_data()?;
-    if *account.owner != crate::ID || !is(&data, &T::DISCRIMINATOR, T::LEN) {
+    let Some(exchange) = Exchange::of(account.owner) else { return Ok(None) };
+    if !is(&data, &T::DISCRIMINATOR, T::LEN[exchange as usize]) {
         return Ok(None);
     }
     rest.next();
-    Ok(Some((T::read(&data), account)))
+    Ok(Some((T::read(&data, exchange), account)))
 }
 
 fn price(oracle: &Oracle) -> Result<i64> {

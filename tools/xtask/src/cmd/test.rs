@@ -14,7 +14,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Programs that replace the stand-ins when these variables name their ELF files.
-const REAL_PROGRAMS: [&str; 2] = ["KLEND_ELF", "FARMS_ELF"];
+const REAL_PROGRAMS: [&str; 3] = ["KLEND_ELF", "FARMS_ELF", "DRIFT_ELF"];
 
 /// Names another build of the receiver for the tests.
 const RECEIVER_ELF: &str = "RECEIVER_ELF";

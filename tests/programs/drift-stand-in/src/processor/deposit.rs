@@ -6,7 +6,7 @@
 
 use solana_program::account_info::AccountInfo;
 
-use super::{Args, Transfer, require_vault, split, state, user};
+use super::{Args, Transfer, require_running, require_vault, split, state, user};
 use crate::{
     error::{Error, Result, require},
     markets::Markets,
@@ -17,11 +17,11 @@ pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     let (index, amount, reduce_only) = (args.u16()?, args.u64()?, args.bool()?);
     let ([state_account, user_account, stats, authority, vault, token_account, program], mut rest) =
         split::<7>(accounts)?;
-    state(state_account)?;
+    require_running(&state(state_account)?, 1)?;
     let mut user = user(user_account, stats)?;
     // Whoever pays may deposit for anybody.
     require(authority.is_signer, Error::AccountNotSigner)?;
-    require_vault(vault, index)?;
+    require_vault(state_account, vault, index)?;
     let mut markets = Markets::load(&mut rest, &[index], &[])?;
     require(amount > 0, Error::InsufficientDeposit)?;
 
@@ -33,6 +33,9 @@ pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
         amount = u64::try_from(owed).unwrap_or(u64::MAX).min(amount);
     }
     market.add(position, amount.into())?;
+    let deposits = market.tokens(market.deposit_balance, false)?;
+    let is_within = market.max_deposits == 0 || deposits <= market.max_deposits.into();
+    require(is_within, Error::MaxDeposit)?;
     Transfer { program, from: token_account, to: vault, authority, amount }.invoke(
         market,
         &mut rest,

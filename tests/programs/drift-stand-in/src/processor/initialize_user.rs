@@ -7,11 +7,12 @@ use solana_program::account_info::AccountInfo;
 
 use super::{Args, create, split, state};
 use crate::{
+    Exchange,
     error::{Error, Result, require},
     state::{Layout, User, UserStats},
 };
 
-pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
+pub fn process(exchange: Exchange, accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     let sub_account_id = args.u16()?;
     args.bytes::<32>()?;
     let ([user, stats_account, state_account, authority, payer, _rent, _system_program], _) =
@@ -27,5 +28,5 @@ pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     stats.store(stats_account)?;
     let value = User { authority: *authority.key, sub_account_id, ..User::default() };
     let seeds: [&[u8]; 3] = [b"user", authority.key.as_ref(), &sub_account_id.to_le_bytes()];
-    create(&value, user, payer, &seeds)
+    create(&value, exchange, user, payer, &seeds)
 }

@@ -5,18 +5,19 @@
 
 use solana_program::account_info::AccountInfo;
 
-use super::{Args, create, split, state};
+use super::{create, split, state};
 use crate::{
+    Exchange,
     error::{Error, Result, require},
     state::UserStats,
 };
 
-pub fn process(accounts: &[AccountInfo], _: &mut Args) -> Result<()> {
+pub fn process(exchange: Exchange, accounts: &[AccountInfo]) -> Result<()> {
     let ([stats, state_account, authority, payer, _rent, _system_program], _) =
         split::<6>(accounts)?;
     state(state_account)?;
     require(state_account.is_writable, Error::ConstraintMut)?;
     require(payer.is_signer, Error::AccountNotSigner)?;
     let value = UserStats { authority: *authority.key, ..UserStats::default() };
-    create(&value, stats, payer, &[b"user_stats", authority.key.as_ref()])
+    create(&value, exchange, stats, payer, &[b"user_stats", authority.key.as_ref()])
 }

@@ -21,14 +21,15 @@ pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     let mut parties = Liquidation::load(accounts)?;
     let mut markets = Markets::load(&mut parties.rest, &[asset_index], &[perp_index])?;
     let perp = markets.perp(perp_index)?;
-    let position = parties
+    let position = *parties
         .user
         .perp_positions()
         .find(|position| position.market == perp_index)
         .ok_or(Error::UserHasNoPositionInMarket)?;
     require(position.base == 0 && position.quote < 0, Error::InvalidPerpPositionToLiquidate)?;
-    let is_healthy = Margin::of(&parties.user, &markets, Kind::Maintenance)?.is_met();
-    require(!is_healthy, Error::SufficientCollateral)?;
+    if !parties.begin(&markets)? {
+        return parties.store();
+    }
 
     let (asset_units, asset_side) = asset(&parties.user, &markets, asset_index)?;
     let lost = u128::from(position.quote.unsigned_abs());

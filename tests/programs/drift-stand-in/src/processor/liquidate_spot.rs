@@ -1,25 +1,30 @@
 //! `liquidate_spot(asset_market_index: u16, liability_market_index: u16,
 //! liquidator_max_liability_transfer: u128, limit_price: Option<u64>)`.
 //!
-//! Accounts: see [`Liquidation::load`].
+//! Accounts: see [`Liquidation::load`]; Velocity does without the user's statistics.
 
 use solana_program::account_info::AccountInfo;
 
 use super::{Args, Liquidation, asset, exchange};
 use crate::{
+    Exchange,
     error::{Error, Result, fits, require},
     margin::{Kind, Margin, Side},
     markets::Markets,
 };
 
-pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
+pub fn process(played: Exchange, accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     let (asset_index, liability_index) = (args.u16()?, args.u16()?);
     let (max_liability, limit_price) = (args.u128()?, args.option(Args::u64)?);
-    let mut parties = Liquidation::load(accounts)?;
+    let mut parties = match played {
+        Exchange::Drift => Liquidation::load(accounts)?,
+        Exchange::Velocity => Liquidation::load_without_user_stats(accounts)?,
+    };
     let changed = [asset_index, liability_index];
     let mut markets = Markets::load(&mut parties.rest, &changed, &[])?;
-    let is_healthy = Margin::of(&parties.user, &markets, Kind::Maintenance)?.is_met();
-    require(!is_healthy, Error::SufficientCollateral)?;
+    if !parties.begin(&markets)? {
+        return parties.store();
+    }
 
     let (asset_units, asset_side) = asset(&parties.user, &markets, asset_index)?;
     let market = markets.spot(liability_index)?;

@@ -8,10 +8,12 @@ mod liquidate_perp_pnl_for_deposit;
 mod liquidate_spot;
 mod place_and_take_perp_order;
 mod settle_pnl;
+mod update_user_pool_id;
 mod withdraw;
 
 use solana_program::{
     account_info::AccountInfo,
+    clock::Clock,
     instruction::{AccountMeta, Instruction},
     program::{invoke, invoke_signed},
     pubkey::Pubkey,
@@ -21,11 +23,11 @@ use solana_program::{
 use solana_system_interface::instruction::create_account;
 
 use crate::{
-    STATE_SEED, VAULT_SEED,
-    error::{Error, Result, require},
-    margin::Side,
+    Exchange, VAULT_SEED,
+    error::{Error, Result, fits, require},
+    margin::{Kind, Margin, Side},
     markets::{Markets, Rest},
-    state::{Layout, SpotMarket, State, User, UserStats},
+    state::{BEING_LIQUIDATED, Layout, SpotMarket, State, User, UserStats},
 };
 
 /// First bytes of instruction data, `sha256("global:<name>")[..8]`.
@@ -38,25 +40,40 @@ mod ix {
     pub const LIQUIDATE_SPOT: [u8; 8] = [107, 0, 128, 41, 35, 229, 251, 18];
     pub const LIQUIDATE_PERP_PNL_FOR_DEPOSIT: [u8; 8] = [237, 75, 198, 235, 233, 186, 75, 35];
     pub const PLACE_AND_TAKE_PERP_ORDER: [u8; 8] = [213, 51, 1, 187, 108, 220, 230, 224];
+    pub const PLACE_AND_TAKE_PERP_ORDER_V1: [u8; 8] = [168, 73, 91, 161, 18, 41, 252, 94];
     pub const SETTLE_PNL: [u8; 8] = [43, 61, 234, 45, 15, 95, 152, 153];
+    pub const UPDATE_USER_POOL_ID: [u8; 8] = [219, 86, 73, 106, 56, 218, 128, 109];
 }
 
 /// Runs the instruction that the data's discriminator names.
-pub fn process(accounts: &[AccountInfo], data: &[u8]) -> Result<()> {
+///
+/// 3007 when an account is of the exchange that is not played.
+pub fn process(program: &Pubkey, accounts: &[AccountInfo], data: &[u8]) -> Result<()> {
+    let exchange = Exchange::of(program).ok_or(Error::InvalidProgramId)?;
+    for account in accounts {
+        let is_foreign = Exchange::of(account.owner).is_some_and(|of| of != exchange);
+        require(!is_foreign, Error::AccountOwnedByWrongProgram)?;
+    }
     let (kind, args) = data.split_first_chunk::<8>().ok_or(Error::InstructionFallbackNotFound)?;
     let args = &mut Args(args);
     match *kind {
-        ix::INITIALIZE_USER_STATS => initialize_user_stats::process(accounts, args),
-        ix::INITIALIZE_USER => initialize_user::process(accounts, args),
+        ix::INITIALIZE_USER_STATS => initialize_user_stats::process(exchange, accounts),
+        ix::INITIALIZE_USER => initialize_user::process(exchange, accounts, args),
         ix::DEPOSIT => deposit::process(accounts, args),
         ix::WITHDRAW => withdraw::process(accounts, args),
         ix::LIQUIDATE_PERP => liquidate_perp::process(accounts, args),
-        ix::LIQUIDATE_SPOT => liquidate_spot::process(accounts, args),
+        ix::LIQUIDATE_SPOT => liquidate_spot::process(exchange, accounts, args),
         ix::LIQUIDATE_PERP_PNL_FOR_DEPOSIT => {
             liquidate_perp_pnl_for_deposit::process(accounts, args)
         }
-        ix::PLACE_AND_TAKE_PERP_ORDER => place_and_take_perp_order::process(accounts, args),
+        ix::PLACE_AND_TAKE_PERP_ORDER => {
+            place_and_take_perp_order::process(exchange, accounts, args, false)
+        }
+        ix::PLACE_AND_TAKE_PERP_ORDER_V1 if exchange == Exchange::Velocity => {
+            place_and_take_perp_order::process(exchange, accounts, args, true)
+        }
         ix::SETTLE_PNL => settle_pnl::process(accounts, args),
+        ix::UPDATE_USER_POOL_ID => update_user_pool_id::process(accounts, args),
         _ => Err(Error::InstructionFallbackNotFound.into()),
     }
 }
@@ -104,15 +121,28 @@ fn split<'a, 'info, const N: usize>(
 }
 
 /// 2006 unless the account has the address that the seeds derive.
-fn require_derived(account: &AccountInfo, seeds: &[&[u8]]) -> Result<u8> {
-    let (expected, bump) = Pubkey::find_program_address(seeds, &crate::ID);
+fn require_derived(account: &AccountInfo, exchange: Exchange, seeds: &[&[u8]]) -> Result<u8> {
+    let (expected, bump) = Pubkey::find_program_address(seeds, &exchange.program());
     require(*account.key == expected, Error::ConstraintSeeds)?;
     Ok(bump)
 }
 
 fn state(account: &AccountInfo) -> Result<State> {
-    require_derived(account, &[STATE_SEED])?;
-    State::load(account)
+    let exchange = Exchange::of(account.owner).ok_or(Error::AccountOwnedByWrongProgram)?;
+    require_derived(account, exchange, &[exchange.state_seed()])?;
+    let mut state = State::load(account)?;
+    if exchange == Exchange::Velocity {
+        // Where these lie in Velocity's account is not known here.
+        let seeds: [&[u8]; 1] = [exchange.signer_seed()];
+        state.signer_nonce = Pubkey::find_program_address(&seeds, &exchange.program()).1;
+        (state.margin_buffer, state.initial_share, state.taker_fee) = (200, 10_000, (0, 1));
+    }
+    Ok(state)
+}
+
+/// 6024 when what `bit` of the exchange's status stands for is paused.
+fn require_running(state: &State, bit: u8) -> Result<()> {
+    require(state.paused & bit == 0, Error::ExchangePaused)
 }
 
 /// A user's account and its wallet's statistics. 2003 when they do not belong
@@ -132,23 +162,27 @@ fn require_authority(user: &User, authority: &AccountInfo) -> Result<()> {
 }
 
 /// 2006 unless this is the vault of that market.
-fn require_vault(account: &AccountInfo, market: u16) -> Result<()> {
-    require_derived(account, &[VAULT_SEED, &market.to_le_bytes()]).map(drop)
+fn require_vault(state: &AccountInfo, account: &AccountInfo, market: u16) -> Result<()> {
+    let exchange = Exchange::of(state.owner).ok_or(Error::AccountOwnedByWrongProgram)?;
+    require_derived(account, exchange, &[VAULT_SEED, &market.to_le_bytes()]).map(drop)
 }
 
 /// Makes an account at a derived address.
 fn create<'info, T: Layout>(
     value: &T,
+    exchange: Exchange,
     account: &AccountInfo<'info>,
     payer: &AccountInfo<'info>,
     seeds: &[&[u8]],
 ) -> Result<()> {
-    let bump = [require_derived(account, seeds)?];
-    let rent = Rent::get()?.minimum_balance(T::LEN);
-    let create = create_account(payer.key, account.key, rent, T::LEN as u64, &crate::ID);
+    let bump = [require_derived(account, exchange, seeds)?];
+    let len = T::LEN[exchange as usize];
+    let rent = Rent::get()?.minimum_balance(len);
+    let program = exchange.program();
+    let create = create_account(payer.key, account.key, rent, len as u64, &program);
     let seeds: Vec<&[u8]> = seeds.iter().copied().chain([&bump[..]]).collect();
     invoke_signed(&create, &[payer.clone(), account.clone()], &[&seeds])?;
-    account.try_borrow_mut_data()?.copy_from_slice(&value.to_bytes());
+    account.try_borrow_mut_data()?.copy_from_slice(&value.to_bytes(exchange));
     Ok(())
 }
 
@@ -203,6 +237,7 @@ impl<'info> Transfer<'_, 'info> {
 
 /// The two parties of a liquidation.
 struct Liquidation<'a, 'info> {
+    state: State,
     liquidator: User,
     user: User,
     accounts: [&'a AccountInfo<'info>; 2],
@@ -214,23 +249,81 @@ impl<'a, 'info> Liquidation<'a, 'info> {
     /// 3 liquidator's statistics (writable), 4 user (writable), 5 user's statistics
     /// (writable); markets.
     fn load(accounts: &'a [AccountInfo<'info>]) -> Result<Self> {
-        let (
-            [
-                state_account,
-                authority,
-                liquidator_account,
-                liquidator_stats,
-                user_account,
-                user_stats,
-            ],
-            rest,
-        ) = split::<6>(accounts)?;
-        state(state_account)?;
-        let liquidator = user(liquidator_account, liquidator_stats)?;
-        require_authority(&liquidator, authority)?;
-        require(liquidator_account.key != user_account.key, Error::UserCantLiquidateThemself)?;
-        let user = user(user_account, user_stats)?;
-        Ok(Self { liquidator, user, accounts: [liquidator_account, user_account], rest })
+        let ([state, authority, liquidator, liquidator_stats, user_account, user_stats], rest) =
+            split::<6>(accounts)?;
+        let liquidator = (liquidator, user(liquidator, liquidator_stats)?);
+        let user = (user_account, user(user_account, user_stats)?);
+        Self::between(state, authority, liquidator, user, rest)
+    }
+
+    /// The same without 5, and 3 only read: Velocity's `liquidate_spot`.
+    fn load_without_user_stats(accounts: &'a [AccountInfo<'info>]) -> Result<Self> {
+        let ([state, authority, liquidator, liquidator_stats, user], rest) = split::<5>(accounts)?;
+        for account in [liquidator, user] {
+            require(account.is_writable, Error::ConstraintMut)?;
+        }
+        let value = User::load(liquidator)?;
+        let belong = UserStats::load(liquidator_stats)?.authority == value.authority;
+        require(belong, Error::ConstraintRaw)?;
+        Self::between(state, authority, (liquidator, value), (user, User::load(user)?), rest)
+    }
+
+    fn between(
+        state_account: &AccountInfo,
+        authority: &AccountInfo,
+        liquidator: (&'a AccountInfo<'info>, User),
+        user: (&'a AccountInfo<'info>, User),
+        rest: Rest<'a, 'info>,
+    ) -> Result<Self> {
+        let state = state(state_account)?;
+        require_running(&state, 16)?;
+        require_authority(&liquidator.1, authority)?;
+        require(liquidator.0.key != user.0.key, Error::UserCantLiquidateThemself)?;
+        let accounts = [liquidator.0, user.0];
+        Ok(Self { state, liquidator: liquidator.1, user: user.1, accounts, rest })
+    }
+
+    /// Whether there is anything to liquidate: `false` when a liquidation that has
+    /// begun is over, which is no error. 6004 when none may begin.
+    fn begin(&mut self, markets: &Markets) -> Result<bool> {
+        let margin = Margin::of(&self.user, markets, Kind::Maintenance)?;
+        if self.user.status & BEING_LIQUIDATED != 0 {
+            if margin.shortage(self.state.margin_buffer) == 0 {
+                (self.user.status, self.user.margin_freed) = (0, 0);
+                return Ok(false);
+            }
+            return Ok(true);
+        }
+        require(!margin.is_met(), Error::SufficientCollateral)?;
+        (self.user.status, self.user.margin_freed) = (BEING_LIQUIDATED, 0);
+        self.user.last_active_slot = Clock::get()?.slot;
+        Ok(true)
+    }
+
+    /// Share of what is missing that may be freed by now, of 10,000.
+    fn share(&self, shortage: i128) -> Result<i128> {
+        if shortage < 50_000_000 {
+            return Ok(10_000);
+        }
+        let elapsed = Clock::get()?.slot.saturating_sub(self.user.last_active_slot);
+        let by_time = (i128::from(elapsed) * 10_000)
+            .checked_div(self.state.duration_slots.into())
+            .unwrap_or(10_000);
+        let share = (by_time + i128::from(self.state.initial_share)).min(10_000);
+        let freed = i128::from(self.user.margin_freed);
+        let left = ((shortage + freed) * share / 10_000 - freed).max(0);
+        Ok(left * 10_000 / shortage)
+    }
+
+    /// Notes what has been freed.
+    fn end(&mut self, markets: &Markets, shortage: i128, is_over: bool) -> Result<()> {
+        let margin = Margin::of(&self.user, markets, Kind::Maintenance)?;
+        let freed = (shortage - margin.shortage(self.state.margin_buffer)).max(0);
+        self.user.margin_freed += fits::<u64, _>(freed)?;
+        if is_over {
+            (self.user.status, self.user.margin_freed) = (0, 0);
+        }
+        Ok(())
     }
 
     fn store(&self) -> Result<()> {

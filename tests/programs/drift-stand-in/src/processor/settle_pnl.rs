@@ -5,7 +5,7 @@
 
 use solana_program::account_info::AccountInfo;
 
-use super::{Args, require_vault, split, state};
+use super::{Args, require_running, require_vault, split, state};
 use crate::{
     QUOTE_SPOT_MARKET,
     error::{Error, Result, fits, require},
@@ -17,12 +17,17 @@ use crate::{
 pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     let index = args.u16()?;
     let ([state_account, user_account, authority, vault], mut rest) = split::<4>(accounts)?;
-    state(state_account)?;
+    require_running(&state(state_account)?, 64)?;
     let mut user = User::load(user_account)?;
     // Anybody may settle for anybody.
     require(authority.is_signer, Error::AccountNotSigner)?;
-    require_vault(vault, QUOTE_SPOT_MARKET)?;
+    require_vault(state_account, vault, QUOTE_SPOT_MARKET)?;
     let mut markets = Markets::load(&mut rest, &[QUOTE_SPOT_MARKET], &[index])?;
+    let market = markets.perp(index)?;
+    let price = markets.price(&market.oracle)?;
+    let away = price.abs_diff(market.twap_5min);
+    let is_calm = market.twap_5min == 0 || away <= market.twap_5min.unsigned_abs() / 10;
+    require(is_calm, Error::PriceBandsBreached)?;
     let position = *user
         .perp_positions()
         .find(|position| position.market == index)

@@ -6,9 +6,11 @@
 
 use solana_program::account_info::AccountInfo;
 
-use super::{Args, Transfer, require_authority, require_vault, split, state, user};
+use super::{
+    Args, Transfer, require_authority, require_running, require_vault, split, state, user,
+};
 use crate::{
-    SIGNER_SEED,
+    Exchange,
     error::{Error, Result, fits, require},
     margin::{Kind, Margin},
     markets::Markets,
@@ -22,10 +24,12 @@ pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
         mut rest,
     ) = split::<8>(accounts)?;
     let state = state(state_account)?;
+    require_running(&state, 2)?;
     let mut user = user(user_account, stats)?;
     require_authority(&user, authority)?;
-    require_vault(vault, index)?;
+    require_vault(state_account, vault, index)?;
     require(*signer.key == state.signer, Error::ConstraintRaw)?;
+    let exchange = Exchange::of(state_account.owner).ok_or(Error::AccountOwnedByWrongProgram)?;
     let mut markets = Markets::load(&mut rest, &[index], &[])?;
 
     let mut amount = amount;
@@ -40,13 +44,18 @@ pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     }
     let market = markets.spot_mut(index)?;
     market.add(user.spot_mut(index)?, -i128::from(amount))?;
+    // A quarter of the day's average may leave, or what is below the guard.
+    let twap = i128::from(market.deposit_twap);
+    let least = twap - (twap / 4).max(i128::from(market.withdraw_guard).min(twap));
+    let left = market.tokens(market.deposit_balance, false)?;
+    require(left >= least, Error::DailyWithdrawLimit)?;
     let is_backed = Margin::of(&user, &markets, Kind::Initial)?.is_met();
     require(is_backed, Error::InsufficientCollateral)?;
 
     Transfer { program, from: vault, to: token_account, authority: signer, amount }.invoke(
         markets.spot(index)?,
         &mut rest,
-        &[&[SIGNER_SEED, &[state.signer_nonce]]],
+        &[&[exchange.signer_seed(), &[state.signer_nonce]]],
     )?;
     markets.store_spot(&[index])?;
     user.store(user_account)

@@ -1,22 +1,24 @@
-//! Drift's interface as facts: what the builders are held against.
+//! The exchanges' interfaces as facts: what the builders are held against.
 //!
-//! The facts were taken from the interface description (IDL) that Drift publishes,
-//! of two versions:
+//! The facts were taken from the interface descriptions (IDL) that they publish:
 //!
-//! * `PROGRAM`: program 2.162.0, repository at commit `0ae3e3b` of 1 April 2026.
-//!   The npm package `@drift-labs/sdk` 2.156.0 has the same.
-//! * `SDK`: npm package `@drift-labs/sdk` 2.163.0-beta.12 of 24 August 2026, whose
-//!   description calls itself 2.162.0 as well. Market accounts are longer.
+//! * Drift: program 2.161.0, repository at commit `d686955cd` of 27 March 2026, the
+//!   last release that has instructions.
+//! * Velocity: repository at commit `0077e03b` of 2026. `place_and_take_perp_order_v1`
+//!   is of commit `d75f478e`, whose `User` is the same; `update_user_pool_id` is as
+//!   the program's source has it there, since its state account came later.
 //!
 //! To hold the builders against another version, name its IDL file, old or new
-//! format (`lib/node/idl/drift.json` of the npm package):
+//! format:
 //!
 //! ```sh
-//! DRIFT_IDL=drift.json cargo test -p flash-liquidator-client --test drift
+//! DRIFT_IDL=drift.json VELOCITY_IDL=velocity.json \
+//!     cargo test -p flash-liquidator-client --test perps
 //! ```
 
 use std::{collections::BTreeMap, env, fs};
 
+use flash_liquidator_client::perps::Exchange;
 use serde_json::Value;
 
 /// An account in an instruction's list.
@@ -44,7 +46,9 @@ pub enum TypeFact {
 }
 
 /// One version of the interface.
+#[derive(Clone)]
 pub struct Interface {
+    pub exchange: Exchange,
     pub source: String,
     pub instructions: BTreeMap<String, InstructionFact>,
     pub types: BTreeMap<String, TypeFact>,
@@ -53,14 +57,18 @@ pub struct Interface {
     pub layout: BTreeMap<String, usize>,
 }
 
-/// The recorded versions, and the one that `DRIFT_IDL` names.
+/// The recorded versions, and those that `DRIFT_IDL` and `VELOCITY_IDL` name.
 pub fn all() -> Vec<Interface> {
-    let mut all = vec![recorded("PROGRAM", false), recorded("SDK", true)];
-    if let Some(path) = env::var_os("DRIFT_IDL").filter(|path| !path.is_empty()) {
-        let path = path.into_string().expect("a path in UTF-8");
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let idl = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
-        all.push(parse(path, &idl));
+    let mut all = Exchange::ALL.map(recorded).to_vec();
+    for (variable, exchange) in
+        [("DRIFT_IDL", Exchange::Drift), ("VELOCITY_IDL", Exchange::Velocity)]
+    {
+        if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
+            let path = path.into_string().expect("a path in UTF-8");
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let idl = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+            all.push(parse(exchange, path, &idl));
+        }
     }
     all
 }
@@ -68,7 +76,8 @@ pub fn all() -> Vec<Interface> {
 /// Name, accounts (`w` writable, `s` signer) and arguments.
 type Row = (&'static str, &'static str, &'static str);
 
-const INSTRUCTIONS: [Row; 9] = [
+/// Instructions that are the same on both.
+const INSTRUCTIONS: [Row; 8] = [
     ("initialize_user_stats", "user_stats:w state:w authority: payer:ws rent: system_program:", ""),
     (
         "initialize_user",
@@ -83,7 +92,7 @@ const INSTRUCTIONS: [Row; 9] = [
     ),
     (
         "withdraw",
-        "state: user:w user_stats:w authority:s spot_market_vault:w drift_signer: \
+        "state: user:w user_stats:w authority:s spot_market_vault:w signer: \
          user_token_account:w token_program:",
         "market_index:u16 amount:u64 reduce_only:bool",
     ),
@@ -91,12 +100,6 @@ const INSTRUCTIONS: [Row; 9] = [
         "liquidate_perp",
         "state: authority:s liquidator:w liquidator_stats:w user:w user_stats:w",
         "market_index:u16 liquidator_max_base_asset_amount:u64 limit_price:option<u64>",
-    ),
-    (
-        "liquidate_spot",
-        "state: authority:s liquidator:w liquidator_stats:w user:w user_stats:w",
-        "asset_market_index:u16 liability_market_index:u16 liquidator_max_liability_transfer:u128 \
-         limit_price:option<u64>",
     ),
     (
         "liquidate_perp_pnl_for_deposit",
@@ -112,12 +115,47 @@ const INSTRUCTIONS: [Row; 9] = [
     ),
 ];
 
+const LIQUIDATE_SPOT_ARGS: &str = "asset_market_index:u16 liability_market_index:u16 liquidator_max_liability_transfer:u128 \
+     limit_price:option<u64>";
+const POOL_ARGS: &str = "sub_account_id:u16 pool_id:u8";
+
+/// Those that are not: of Drift, of Velocity.
+const INSTRUCTIONS_BY_EXCHANGE: [&[Row]; 2] = [
+    &[
+        (
+            "liquidate_spot",
+            "state: authority:s liquidator:w liquidator_stats:w user:w user_stats:w",
+            LIQUIDATE_SPOT_ARGS,
+        ),
+        ("update_user_pool_id", "user:w authority:s", POOL_ARGS),
+    ],
+    &[
+        (
+            "liquidate_spot",
+            "state: authority:s liquidator:w liquidator_stats: user:w",
+            LIQUIDATE_SPOT_ARGS,
+        ),
+        ("update_user_pool_id", "user:w authority:s state:", POOL_ARGS),
+        (
+            "place_and_take_perp_order_v1",
+            "state: user:w user_stats:w authority:s quoter_slab: clob_market:w clob_program: \
+             flow_authority:",
+            "params:OrderParams success_condition:option<u32>",
+        ),
+    ],
+];
+
+/// The same up to the offset from the oracle's price; then of Drift, of Velocity.
 const ORDER_PARAMS: &str = "order_type:OrderType market_type:MarketType \
      direction:PositionDirection user_order_id:u8 base_asset_amount:u64 price:u64 market_index:u16 \
      reduce_only:bool post_only:PostOnlyParam bit_flags:u8 max_ts:option<i64> \
-     trigger_price:option<u64> trigger_condition:OrderTriggerCondition \
-     oracle_price_offset:option<i32> auction_duration:option<u8> auction_start_price:option<i64> \
-     auction_end_price:option<i64>";
+     trigger_price:option<u64> trigger_condition:OrderTriggerCondition";
+const ORDER_PARAMS_BY_EXCHANGE: [&str; 2] = [
+    "oracle_price_offset:option<i32> auction_duration:option<u8> auction_start_price:option<i64> \
+     auction_end_price:option<i64>",
+    "oracle_price_offset:option<i64> auction_duration:option<u8> auction_start_price:option<i64> \
+     auction_end_price:option<i64> builder_idx:option<u8> builder_fee_tenth_bps:option<u16>",
+];
 
 const ENUMS: [(&str, &str); 5] = [
     ("OrderType", "Market Limit TriggerMarket TriggerLimit Oracle"),
@@ -127,97 +165,124 @@ const ENUMS: [(&str, &str); 5] = [
     ("OrderTriggerCondition", "Above Below TriggeredAbove TriggeredBelow"),
 ];
 
-const LAYOUT: [(&str, usize); 18] = [
-    ("User", 4_368),
-    ("User.authority", 0),
-    ("User.spot_positions", 96),
-    ("User.perp_positions", 416),
-    ("User.sub_account_id", 4_338),
-    ("SpotPosition", 40),
-    ("SpotPosition.scaled_balance", 0),
-    ("SpotPosition.market_index", 32),
-    ("SpotPosition.balance_type", 34),
-    ("SpotPosition.open_orders", 35),
-    ("PerpPosition", 96),
-    ("PerpPosition.base_asset_amount", 8),
-    ("PerpPosition.quote_asset_amount", 16),
-    ("PerpPosition.open_bids", 40),
-    ("PerpPosition.open_asks", 48),
-    ("PerpPosition.market_index", 92),
-    ("PerpPosition.open_orders", 94),
-    ("SpotMarket.oracle", 32),
-];
+/// Not there, or not known.
+const ABSENT: usize = usize::MAX;
 
-/// Fields that lie elsewhere in the newer version: there, and here.
-const LAYOUT_BY_VERSION: [(&str, [usize; 2]); 13] = [
-    ("PerpPosition.isolated_position_scaled_balance", [72, 72]),
-    ("PerpPosition.position_flag", [95, 95]),
+/// Offsets of fields and sizes of types: of Drift, of Velocity. What Drift has in
+/// its `amm`, Velocity has in the market itself.
+const LAYOUT: [(&str, [usize; 2]); 93] = [
+    ("User", [4368, 4488]),
+    ("User.authority", [0, 0]),
+    ("User.spot_positions", [96, 96]),
+    ("User.perp_positions", [416, 416]),
+    ("User.liquidation_margin_freed", [4312, 4432]),
+    ("User.last_active_slot", [4320, 4440]),
+    ("User.sub_account_id", [4338, 4458]),
+    ("User.status", [4340, 4460]),
+    ("User.open_orders", [4343, 4463]),
+    ("User.margin_mode", [4347, ABSENT]),
+    ("User.pool_id", [4348, 4467]),
+    ("SpotPosition", [40, 40]),
+    ("SpotPosition.scaled_balance", [0, 0]),
+    ("SpotPosition.market_index", [32, 32]),
+    ("SpotPosition.balance_type", [34, 34]),
+    ("SpotPosition.open_orders", [35, 35]),
+    ("PerpPosition", [96, 80]),
+    ("PerpPosition.last_cumulative_funding_rate", [0, 0]),
+    ("PerpPosition.base_asset_amount", [8, 8]),
+    ("PerpPosition.quote_asset_amount", [16, 16]),
+    ("PerpPosition.open_bids", [40, 40]),
+    ("PerpPosition.open_asks", [48, 48]),
+    ("PerpPosition.isolated_position_scaled_balance", [72, 64]),
+    ("PerpPosition.market_index", [92, 76]),
+    ("PerpPosition.open_orders", [94, 78]),
+    ("PerpPosition.position_flag", [95, 79]),
     ("SpotMarket", [768, 800]),
+    ("SpotMarket.pubkey", [0, 0]),
+    ("SpotMarket.oracle", [32, 32]),
     ("SpotMarket.mint", [64, 64]),
     ("SpotMarket.vault", [96, 96]),
+    ("SpotMarket.deposit_balance", [424, 288]),
+    ("SpotMarket.borrow_balance", [440, 304]),
+    ("SpotMarket.cumulative_deposit_interest", [456, 320]),
+    ("SpotMarket.cumulative_borrow_interest", [472, 336]),
+    ("SpotMarket.withdraw_guard_threshold", [520, 536]),
+    ("SpotMarket.max_token_deposits", [528, 544]),
+    ("SpotMarket.deposit_token_twap", [536, 552]),
+    ("SpotMarket.initial_asset_weight", [632, 648]),
+    ("SpotMarket.maintenance_asset_weight", [636, 652]),
+    ("SpotMarket.initial_liability_weight", [640, 656]),
+    ("SpotMarket.maintenance_liability_weight", [644, 660]),
+    ("SpotMarket.imf_factor", [648, 664]),
+    ("SpotMarket.liquidator_fee", [652, 668]),
+    ("SpotMarket.if_liquidation_fee", [656, 672]),
+    ("SpotMarket.decimals", [672, 688]),
     ("SpotMarket.market_index", [676, 692]),
-    ("SpotMarket.token_program_flag", [726, 742]),
-    ("PerpMarket", [1_208, 1_232]),
-    ("PerpMarket.amm", [32, 32]),
-    ("PerpMarket.market_index", [1_152, 1_168]),
-    ("PerpMarket.quote_spot_market_index", [1_158, 1_174]),
-    ("AMM.oracle", [0, 0]),
-    ("AMM.oracle_source", [886, 894]),
+    ("SpotMarket.oracle_source", [679, 695]),
+    ("SpotMarket.status", [680, 696]),
+    ("SpotMarket.token_program_flag", [726, 737]),
+    ("SpotMarket.pool_id", [727, 738]),
+    ("PerpMarket", [1208, 1296]),
+    ("PerpMarket.pubkey", [0, 0]),
+    ("PerpMarket.amm.oracle", [32, 304]),
+    ("PerpMarket.amm.oracle_source", [918, 665]),
+    ("PerpMarket.amm.oracle_slot_delay_override", [927, 666]),
+    ("PerpMarket.amm.cumulative_funding_rate_long", [600, 176]),
+    ("PerpMarket.amm.cumulative_funding_rate_short", [616, 192]),
+    ("PerpMarket.amm.order_step_size", [800, 536]),
+    ("PerpMarket.pnl_pool", [968, 336]),
+    ("PerpMarket.imf_factor", [1112, 592]),
+    ("PerpMarket.liquidator_fee", [1120, 600]),
+    ("PerpMarket.if_liquidation_fee", [1124, 604]),
+    ("PerpMarket.margin_ratio_initial", [1128, 608]),
+    ("PerpMarket.margin_ratio_maintenance", [1132, 612]),
+    ("PerpMarket.unrealized_pnl_initial_asset_weight", [1136, 616]),
+    ("PerpMarket.unrealized_pnl_maintenance_asset_weight", [1140, 620]),
+    ("PerpMarket.market_index", [1152, 632]),
+    ("PerpMarket.status", [1154, 634]),
+    ("PerpMarket.contract_type", [1155, 635]),
+    ("PerpMarket.quote_spot_market_index", [1158, 638]),
+    ("PerpMarket.pool_id", [1165, 656]),
+    ("PerpMarket.high_leverage_margin_ratio_initial", [1166, ABSENT]),
+    ("PerpMarket.high_leverage_margin_ratio_maintenance", [1168, ABSENT]),
+    ("PerpMarket.amm.long_spread", [896, ABSENT]),
+    ("PerpMarket.amm.short_spread", [900, ABSENT]),
+    ("PerpMarket.amm.historical_oracle_data", [64, ABSENT]),
+    ("UserStats", [232, 232]),
+    ("UserStats.authority", [0, 0]),
+    ("UserStats.referrer", [32, 32]),
+    ("UserStats.number_of_sub_accounts", [176, 152]),
+    ("UserStats.number_of_sub_accounts_created", [178, 154]),
+    ("State.signer", [96, 480]),
+    ("State.perp_fee_structure", [160, ABSENT]),
+    ("State.liquidation_margin_buffer_ratio", [952, ABSENT]),
+    ("State.signer_nonce", [962, ABSENT]),
+    ("State.exchange_status", [966, ABSENT]),
+    ("State.liquidation_duration", [967, ABSENT]),
+    ("State.initial_pct_to_liquidate", [968, ABSENT]),
+    ("PythLazerOracle", [40, 40]),
+    ("PythLazerOracle.price", [0, 0]),
+    ("PythLazerOracle.posted_slot", [16, 16]),
+    ("PythLazerOracle.exponent", [24, 24]),
 ];
 
-/// Fields that only the stand-in uses, of the version it stands in for.
-const STAND_IN_LAYOUT: [(&str, usize); 30] = [
-    ("State.signer", 96),
-    ("State.perp_fee_structure", 160),
-    ("State.signer_nonce", 962),
-    ("UserStats", 232),
-    ("UserStats.authority", 0),
-    ("UserStats.number_of_sub_accounts", 176),
-    ("UserStats.number_of_sub_accounts_created", 178),
-    ("SpotMarket.pubkey", 0),
-    ("SpotMarket.deposit_balance", 424),
-    ("SpotMarket.borrow_balance", 440),
-    ("SpotMarket.cumulative_deposit_interest", 456),
-    ("SpotMarket.cumulative_borrow_interest", 472),
-    ("SpotMarket.initial_asset_weight", 632),
-    ("SpotMarket.maintenance_asset_weight", 636),
-    ("SpotMarket.initial_liability_weight", 640),
-    ("SpotMarket.maintenance_liability_weight", 644),
-    ("SpotMarket.liquidator_fee", 652),
-    ("SpotMarket.decimals", 672),
-    ("PerpMarket.pubkey", 0),
-    ("PerpMarket.pnl_pool", 968),
-    ("PerpMarket.liquidator_fee", 1_120),
-    ("PerpMarket.margin_ratio_initial", 1_128),
-    ("PerpMarket.margin_ratio_maintenance", 1_132),
-    ("PerpMarket.unrealized_pnl_initial_asset_weight", 1_136),
-    ("PerpMarket.unrealized_pnl_maintenance_asset_weight", 1_140),
-    ("AMM.order_step_size", 768),
-    ("AMM.long_spread", 864),
-    ("AMM.short_spread", 868),
-    ("PythLazerOracle.price", 0),
-    ("PythLazerOracle.exponent", 24),
-];
-
-fn recorded(source: &str, is_newer: bool) -> Interface {
+fn recorded(exchange: Exchange) -> Interface {
     let pairs = |text: &str| -> Vec<(String, String)> {
         text.split_whitespace()
             .map(|pair| pair.split_once(':').expect("name:type"))
             .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
             .collect()
     };
+    let index = exchange as usize;
     let instructions = INSTRUCTIONS
         .iter()
+        .chain(INSTRUCTIONS_BY_EXCHANGE[index])
         .map(|(instruction, accounts, args)| {
             let accounts = pairs(accounts)
                 .into_iter()
                 .map(|(name, flags)| AccountFact {
                     is_writable: flags.contains('w'),
-                    // In the newer version whoever gets an account signs for it.
-                    is_signer: flags.contains('s')
-                        || (is_newer
-                            && name == "authority"
-                            && instruction.starts_with("initialize")),
+                    is_signer: flags.contains('s'),
                     name,
                 })
                 .collect();
@@ -228,26 +293,23 @@ fn recorded(source: &str, is_newer: bool) -> Interface {
         let variants = variants.split(' ').map(str::to_owned).collect();
         ((*name).to_owned(), TypeFact::Enum(variants))
     });
-    let order_params = ("OrderParams".to_owned(), TypeFact::Struct(pairs(ORDER_PARAMS)));
-    let stand_in = if is_newer { &[][..] } else { &STAND_IN_LAYOUT };
-    let by_version =
-        LAYOUT_BY_VERSION.iter().map(|(name, offsets)| (*name, offsets[usize::from(is_newer)]));
+    let order_params = [ORDER_PARAMS, ORDER_PARAMS_BY_EXCHANGE[index]].join(" ");
+    let order_params = ("OrderParams".to_owned(), TypeFact::Struct(pairs(&order_params)));
     Interface {
-        source: source.to_owned(),
+        exchange,
+        source: exchange.to_string(),
         instructions,
         types: enums.chain([order_params]).collect(),
         layout: LAYOUT
             .iter()
-            .chain(stand_in)
-            .copied()
-            .chain(by_version)
-            .map(|(name, offset)| (name.to_owned(), offset))
+            .filter(|(_, offsets)| offsets[index] != ABSENT)
+            .map(|(name, offsets)| ((*name).to_owned(), offsets[index]))
             .collect(),
     }
 }
 
 /// Reads an IDL file in the format of Anchor 0.29 or earlier, or of 0.30 or later.
-fn parse(source: String, idl: &Value) -> Interface {
+fn parse(exchange: Exchange, source: String, idl: &Value) -> Interface {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let flag = |account: &Value, names: [&str; 2]| {
         names.iter().any(|name| account[name].as_bool().unwrap_or(false))
@@ -258,12 +320,16 @@ fn parse(source: String, idl: &Value) -> Interface {
             let accounts = list(&instruction["accounts"])
                 .iter()
                 .map(|account| AccountFact {
-                    name: name(account),
+                    name: match name(account).as_str() {
+                        "drift_signer" | "velocity_signer" => "signer".to_owned(),
+                        name => name.to_owned(),
+                    },
                     is_writable: flag(account, ["isMut", "writable"]),
                     is_signer: flag(account, ["isSigner", "signer"]),
                 })
                 .collect();
-            (name(instruction), InstructionFact { accounts, args: fields(&instruction["args"]) })
+            let args = fields(&instruction["args"]);
+            (name(instruction), InstructionFact { accounts, args })
         })
         .collect();
     let types: BTreeMap<String, TypeFact> = list(&idl["types"])
@@ -290,9 +356,20 @@ fn parse(source: String, idl: &Value) -> Interface {
     for root in ["User", "UserStats", "SpotMarket", "PerpMarket", "PythLazerOracle"] {
         measure(root, Packing::Aligned, &types, &mut layout);
     }
-    // This one account is written without gaps.
+    // This one account Drift writes without gaps.
     measure("State", Packing::Dense, &types, &mut layout);
-    Interface { source, instructions, types, layout }
+    // Fields of a field, where they are asked for.
+    let in_amm: Vec<_> = layout
+        .iter()
+        .filter_map(|(name, offset)| Some((name.strip_prefix("AMM.")?.to_owned(), *offset)))
+        .collect();
+    let amm = layout["PerpMarket.amm"];
+    for (field, offset) in in_amm {
+        // Velocity's market has some of them itself.
+        let own = layout.get(&format!("PerpMarket.{field}")).copied();
+        layout.insert(format!("PerpMarket.amm.{field}"), own.unwrap_or(amm + offset));
+    }
+    Interface { exchange, source, instructions, types, layout }
 }
 
 fn fields(list: &Value) -> Vec<(String, String)> {

@@ -1,7 +1,10 @@
-//! klend to borrow from, Drift with somebody to be liquidated, and a keeper whose
-//! only token comes from the loan.
+//! klend to borrow from, an exchange with somebody to be liquidated, and a keeper
+//! whose only token comes from the loan.
+//!
+//! The exchange is the stand-in, or for Drift the program that `DRIFT_ELF` names:
+//! the accounts are complete enough for both ([`crate::complete`]).
 
-use std::fs;
+use std::{env, fs};
 
 use anchor_lang::{AnchorDeserialize, Discriminator};
 use drift_stand_in::state::{
@@ -10,8 +13,11 @@ use drift_stand_in::state::{
 use flash_liquidator_client::{
     bracket::{Guard, GuardedFlash, Settled},
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
-    drift::{self, Markets, SubAccount, User, addresses},
     klend::{FlashLoan, ReserveAddresses},
+    perps::{
+        self, EmptyAccount, Exchange, Leftover, Markets, PerpLiquidation, Prices, SubAccount,
+        TakeOver, User, layout::oracle_source,
+    },
     receiver,
 };
 use flash_liquidator_tests::{Invariants, router::Swap};
@@ -23,6 +29,8 @@ use solana_keypair::Keypair;
 use solana_signer::Signer;
 use swap_stand_in::Variant;
 
+use crate::complete;
+
 /// Principal of the loan: 20,000 USDC.
 pub const LOAN: u64 = 20_000_000_000;
 /// Millionths of a dollar, and units of USDC.
@@ -30,23 +38,43 @@ pub const USD: i64 = 1_000_000;
 /// Units of SOL, and of a perp on it.
 pub const SOL: i64 = 1_000_000_000;
 
-/// SOL's price on Drift.
+/// SOL's price on the exchange.
 pub const PRICE: i64 = 143 * USD;
 
-/// Drift's markets: USDC and SOL, SOL-PERP.
+/// The exchange's markets: USDC and SOL, SOL-PERP.
 pub const USDC_MARKET: u16 = 0;
 pub const SOL_MARKET: u16 = 1;
 pub const SOL_PERP: u16 = 0;
 
-const SOL_ORACLE: Address = Address::new_from_array([201; 32]);
+pub const SOL_ORACLE: Address = Address::new_from_array([201; 32]);
 const USDC_ORACLE: Address = Address::new_from_array([202; 32]);
+
+/// The program of Drift that `DRIFT_ELF` names, if it does.
+fn real_drift() -> Option<Vec<u8>> {
+    let path = env::var_os("DRIFT_ELF").filter(|path| !path.is_empty())?;
+    Some(fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// Whether Drift is the real program.
+pub fn is_real(exchange: Exchange) -> bool {
+    exchange == Exchange::Drift && real_drift().is_some()
+}
+
+/// The stand-in's name for an exchange.
+fn played(exchange: Exchange) -> drift_stand_in::Exchange {
+    match exchange {
+        Exchange::Drift => drift_stand_in::Exchange::Drift,
+        Exchange::Velocity => drift_stand_in::Exchange::Velocity,
+    }
+}
 
 /// Everything there is.
 pub struct Scene {
     pub world: World,
     pub keeper: Keypair,
     pub thief: Keypair,
-    /// The keeper's Drift account.
+    pub exchange: Exchange,
+    /// The keeper's account on the exchange.
     pub account: SubAccount,
     /// Whom to liquidate.
     pub victim: SubAccount,
@@ -55,17 +83,19 @@ pub struct Scene {
     /// The keeper's token accounts.
     pub usdc: Address,
     pub sol: Address,
-    /// Where SOL is sold, at Drift's price less a fee.
+    /// Where SOL is sold, at the exchange's price less a fee.
     pub pool: Pool,
 }
 
 impl Scene {
     /// A victim with these positions: units of USDC and SOL (negative for a
     /// borrow), size and quote of the perp.
-    pub fn new(usdc: i64, sol: i64, base: i64, quote: i64) -> Self {
+    pub fn new(exchange: Exchange, usdc: i64, sol: i64, base: i64, quote: i64) -> Self {
         let mut world = World::builtin().unwrap();
-        let elf = fs::read(deploy_folder().join("drift_stand_in.so")).expect("drift_stand_in.so");
-        world.deploy(&drift::PROGRAM_ID, &elf).unwrap();
+        let stand_in = || fs::read(deploy_folder().join("drift_stand_in.so"));
+        let real = real_drift().filter(|_| exchange == Exchange::Drift);
+        let elf = real.unwrap_or_else(|| stand_in().expect("drift_stand_in.so"));
+        world.deploy(&exchange.program_id(), &elf).unwrap();
         let [keeper, thief, victim] = ["keeper", "thief", "victim"].map(|name| world.actor(name));
         let usdc_reserve = world.reserve_named("USDC").unwrap();
         let reserve = world.reserve_addresses(&usdc_reserve).unwrap();
@@ -81,12 +111,13 @@ impl Scene {
         let (pool_sol, pool_usdc) = (70_000 * SOL as u64, 70_000 * PRICE as u64);
         let pool = world.create_pool(&sol_mint, &usdc_mint, pool_sol, pool_usdc, 5).unwrap();
 
-        let victim = SubAccount { authority: victim.pubkey(), id: 0 };
-        let account = SubAccount { authority: keeper.pubkey(), id: 0 };
+        let victim = SubAccount { exchange, authority: victim.pubkey(), id: 0 };
+        let account = SubAccount { exchange, authority: keeper.pubkey(), id: 0 };
         let mut scene = Self {
             world,
             keeper,
             thief,
+            exchange,
             account,
             victim,
             reserve,
@@ -94,45 +125,59 @@ impl Scene {
             sol: sol_account,
             pool,
         };
-        scene.open_drift(sol_mint);
-        scene.open_victim([usdc, sol], PerpPosition { base, quote, market: SOL_PERP });
+        scene.open_exchange(sol_mint);
+        let perp = PerpPosition { base, quote, market: SOL_PERP, open_orders: 0 };
+        scene.open_victim([usdc, sol], perp);
         let setup = [
-            drift::initialize_user_stats(&account.authority),
-            drift::initialize_user(account, [0; 32]),
+            perps::initialize_user_stats(exchange, &account.authority),
+            perps::initialize_user(account, [0; 32]),
         ];
         scene.world.send(&setup, &[&scene.keeper]).unwrap();
         scene
     }
 
-    fn open_drift(&mut self, sol_mint: Address) {
-        let (signer, signer_nonce) =
-            Address::find_program_address(&[drift_stand_in::SIGNER_SEED], &drift::PROGRAM_ID);
-        let state = State { signer, taker_fee: (1, 1_000), signer_nonce };
-        self.write(&addresses::state(), &state);
-        self.write(&SOL_ORACLE, &Oracle { price: PRICE, exponent: -6 });
-        self.write(&USDC_ORACLE, &Oracle { price: 100_000_000, exponent: -8 });
+    fn open_exchange(&mut self, sol_mint: Address) {
+        let exchange = self.exchange;
+        let signer = exchange.signer();
+        let seeds: [&[u8]; 1] = [played(exchange).signer_seed()];
+        let (_, signer_nonce) = Address::find_program_address(&seeds, &exchange.program_id());
+        let state = State {
+            signer,
+            taker_fee: (1, 1_000),
+            signer_nonce,
+            margin_buffer: 200,
+            duration_slots: 150,
+            initial_share: 10_000,
+            ..State::default()
+        };
+        self.write(&exchange.state(), &state);
+        let posted_slot = self.world.slot();
+        self.write(&SOL_ORACLE, &Oracle { price: PRICE, exponent: -6, posted_slot });
+        self.write(&USDC_ORACLE, &Oracle { price: 100_000_000, exponent: -8, posted_slot });
 
         // Interest that has accrued for a while: balances do not divide evenly.
         let mut usdc = SpotMarket {
-            address: addresses::spot_market(USDC_MARKET),
+            address: exchange.spot_market(USDC_MARKET),
             oracle: USDC_ORACLE,
             mint: self.reserve.liquidity_mint,
-            vault: addresses::spot_market_vault(USDC_MARKET),
+            vault: exchange.spot_market_vault(USDC_MARKET),
             deposit_interest: 10_437_219_933,
             borrow_interest: 10_912_345_671,
             asset_weight: [10_000, 10_000],
             liability_weight: [10_000, 10_000],
             decimals: 6,
             index: USDC_MARKET,
+            oracle_source: oracle_source::PYTH_LAZER,
+            status: 1,
             ..SpotMarket::default()
         };
         let mut pnl_pool = 0;
         usdc.add_to_pool(&mut pnl_pool, i128::from(100_000 * USD)).unwrap();
         let sol = SpotMarket {
-            address: addresses::spot_market(SOL_MARKET),
+            address: exchange.spot_market(SOL_MARKET),
             oracle: SOL_ORACLE,
             mint: sol_mint,
-            vault: addresses::spot_market_vault(SOL_MARKET),
+            vault: exchange.spot_market_vault(SOL_MARKET),
             deposit_interest: 10_000_000_000,
             borrow_interest: 10_000_000_000,
             asset_weight: [8_000, 9_000],
@@ -140,10 +185,12 @@ impl Scene {
             liquidator_fee: 50_000,
             decimals: 9,
             index: SOL_MARKET,
+            oracle_source: oracle_source::PYTH_LAZER,
+            status: 1,
             ..SpotMarket::default()
         };
         let perp = PerpMarket {
-            address: addresses::perp_market(SOL_PERP),
+            address: exchange.perp_market(SOL_PERP),
             oracle: SOL_ORACLE,
             step_size: 10_000_000,
             spread: [500, 500],
@@ -153,6 +200,10 @@ impl Scene {
             pnl_weight: [0, 10_000],
             index: SOL_PERP,
             quote_spot_market: USDC_MARKET,
+            oracle_source: oracle_source::PYTH_LAZER,
+            status: 1,
+            twap_5min: PRICE,
+            oracle_delay: -1,
         };
         self.open_vault(&usdc, 1_000_000 * USD as u64);
         self.open_vault(&sol, 10_000 * SOL as u64);
@@ -164,18 +215,19 @@ impl Scene {
 
     /// A vault with tokens of other users.
     pub fn open_vault(&mut self, market: &SpotMarket, units: u64) {
-        let given = self.world.give(&addresses::signer(), &market.mint, units).unwrap();
+        let given = self.world.give(&self.exchange.signer(), &market.mint, units).unwrap();
         let account = self.world.account(&given).unwrap();
         self.world.set_account(&market.vault, account).unwrap();
         self.world.set_account(&given, Account::default()).unwrap();
     }
 
-    fn open_victim(&mut self, units: [i64; 2], perp: PerpPosition) {
+    /// Gives the victim these positions.
+    pub fn open_victim(&mut self, units: [i64; 2], perp: PerpPosition) {
         let mut user =
             drift_stand_in::state::User { authority: self.victim.authority, ..Default::default() };
         for (index, units) in [USDC_MARKET, SOL_MARKET].into_iter().zip(units) {
             if units != 0 {
-                let mut market: SpotMarket = self.read(&addresses::spot_market(index));
+                let mut market: SpotMarket = self.read(&self.exchange.spot_market(index));
                 let mut position = SpotPosition { market: index, ..SpotPosition::default() };
                 market.add(&mut position, units.into()).unwrap();
                 user.spot[usize::from(index)] = position;
@@ -186,26 +238,78 @@ impl Scene {
         self.write(&self.victim.address(), &user);
         let stats = UserStats { authority: self.victim.authority, ..UserStats::default() };
         self.write(&self.victim.stats(), &stats);
+        self.complete();
     }
 
-    /// Writes one of Drift's accounts.
+    /// What the real program needs besides.
+    fn complete(&mut self) {
+        if self.exchange == Exchange::Drift {
+            let keys = complete::Keys {
+                state: self.exchange.state(),
+                spot: [USDC_MARKET, SOL_MARKET].map(|index| self.exchange.spot_market(index)),
+                perp: self.exchange.perp_market(SOL_PERP),
+                user: self.victim.address(),
+            };
+            complete::complete(&mut self.world, &keys, PRICE);
+        }
+    }
+
+    /// Writes one of the exchange's accounts over what is there.
     pub fn write<T: Layout>(&mut self, key: &Address, value: &T) {
-        let data = value.to_bytes();
-        let account =
-            Account { lamports: 100_000_000, data, owner: drift::PROGRAM_ID, ..Account::default() };
+        let played = played(self.exchange);
+        let there = self.world.account(key).filter(|account| !account.data.is_empty());
+        let account = there.map_or_else(
+            || Account {
+                lamports: 100_000_000,
+                data: value.to_bytes(played),
+                owner: self.exchange.program_id(),
+                ..Account::default()
+            },
+            |mut account| {
+                value.write(&mut account.data, played);
+                account
+            },
+        );
         self.world.set_account(key, account).unwrap();
     }
 
-    /// Reads one of Drift's accounts.
+    /// Reads one of the exchange's accounts.
     pub fn read<T: Layout>(&self, key: &Address) -> T {
-        T::read(&self.world.account(key).unwrap().data)
+        T::read(&self.world.account(key).unwrap().data, played(self.exchange))
     }
 
-    /// Changes one of Drift's accounts.
+    /// Changes one of the exchange's accounts.
     pub fn edit<T: Layout>(&mut self, key: &Address, change: impl FnOnce(&mut T)) {
         let mut value: T = self.read(key);
         change(&mut value);
         self.write(key, &value);
+    }
+
+    /// The same once more, to try something.
+    pub fn clone_world(&self) -> Self {
+        Self {
+            world: self.world.clone(),
+            keeper: self.keeper.insecure_clone(),
+            thief: self.thief.insecure_clone(),
+            reserve: self.reserve.clone(),
+            ..*self
+        }
+    }
+
+    /// A user who has lost this much on a closed position, and has the money.
+    pub fn open_loser(&mut self, lost: i64) -> SubAccount {
+        let authority = self.world.actor("loser").pubkey();
+        let loser = SubAccount { exchange: self.exchange, authority, id: 0 };
+        let quote = self.exchange.spot_market(USDC_MARKET);
+        let mut market: SpotMarket = self.read(&quote);
+        let mut position = SpotPosition::default();
+        market.add(&mut position, i128::from(2 * lost)).unwrap();
+        self.write(&quote, &market);
+        let mut user = drift_stand_in::state::User { authority, ..Default::default() };
+        user.spot[0] = position;
+        user.perp[0] = PerpPosition { quote: -lost, market: SOL_PERP, ..Default::default() };
+        self.write(&loser.address(), &user);
+        loser
     }
 
     /// The victim, as a keeper sees it.
@@ -215,18 +319,65 @@ impl Scene {
         User::read(&key, &account.owner, &account.data).unwrap()
     }
 
-    /// Drift's markets, as a keeper sees them.
+    /// The exchange's markets, as a keeper sees them.
     pub fn markets(&self) -> Markets {
         let account = |key: &Address| self.world.account(key).unwrap();
         let spot = [USDC_MARKET, SOL_MARKET].map(|index| {
-            let key = addresses::spot_market(index);
+            let key = self.exchange.spot_market(index);
             let account = account(&key);
-            drift::SpotMarket::read(&key, &account.owner, &account.data).unwrap()
+            perps::SpotMarket::read(&key, &account.owner, &account.data).unwrap()
         });
-        let key = addresses::perp_market(SOL_PERP);
+        let key = self.exchange.perp_market(SOL_PERP);
         let account = account(&key);
-        let perp = drift::PerpMarket::read(&key, &account.owner, &account.data).unwrap();
-        Markets::new(spot, [perp])
+        let perp = perps::PerpMarket::read(&key, &account.owner, &account.data).unwrap();
+        Markets::new(self.exchange, spot, [perp]).unwrap()
+    }
+
+    /// The prices of their oracles.
+    pub fn prices(&self) -> Prices {
+        let mut prices = Prices::default();
+        for (oracle, kind) in self.markets().oracles() {
+            let account = self.world.account(&oracle).unwrap();
+            prices.read(&oracle, kind, &account.owner, &account.data).unwrap();
+        }
+        prices
+    }
+
+    /// How Drift liquidates.
+    pub fn state(&self) -> perps::State {
+        let key = self.exchange.state();
+        let account = self.world.account(&key).unwrap();
+        perps::State::read(&key, &account.owner, &account.data).unwrap()
+    }
+
+    /// The keeper's account, if it is empty.
+    pub fn empty(&self) -> Result<EmptyAccount, perps::PerpError> {
+        let key = self.account.address();
+        let account = self.world.account(&key).unwrap();
+        EmptyAccount::read(&key, &account.owner, &account.data)
+    }
+
+    /// The body of a liquidation, built as a keeper builds it.
+    pub fn body(&self, take_over: TakeOver) -> Vec<Instruction> {
+        let (user, markets) = (self.user(), self.markets());
+        let liquidation = PerpLiquidation {
+            account: self.empty().unwrap(),
+            user: &user,
+            markets: &markets,
+            token_account: self.usdc,
+            loan: LOAN,
+            take_over,
+            leftover: Leftover::Refuse,
+        };
+        liquidation.body().unwrap()
+    }
+
+    /// Moves the oracle, and the averages that follow it.
+    pub fn set_price(&mut self, price: i64) {
+        let posted_slot = self.world.slot();
+        self.edit::<Oracle>(&SOL_ORACLE, |oracle| {
+            (oracle.price, oracle.posted_slot) = (price, posted_slot);
+        });
     }
 
     /// The keeper sells SOL for USDC.
