@@ -291,7 +291,7 @@ impl Scene {
             world: self.world.clone(),
             keeper: self.keeper.insecure_clone(),
             thief: self.thief.insecure_clone(),
-            reserve: self.reserve.clone(),
+            reserve: self.reserve,
             ..*self
         }
     }

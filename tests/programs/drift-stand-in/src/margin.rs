@@ -16,14 +16,14 @@ pub enum Kind {
 }
 
 /// Millionths of a dollar.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Margin {
     /// Deposits and profits, weighted; losses taken off.
     pub collateral: i128,
     /// What borrows and positions have to be backed by.
     pub requirement: i128,
     /// Losses and liabilities that count for more once a liquidation has begun.
-    pub liabilities: i128,
+    pub liabilities: Vec<i128>,
 }
 
 impl Margin {
@@ -40,7 +40,7 @@ impl Margin {
             let value = value(market, units, markets.price(&market.oracle)?)?;
             if position.is_borrow {
                 margin.requirement += weigh(-value, market.liability_weight[kind as usize]);
-                margin.liabilities -= value;
+                margin.liabilities.push(-value);
             } else {
                 margin.collateral += weigh(value, market.asset_weight[kind as usize]);
             }
@@ -52,7 +52,7 @@ impl Margin {
             margin.collateral +=
                 if profit > 0 { weigh(profit, market.pnl_weight[kind as usize]) } else { profit };
             margin.requirement += weigh(worth.abs(), market.margin_ratio[kind as usize]);
-            margin.liabilities += worth.abs() - profit.min(0);
+            margin.liabilities.extend([worth.abs(), -profit.min(0)]);
         }
         Ok(margin)
     }
@@ -64,7 +64,8 @@ impl Margin {
 
     /// What is missing before a liquidation is over, with the exchange's buffer.
     pub fn shortage(&self, buffer: u32) -> i128 {
-        (self.requirement + weigh(self.liabilities, buffer) - self.collateral).max(0)
+        let more: i128 = self.liabilities.iter().map(|value| weigh(*value, buffer)).sum();
+        (self.requirement + more - self.collateral).max(0)
     }
 
     /// Units of a deposit that may be withdrawn without falling short, at most
@@ -87,10 +88,10 @@ fn weigh(value: i128, weight: u32) -> i128 {
     value * i128::from(weight) / WEIGHT_PRECISION as i128
 }
 
-/// Value of units of a token.
+/// Value of units of a token, rounded down.
 fn value(market: &SpotMarket, units: i128, price: i64) -> Result<i128> {
     let value = units.checked_mul(price.into()).ok_or(Error::MathError)?;
-    Ok(value / 10i128.pow(market.decimals))
+    Ok(value.div_euclid(10i128.pow(market.decimals)))
 }
 
 /// Value of a perp of this size.
