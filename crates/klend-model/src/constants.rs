@@ -27,7 +27,10 @@ pub const SWITCHBOARD_ON_DEMAND_PROGRAM_ID: Address =
 pub const SLOTS_PER_SECOND: u64 = 2;
 
 /// Slots in klend's year of 365 days.
-pub const SLOTS_PER_YEAR: u64 = SLOTS_PER_SECOND * 60 * 60 * 24 * 365;
+pub const SLOTS_PER_YEAR: u64 = SLOTS_PER_SECOND * SECONDS_PER_YEAR;
+
+/// Seconds in that year.
+pub const SECONDS_PER_YEAR: u64 = 60 * 60 * 24 * 365;
 
 /// Milliseconds per slot klend assumes when it turns a Switchboard slot into a
 /// time of day.
@@ -84,9 +87,13 @@ pub mod reserve_status {
     pub const HIDDEN: u8 = 2;
 }
 
-/// Bits of `permissioned_ops` in a market and in a reserve's configuration.
-/// Newer than klend's public source.
+/// Bits of `permissioned_ops` in a market and in a reserve's configuration: what
+/// needs the signature of the market's `permissioning_authority`, if it has one.
 pub mod permissioned_ops {
-    /// Liquidation needs a permissioner that cannot be known from accounts.
+    /// Deposits.
+    pub const DEPOSIT: u64 = 1;
+    /// Borrows.
+    pub const BORROW: u64 = 1 << 1;
+    /// Liquidations.
     pub const LIQUIDATE: u64 = 1 << 2;
 }

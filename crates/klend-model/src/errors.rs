@@ -9,222 +9,263 @@ pub use klend_interface::LendingError as Code;
 
 /// The number of klend's first error.
 pub const FIRST_CODE: u32 = 6000;
-/// The number of the last error known (klend 1.22).
-pub const LAST_CODE: u32 = 6184;
+/// The number of the last error known (klend 1.26).
+pub const LAST_CODE: u32 = 6194;
+
+/// The errors behind those of `klend-interface`, from 6185 on: name, and what it
+/// means to a keeper.
+const NEWER: [(&str, &str); 10] = [
+    (
+        "TransactionIncludesNonceInstruction",
+        "An administrator's instruction may not use a durable nonce; liquidations may.",
+    ),
+    ("ObligationOrderExecutionDisabled", "The market does not let owners' orders be executed."),
+    ("ObligationOrderConditionNotMet", "The order's condition does not hold now."),
+    (
+        "OrderExecutionSlippageExceeded",
+        "Executing the order would take more or give less than the limits passed.",
+    ),
+    ("ObligationOrderDebtMintMismatch", "The order is for another debt token."),
+    ("ObligationOrderExecutionValueTooSmall", "Too little of the order would be executed."),
+    (
+        "ObligationOrderRemainingValueTooSmall",
+        "Too little of the order would be left; execute all of it.",
+    ),
+    ("ObligationOrderCollateralMintMismatch", "The order is for another collateral token."),
+    (
+        "ObligationOrderOpportunityTypeMismatch",
+        "The order is not of the kind passed; read the obligation again.",
+    ),
+    ("ObligationHasActiveObligationOrders", "The obligation's owner must cancel its orders first."),
+];
+/// The number of the first of them.
+const FIRST_NEWER: u32 = LAST_CODE + 1 - NEWER.len() as u32;
 
 /// An error that klend's program returns, as `Custom(code)` in a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(into = "u32"))]
-pub struct KlendError(LendingError);
+pub struct KlendError(u32);
 
 impl KlendError {
-    /// The error with this number, if klend has one ([`FIRST_CODE`] to
-    /// [`LAST_CODE`]).
+    /// The error with this number, if a klend known here has one ([`FIRST_CODE`]
+    /// to [`LAST_CODE`]; which version ends where, says
+    /// [`crate::version::KlendVersion::last_error`]).
     #[must_use]
     pub const fn from_code(code: u32) -> Option<Self> {
-        match LendingError::from_error_code(code) {
-            Some(error) => Some(Self(error)),
-            None => None,
-        }
+        if FIRST_CODE <= code && code <= LAST_CODE { Some(Self(code)) } else { None }
     }
 
     /// The number in the transaction's `Custom(…)`.
     #[must_use]
     pub const fn code(self) -> u32 {
-        self.0.error_code()
+        self.0
     }
 
     /// klend's name for it, as its logs print it.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        name(self.0)
+        match self.lending_error() {
+            Some(error) => name(error),
+            None => self.newer().0,
+        }
     }
 
     /// What it means and what to do about it; klend's own words where a
     /// liquidator never meets the error.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
-        match self.0 {
-            LendingError::InvalidMarketAuthority => {
-                "The lending market authority is not the PDA [\"lma\", market] of this klend deployment; derive it from the market that the reserves name."
-            }
-            LendingError::InvalidAmount => {
-                "An amount of zero was given; ask for at least one raw unit."
-            }
-            LendingError::InvalidAccountInput => {
-                "An account is not the one klend expects at that position; read vaults, mints and farms from the reserve account and pass the obligation's reserves in slot order."
-            }
-            LendingError::MathOverflow => {
-                "A number does not fit klend's fixed-point type; the account or the amount is absurd."
-            }
-            LendingError::InsufficientLiquidity => {
-                "The reserve's vault holds less than was asked for; borrow less or choose another reserve."
-            }
-            LendingError::ReserveStale => {
-                "A reserve was not refreshed in this slot after its last change, or its price is missing, too old or blocked; refresh it (with its own oracle) right before."
-            }
-            LendingError::BorrowTooSmall => {
-                "The flash loan is not larger than its own minimum fee of one unit; borrow at least two units."
-            }
-            LendingError::LiquidationTooSmall => {
-                "The amount rounds to no debt repaid or no collateral seized; liquidate more or leave this dust."
-            }
-            LendingError::ObligationHealthy => {
-                "None of klend's six reasons to liquidate applies any more: the position is healthy or somebody else was faster."
-            }
-            LendingError::ObligationStale => {
-                "The obligation was not refreshed in this slot after its last change, or one of its reserves has no usable price; refresh all its reserves and then the obligation."
-            }
-            LendingError::ObligationDepositsEmpty => {
-                "The obligation has no deposit; nothing can be seized."
-            }
-            LendingError::ObligationBorrowsEmpty => {
-                "The obligation has no debt; nothing can be repaid."
-            }
-            LendingError::ObligationDepositsZero => {
-                "The obligation's deposits are worth nothing at the current prices."
-            }
-            LendingError::ObligationBorrowsZero => {
-                "The obligation's debts are worth nothing at the current prices."
-            }
-            LendingError::InvalidObligationCollateral => {
-                "The obligation has no deposit in the withdraw reserve; read its deposits again."
-            }
-            LendingError::InvalidObligationLiquidity => {
-                "The obligation has no debt in the repay reserve; read its borrows again (a rollover moves a debt to another reserve)."
-            }
-            LendingError::ObligationCollateralEmpty => {
-                "The deposit in the withdraw reserve is worth nothing at the current price; seize another one."
-            }
-            LendingError::ObligationLiquidityEmpty => {
-                "The debt in the repay reserve is worth nothing at the current price; repay another one."
-            }
-            LendingError::NegativeInterestRate => {
-                "The reserve's cumulative borrow rate is below the one saved in the obligation; the accounts do not belong together."
-            }
-            LendingError::InvalidOracleConfig => {
-                "The reserve's oracle configuration is invalid, so its price cannot be refreshed."
-            }
-            LendingError::FlashBorrowCpi => {
-                "flash_borrow must be a top-level instruction; it cannot be called by another program."
-            }
-            LendingError::NoFlashRepayFound => {
-                "No flash_repay follows the flash_borrow in the transaction."
-            }
-            LendingError::InvalidFlashRepay => {
-                "The flash_repay must name the borrow's index, the same amount and exactly the same accounts."
-            }
-            LendingError::FlashRepayCpi => {
-                "flash_repay must be a top-level instruction; it cannot be called by another program."
-            }
-            LendingError::MultipleFlashBorrows => {
-                "A transaction may hold one flash_borrow and one flash_repay."
-            }
-            LendingError::FlashLoansDisabled => {
-                "This reserve gives no flash loans; borrow the mint from another reserve."
-            }
-            LendingError::CouldNotDeserializeScope => {
-                "The Scope account cannot be read or the configured chain points outside it."
-            }
-            LendingError::PriceTooOld => "The oracle's price is older than the reserve accepts.",
-            LendingError::GlobalEmergencyMode => {
-                "The market is in emergency mode: nothing can be liquidated or borrowed until its owner lifts it."
-            }
-            LendingError::PriceNotValid => {
-                "No configured oracle gave a usable price; pass the oracle accounts that the reserve names."
-            }
-            LendingError::NoFarmForReserve => {
-                "The reserve has no farm of that kind; pass the klend program id as placeholder."
-            }
-            LendingError::IncorrectInstructionInPosition => {
-                "Liquidation v1 needs its refreshes as direct neighbours; use v2."
-            }
-            LendingError::NoPriceFound => "Scope has no price for the configured chain.",
-            LendingError::InvalidTwapConfig => {
-                "The reserve demands a TWAP that one of its oracles does not give."
-            }
-            LendingError::InvalidPythPriceAccount => {
-                "The Pyth account is not the one in the reserve's configuration."
-            }
-            LendingError::InvalidSwitchboardAccount => {
-                "The Switchboard account is not the one in the reserve's configuration."
-            }
-            LendingError::InvalidScopePriceAccount => {
-                "The Scope account is not the one in the reserve's configuration."
-            }
-            LendingError::WithdrawalCapReached => {
-                "The withdraw reserve's cap for this interval is used up; orders must wait for the next interval or take less."
-            }
-            LendingError::LiquidationRewardTooSmall => {
-                "Less liquidity would be received, net of klend's fee, than the minimum given; quote again."
-            }
-            LendingError::InconsistentElevationGroup => {
-                "A reserve is not part of the obligation's elevation group."
-            }
-            LendingError::InvalidElevationGroup => {
-                "The obligation's elevation group does not exist in the market."
-            }
-            LendingError::ReserveDeprecated => {
-                "The reserve has a version klend no longer works with."
-            }
-            LendingError::CpiDisabled => "Liquidation v1 cannot be called by this program; use v2.",
-            LendingError::ReserveObsolete => {
-                "The reserve is obsolete: it gives no flash loans and its farms cannot be refreshed."
-            }
-            LendingError::CollateralNonLiquidatable => {
-                "The withdraw reserve's liquidation threshold is zero, so its collateral cannot be seized; choose another deposit."
-            }
-            LendingError::ReserveTokenBalanceMismatch => {
-                "A vault's balance drifted from the reserve's books; nothing can be done from outside."
-            }
-            LendingError::ReserveVaultBalanceMismatch => {
-                "A vault changed by an unexpected amount, as a token with transfer fees would make it."
-            }
-            LendingError::LiquidationBorrowFactorPriority => {
-                "The debt with the highest borrow factor must be repaid first."
-            }
-            LendingError::LiquidationLowestLiquidationLtvPriority => {
-                "The collateral with the lowest liquidation threshold must be seized first."
-            }
-            LendingError::ElevationGroupHasAnotherDebtReserve => {
-                "The debt is not the elevation group's debt reserve."
-            }
-            LendingError::ElevationGroupDebtReserveAsCollateral => {
-                "The elevation group's debt reserve is used as collateral."
-            }
-            LendingError::UnsupportedTokenExtension => {
-                "The mint or the user's token account has a Token-2022 extension klend refuses (CPI guard and required memo among them)."
-            }
-            LendingError::CannotCalculateReferralAmountDueToSlotsMismatch => {
-                "The referral amount cannot be computed: reserve and obligation were refreshed in different slots."
-            }
-            LendingError::FarmAccountsMissing => {
-                "The reserve has a farm: pass the obligation's farm user state (create it first if need be) and the farm."
-            }
-            LendingError::RepayTooSmallForFullLiquidation => {
-                "A debt this small must be repaid in full; raise the amount to the whole debt."
-            }
-            LendingError::InsufficientRepayAmount => {
-                "klend's rules demand a larger repayment than the amount given."
-            }
-            LendingError::ReserveEmergencyMode => "The reserve is in emergency mode.",
-            LendingError::MissingPermissioner => {
-                "The market or reserve demands a permissioner for this operation; only its operators can do it."
-            }
-            other => other.message(),
+        match self.lending_error() {
+            Some(error) => sentence(error),
+            None => self.newer().1,
         }
     }
 
-    /// The same error in `klend-interface`'s type.
+    /// The same error in `klend-interface`'s type, which knows those up to 6184.
     #[must_use]
-    pub const fn lending_error(self) -> LendingError {
-        self.0
+    pub const fn lending_error(self) -> Option<LendingError> {
+        LendingError::from_error_code(self.0)
+    }
+
+    const fn newer(self) -> (&'static str, &'static str) {
+        NEWER[(self.0 - FIRST_NEWER) as usize]
+    }
+}
+
+const fn sentence(error: LendingError) -> &'static str {
+    match error {
+        LendingError::InvalidMarketAuthority => {
+            "The lending market authority is not the PDA [\"lma\", market] of this klend deployment; derive it from the market that the reserves name."
+        }
+        LendingError::InvalidAmount => {
+            "An amount of zero was given; ask for at least one raw unit."
+        }
+        LendingError::InvalidAccountInput => {
+            "An account is not the one klend expects at that position; read vaults, mints and farms from the reserve account and pass the obligation's reserves in slot order."
+        }
+        LendingError::MathOverflow => {
+            "A number does not fit klend's fixed-point type; the account or the amount is absurd."
+        }
+        LendingError::InsufficientLiquidity => {
+            "The reserve's vault holds less than was asked for; borrow less or choose another reserve."
+        }
+        LendingError::ReserveStale => {
+            "A reserve was not refreshed in this slot after its last change, or its price is missing, too old or blocked; refresh it (with its own oracle) right before."
+        }
+        LendingError::BorrowTooSmall => {
+            "The flash loan is not larger than its own minimum fee of one unit; borrow at least two units."
+        }
+        LendingError::LiquidationTooSmall => {
+            "The amount rounds to no debt repaid or no collateral seized; liquidate more or leave this dust."
+        }
+        LendingError::ObligationHealthy => {
+            "None of klend's reasons to liquidate applies any more: the position is healthy or somebody else was faster."
+        }
+        LendingError::ObligationStale => {
+            "The obligation was not refreshed in this slot after its last change, or one of its reserves has no usable price; refresh all its reserves and then the obligation."
+        }
+        LendingError::ObligationDepositsEmpty => {
+            "The obligation has no deposit; nothing can be seized."
+        }
+        LendingError::ObligationBorrowsEmpty => {
+            "The obligation has no debt; nothing can be repaid."
+        }
+        LendingError::ObligationDepositsZero => {
+            "The obligation's deposits are worth nothing at the current prices."
+        }
+        LendingError::ObligationBorrowsZero => {
+            "The obligation's debts are worth nothing at the current prices."
+        }
+        LendingError::InvalidObligationCollateral => {
+            "The obligation has no deposit in the withdraw reserve; read its deposits again."
+        }
+        LendingError::InvalidObligationLiquidity => {
+            "The obligation has no debt in the repay reserve; read its borrows again (a rollover moves a debt to another reserve)."
+        }
+        LendingError::ObligationCollateralEmpty => {
+            "The deposit in the withdraw reserve is worth nothing at the current price; seize another one."
+        }
+        LendingError::ObligationLiquidityEmpty => {
+            "The debt in the repay reserve is worth nothing at the current price; repay another one."
+        }
+        LendingError::NegativeInterestRate => {
+            "The reserve's cumulative borrow rate is below the one saved in the obligation; the accounts do not belong together."
+        }
+        LendingError::InvalidOracleConfig => {
+            "The reserve's oracle configuration is invalid, so its price cannot be refreshed."
+        }
+        LendingError::FlashBorrowCpi => {
+            "flash_borrow must be a top-level instruction; it cannot be called by another program."
+        }
+        LendingError::NoFlashRepayFound => {
+            "No flash_repay follows the flash_borrow in the transaction."
+        }
+        LendingError::InvalidFlashRepay => {
+            "The flash_repay must name the borrow's index, the same amount and exactly the same accounts."
+        }
+        LendingError::FlashRepayCpi => {
+            "flash_repay must be a top-level instruction; it cannot be called by another program."
+        }
+        LendingError::MultipleFlashBorrows => {
+            "A transaction may hold one flash_borrow and one flash_repay."
+        }
+        LendingError::FlashLoansDisabled => {
+            "This reserve gives no flash loans; borrow the mint from another reserve."
+        }
+        LendingError::CouldNotDeserializeScope => {
+            "The Scope account cannot be read or the configured chain points outside it."
+        }
+        LendingError::PriceTooOld => "The oracle's price is older than the reserve accepts.",
+        LendingError::GlobalEmergencyMode => {
+            "The market is in emergency mode: nothing can be liquidated or borrowed until its owner lifts it."
+        }
+        LendingError::PriceNotValid => {
+            "No configured oracle gave a usable price; pass the oracle accounts that the reserve names."
+        }
+        LendingError::NoFarmForReserve => {
+            "The reserve has no farm of that kind; pass the klend program id as placeholder."
+        }
+        LendingError::IncorrectInstructionInPosition => {
+            "Liquidation v1 needs its refreshes as direct neighbours; use v2."
+        }
+        LendingError::NoPriceFound => "Scope has no price for the configured chain.",
+        LendingError::InvalidTwapConfig => {
+            "The reserve demands a TWAP that one of its oracles does not give."
+        }
+        LendingError::InvalidPythPriceAccount => {
+            "The Pyth account is not the one in the reserve's configuration."
+        }
+        LendingError::InvalidSwitchboardAccount => {
+            "The Switchboard account is not the one in the reserve's configuration."
+        }
+        LendingError::InvalidScopePriceAccount => {
+            "The Scope account is not the one in the reserve's configuration."
+        }
+        LendingError::WithdrawalCapReached => {
+            "The withdraw reserve's cap for this interval is used up; orders must wait for the next interval or take less."
+        }
+        LendingError::LiquidationRewardTooSmall => {
+            "Less liquidity would be received, net of klend's fee, than the minimum given; quote again."
+        }
+        LendingError::InconsistentElevationGroup => {
+            "A reserve is not part of the obligation's elevation group."
+        }
+        LendingError::InvalidElevationGroup => {
+            "The obligation's elevation group does not exist in the market."
+        }
+        LendingError::ReserveDeprecated => "The reserve has a version klend no longer works with.",
+        LendingError::CpiDisabled => "Liquidation v1 cannot be called by this program; use v2.",
+        LendingError::ReserveObsolete => {
+            "The reserve is obsolete: it gives no flash loans and its farms cannot be refreshed."
+        }
+        LendingError::CollateralNonLiquidatable => {
+            "The withdraw reserve's liquidation threshold is zero, so its collateral cannot be seized; choose another deposit."
+        }
+        LendingError::ReserveTokenBalanceMismatch => {
+            "A vault's balance drifted from the reserve's books; nothing can be done from outside."
+        }
+        LendingError::ReserveVaultBalanceMismatch => {
+            "A vault changed by an unexpected amount, as a token with transfer fees would make it."
+        }
+        LendingError::LiquidationBorrowFactorPriority => {
+            "The debt with the highest borrow factor must be repaid first."
+        }
+        LendingError::LiquidationLowestLiquidationLtvPriority => {
+            "The collateral with the lowest liquidation threshold must be seized first."
+        }
+        LendingError::ElevationGroupHasAnotherDebtReserve => {
+            "The debt is not the elevation group's debt reserve."
+        }
+        LendingError::ElevationGroupDebtReserveAsCollateral => {
+            "The elevation group's debt reserve is used as collateral."
+        }
+        LendingError::UnsupportedTokenExtension => {
+            "The mint or the user's token account has a Token-2022 extension klend refuses (CPI guard and required memo among them)."
+        }
+        LendingError::CannotCalculateReferralAmountDueToSlotsMismatch => {
+            "The referral amount cannot be computed: reserve and obligation were refreshed in different slots."
+        }
+        LendingError::FarmAccountsMissing => {
+            "The reserve has a farm: pass the obligation's farm user state (create it first if need be) and the farm."
+        }
+        LendingError::RepayTooSmallForFullLiquidation => {
+            "A debt this small must be repaid in full; raise the amount to the whole debt."
+        }
+        LendingError::InsufficientRepayAmount => {
+            "klend's rules demand a larger repayment than the amount given."
+        }
+        LendingError::ReserveEmergencyMode => {
+            "The reserve is in emergency mode: it lends, redeems and liquidates nothing; wait, or choose another reserve."
+        }
+        LendingError::MissingPermissioner => {
+            "The market or reserve wants the signature of the market's permissioning authority for this operation; without it nobody can do it."
+        }
+        other => other.message(),
     }
 }
 
 impl From<LendingError> for KlendError {
     fn from(error: LendingError) -> Self {
-        Self(error)
+        Self(error.error_code())
     }
 }
 

@@ -28,8 +28,7 @@ pub enum NoLoan {
     /// The reserve is obsolete (klend's error 6082).
     #[error("the reserve is obsolete")]
     Obsolete,
-    /// The reserve is in emergency mode; which instructions that stops is not
-    /// public.
+    /// The reserve is in emergency mode (klend's error 6175).
     #[error("the reserve is in emergency mode")]
     Emergency,
     /// The vault holds less than the loan (klend's error 6008).
@@ -203,20 +202,20 @@ impl Lender {
             available: reserve.available,
             fee_rate: config.fees.flash_loan_fee_sf,
             status: config.status,
-            emergency: config.emergency_mode != 0,
+            emergency: reserve.emergency,
         }
     }
 
     fn offer(&self, wish: &Wish<'_>) -> Result<Offer, NoLoan> {
         let amount = wish.amount;
-        if self.fee_rate == FLASH_LOANS_DISABLED {
-            return Err(NoLoan::Disabled);
+        if self.emergency {
+            return Err(NoLoan::Emergency);
         }
         if self.status == reserve_status::OBSOLETE {
             return Err(NoLoan::Obsolete);
         }
-        if self.emergency {
-            return Err(NoLoan::Emergency);
+        if self.fee_rate == FLASH_LOANS_DISABLED {
+            return Err(NoLoan::Disabled);
         }
         if self.available < amount {
             return Err(NoLoan::NotEnough { available: self.available, amount });

@@ -84,16 +84,20 @@
 #![deny(missing_docs)]
 
 pub mod accounts;
+pub mod accrual;
 pub mod constants;
 pub mod errors;
+pub mod fields;
 pub mod flash;
 pub mod fraction;
 pub mod keys;
 pub mod liquidation;
 pub mod obligation;
+pub mod outlook;
 pub mod price;
 pub mod refresh;
 pub mod refusal;
 pub mod reserve;
 pub mod search;
 pub mod table;
+pub mod version;

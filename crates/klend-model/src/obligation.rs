@@ -8,9 +8,7 @@ use solana_address::Address;
 
 use crate::{
     constants::{MAX_BORROWS, MAX_DEPOSITS, price_status},
-    fraction::{Fraction, Overflow, mul_div, ten_pow},
-    refusal::{At, Caveats, Refusal},
-    table::ReserveTable,
+    fraction::{Fraction, Overflow},
 };
 
 /// The sums of an obligation.
@@ -35,14 +33,12 @@ pub struct Health {
     pub highest_borrow_factor_pct: u64,
     /// Status bits that all its reserves' prices have in common.
     pub price_status: u8,
-    /// What these numbers leave out.
-    pub caveats: Caveats,
 }
 
 /// One deposit, valued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DepositState {
-    /// Position of its reserve in [`ReserveTable::reserves`].
+    /// Position of its reserve in [`crate::table::ReserveTable::reserves`].
     pub reserve: usize,
     /// cTokens, raw units.
     pub ctokens: u64,
@@ -59,7 +55,7 @@ pub struct DepositState {
 /// One debt, with interest, valued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BorrowState {
-    /// Position of its reserve in [`ReserveTable::reserves`].
+    /// Position of its reserve in [`crate::table::ReserveTable::reserves`].
     pub reserve: usize,
     /// Debt, raw units.
     pub borrowed: Fraction,
@@ -75,7 +71,7 @@ pub struct BorrowState {
     pub amount_at_expiration: u64,
 }
 
-/// An obligation at the moment of a [`ReserveTable`].
+/// An obligation at the moment of a [`crate::table::ReserveTable`].
 #[derive(Debug, Clone, Copy)]
 pub struct ObligationState<'o> {
     /// The obligation's address.
@@ -90,18 +86,6 @@ pub struct ObligationState<'o> {
     pub health: Health,
 }
 
-/// A price at which an obligation becomes liquidatable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub enum LiquidationPrice {
-    /// At this price of one whole token or beyond.
-    At(Fraction),
-    /// Whatever the price.
-    Always,
-    /// At no price.
-    Never,
-}
-
 impl Health {
     pub(crate) const EMPTY: Self = Self {
         deposited_value: Fraction::ZERO,
@@ -112,7 +96,6 @@ impl Health {
         lowest_liquidation_threshold_pct: u8::MAX,
         highest_borrow_factor_pct: 100,
         price_status: price_status::ALL_CHECKS,
-        caveats: Caveats::NONE,
     };
 
     /// Weighted debt over deposits: klend's user LTV. An overflow when there are
@@ -196,87 +179,5 @@ impl ObligationState<'_> {
         self.borrows.iter().enumerate().find_map(|(slot, borrow)| {
             borrow.as_ref().filter(|borrow| borrow.reserve == reserve).map(|b| (slot, b))
         })
-    }
-
-    /// How much of a reserve's token (raw units) the owner could still borrow by
-    /// value alone: limits, utilisation and liquidity of the reserve are its own
-    /// questions.
-    ///
-    /// # Errors
-    /// [`Refusal::MissingReserve`], [`Refusal::Abort`].
-    pub fn borrowing_capacity(
-        &self,
-        table: &ReserveTable<'_>,
-        reserve: &Address,
-    ) -> Result<u64, Refusal> {
-        let state = table
-            .reserve(reserve)
-            .ok_or(Refusal::MissingReserve { obligation: self.key, reserve: *reserve })?;
-        let factor =
-            if self.account.elevation_group == 0 { state.borrow_factor() } else { Fraction::ONE };
-        let amount = || -> Result<u64, Overflow> {
-            let value = self.health.borrowing_capacity().try_div(factor)?;
-            let unit = ten_pow(state.account.liquidity.mint_decimals)?;
-            let units = mul_div(value.to_bits(), u128::from(unit), state.market_price.to_bits())?;
-            Ok(u64::try_from(units).unwrap_or(u64::MAX))
-        };
-        amount().at(reserve)
-    }
-
-    /// The price of one reserve's token, all others staying, at which the
-    /// obligation becomes unhealthy: at or below it for collateral, at or above
-    /// it for debt. A reserve on both sides counts with its larger side.
-    ///
-    /// Accurate to the rounding of klend's values, which at the exact price may
-    /// still fall on either side.
-    ///
-    /// # Errors
-    /// [`Refusal::MissingReserve`], [`Refusal::Abort`].
-    pub fn liquidation_price(
-        &self,
-        table: &ReserveTable<'_>,
-        reserve: &Address,
-    ) -> Result<LiquidationPrice, Refusal> {
-        let index = table
-            .find(reserve)
-            .ok_or(Refusal::MissingReserve { obligation: self.key, reserve: *reserve })?;
-        let price = table.reserves()[index].market_price;
-        let solve = || -> Result<LiquidationPrice, Overflow> {
-            // Weighted value of this asset on both sides, and of all others.
-            let backing = match self.deposit(index) {
-                Some((_, deposit)) => {
-                    deposit.market_value.try_mul(deposit.liquidation_threshold)?
-                }
-                None => Fraction::ZERO,
-            };
-            let debt = self.borrow(index).map_or(Fraction::ZERO, |(_, b)| b.adjusted_value);
-            let other_backing = self.health.unhealthy_borrow_value.saturating_sub(backing);
-            let other_debt = self.health.adjusted_debt_value.saturating_sub(debt);
-            // Unhealthy where debt·x + other_debt ≥ backing·x + other_backing,
-            // x being the price relative to today's.
-            let (slope, gap, falls_below) = if backing > debt {
-                (backing.try_sub(debt)?, other_debt.try_sub(other_backing), true)
-            } else {
-                (debt.try_sub(backing)?, other_backing.try_sub(other_debt), false)
-            };
-            let Ok(gap) = gap else {
-                // The others alone decide.
-                return Ok(if falls_below {
-                    LiquidationPrice::Never
-                } else {
-                    LiquidationPrice::Always
-                });
-            };
-            if slope == Fraction::ZERO {
-                let unhealthy = gap == Fraction::ZERO && self.health.is_unhealthy();
-                return Ok(if unhealthy {
-                    LiquidationPrice::Always
-                } else {
-                    LiquidationPrice::Never
-                });
-            }
-            Ok(LiquidationPrice::At(price.mul_ratio(gap.to_bits(), slope.to_bits())?))
-        };
-        solve().at(reserve)
     }
 }

@@ -3,7 +3,7 @@
 //! klend asks the oracles that a reserve names for a price, its time and a
 //! time-weighted average, takes the newest and writes down in six status bits
 //! which of its checks passed. A failed check clears a bit; it never fails the
-//! refresh.
+//! refresh. What a price of zero means depends on the version ([`Zeros`]).
 //!
 //! * **Scope**: the product of up to four entries of one account; as old as its
 //!   oldest entry.
@@ -18,10 +18,11 @@ use solana_address::{Address, address};
 use crate::{
     constants::{SLOT_DURATION_MS, SWITCHBOARD_ON_DEMAND_PROGRAM_ID, price_status},
     errors::Code,
-    fraction::{Fraction, Overflow, ten_pow},
+    fraction::{Fraction, Overflow},
     keys,
     refusal::{At, Refusal},
     reserve::Clock,
+    version::KlendVersion,
 };
 
 /// An oracle account as fetched.
@@ -61,6 +62,8 @@ pub struct Reading {
     pub price: Option<Fraction>,
     /// Unix time, seconds.
     pub timestamp: u64,
+    /// The oracle's own number is zero, not only what is left of it here.
+    pub is_zero: bool,
 }
 
 /// The price a reserve goes by, and its average.
@@ -81,7 +84,7 @@ const PYTH_DISCRIMINATOR: [u8; 8] = [34, 241, 35, 99, 157, 126, 244, 205];
 /// Pyth's tag for a fully verified update.
 const PYTH_FULL_VERIFICATION: u8 = 1;
 /// klend wants Pyth's confidence interval to be at most 1/50 of the price.
-const PYTH_CONFIDENCE_FACTOR: u128 = 50;
+const PYTH_CONFIDENCE_FACTOR: u64 = 50;
 
 /// First eight bytes of a Switchboard On-Demand pull feed.
 const SWITCHBOARD_DISCRIMINATOR: [u8; 8] = [196, 27, 108, 196, 10, 215, 219, 40];
@@ -100,8 +103,9 @@ const SCOPE_ENTRIES: usize = 8 + 32;
 const SCOPE_ENTRY: usize = 56;
 /// Entries in a Scope account.
 const SCOPE_ENTRY_COUNT: usize = 512;
-/// klend multiplies Scope entries exactly while their decimals stay within this,
-const SCOPE_MAX_DECIMALS: u64 = 36;
+/// The most decimals that klend divides a price by.
+const MAX_DECIMALS: u64 = 36;
+/// klend multiplies Scope entries exactly while their decimals stay within those,
 /// and cuts the product and the next factor down to this many before it would go
 /// beyond.
 const SCOPE_CUT_DECIMALS: u64 = 18;
@@ -119,8 +123,8 @@ pub fn is_due(info: &TokenInfo, saved_timestamp: u64, trigger_pct: u8, now: u64)
 }
 
 /// Reads the oracle that klend would take for a reserve: the one with the newest
-/// price. Its number may still turn out not to be trusted; klend then keeps the
-/// saved price.
+/// price. Its number may still turn out not to be trusted, or, since klend 1.25,
+/// all of them may be zero (`None`); klend then keeps the saved price.
 ///
 /// # Errors
 /// 6029 for an oracle configuration without prices, 6053 for one without the
@@ -128,11 +132,13 @@ pub fn is_due(info: &TokenInfo, saved_timestamp: u64, trigger_pct: u8, now: u64)
 /// not given, 6044 when none can be read; [`Refusal::Abort`] for a negative Pyth
 /// price.
 pub fn read(
+    version: KlendVersion,
     reserve: &Address,
     info: &TokenInfo,
     oracles: &(impl Oracles + ?Sized),
     clock: Clock,
-) -> Result<Feed, Refusal> {
+) -> Result<Option<Feed>, Refusal> {
+    let zeros = Zeros::of(version);
     let pyth = enabled(keys::address(&info.pyth_configuration.price));
     let switchboard = &info.switchboard_configuration;
     let switchboard_price_key = enabled(keys::address(&switchboard.price_aggregator));
@@ -142,9 +148,12 @@ pub fn read(
     let wants_twap = info.max_twap_divergence_bps != 0;
     check_configuration(reserve, info)?;
 
+    let mut readable = false;
     let mut newest: Option<Feed> = None;
     let mut consider = |feed: Option<Feed>| {
+        readable |= feed.is_some();
         if let Some(feed) = feed
+            && !zeros.drop(&feed, wants_twap)
             && newest.is_none_or(|best| feed.price.timestamp > best.price.timestamp)
         {
             newest = Some(feed);
@@ -152,15 +161,15 @@ pub fn read(
     };
     if let Some(key) = pyth {
         let account = given(oracles, key, Code::InvalidPythPriceAccount)?;
-        consider(pyth_feed(account.data).at(key)?);
+        consider(pyth_feed(zeros, account.data).at(key)?);
     }
     if let Some(key) = switchboard_price_key {
         let account = given(oracles, key, Code::InvalidSwitchboardAccount)?;
-        let price = switchboard_reading(&account, clock);
+        let price = switchboard_reading(zeros, &account, clock);
         let twap = match switchboard_twap_key.filter(|_| wants_twap) {
             Some(key) => {
                 let account = given(oracles, key, Code::InvalidSwitchboardAccount)?;
-                switchboard_reading(&account, clock).map(Some)
+                switchboard_reading(zeros, &account, clock).map(Some)
             }
             None => Some(None),
         };
@@ -168,14 +177,56 @@ pub fn read(
     }
     if let Some(key) = scope_key {
         let account = given(oracles, key, Code::InvalidScopePriceAccount)?;
-        let reading = |chain| {
-            scope_price(account.data, chain)
-                .map(|(price, timestamp)| Reading { price: Some(price), timestamp })
-        };
+        let reading = |chain| scope_reading(account.data, chain);
         let twap = if wants_twap { reading(&scope.twap_chain) } else { None };
         consider(reading(&scope.price_chain).map(|price| Feed { price, twap }));
     }
-    newest.ok_or_else(|| Refusal::klend(Code::PriceNotValid, reserve))
+    if !readable {
+        return Err(Refusal::klend(Code::PriceNotValid, reserve));
+    }
+    Ok(newest.map(|feed| zeros.blank(feed)))
+}
+
+/// What a price of zero means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zeros {
+    /// Pyth and Switchboard are unreadable with one, Scope's is a price
+    /// (klend before 1.25).
+    Refused,
+    /// An oracle that says zero is read and passed over; a number that becomes
+    /// zero here is not trusted.
+    PassedOver,
+}
+
+impl Zeros {
+    /// What it means to a version.
+    #[must_use]
+    pub const fn of(version: KlendVersion) -> Self {
+        if version.knows_zero_prices() { Self::PassedOver } else { Self::Refused }
+    }
+
+    /// Whether Pyth or Switchboard with this number cannot be read at all.
+    fn refuse(self, is_zero: bool) -> bool {
+        is_zero && self == Self::Refused
+    }
+
+    /// Whether another oracle is to be taken.
+    fn drop(self, feed: &Feed, wants_twap: bool) -> bool {
+        let twap_is_zero = || wants_twap && feed.twap.is_some_and(|twap| twap.is_zero);
+        self == Self::PassedOver && (feed.price.is_zero || twap_is_zero())
+    }
+
+    /// The numbers that klend trusts.
+    fn blank(self, feed: Feed) -> Feed {
+        let trusted = |reading: Reading| Reading {
+            price: reading.price.filter(|price| *price != Fraction::ZERO),
+            ..reading
+        };
+        match self {
+            Self::Refused => feed,
+            Self::PassedOver => Feed { price: trusted(feed.price), twap: feed.twap.map(trusted) },
+        }
+    }
 }
 
 /// At least one oracle must be enabled; each must name a price, and an average
@@ -255,7 +306,7 @@ fn within_heuristic(price: Fraction, band: &PriceHeuristic) -> Result<bool, Over
 /// Price and time of a chain of Scope entries; `None` where klend cannot read
 /// it.
 #[must_use]
-pub fn scope_price(data: &[u8], chain: &[u16; 4]) -> Option<(Fraction, u64)> {
+pub fn scope_reading(data: &[u8], chain: &[u16; 4]) -> Option<Reading> {
     if data.len() < SCOPE_ENTRIES + SCOPE_ENTRY * SCOPE_ENTRY_COUNT
         || data[..8] != SCOPE_DISCRIMINATOR
         || chain[0] == SCOPE_CHAIN_END
@@ -265,11 +316,13 @@ pub fn scope_price(data: &[u8], chain: &[u16; 4]) -> Option<(Fraction, u64)> {
     let mut product = Limbs::ONE;
     let mut decimals = 0u64;
     let mut oldest = u64::MAX;
+    let mut is_zero = false;
     for &entry in chain.iter().take_while(|entry| **entry != SCOPE_CHAIN_END) {
         let at = SCOPE_ENTRIES + SCOPE_ENTRY * usize::from(entry);
         let entry = data.get(at..at + SCOPE_ENTRY)?;
         let (mut value, mut exponent) = (u64_at(entry, 0)?, u64_at(entry, 8)?);
-        if decimals.checked_add(exponent)? > SCOPE_MAX_DECIMALS {
+        is_zero |= value == 0;
+        if decimals.checked_add(exponent)? > MAX_DECIMALS {
             if let Some(surplus) = decimals.checked_sub(SCOPE_CUT_DECIMALS) {
                 product.divide_decimals(surplus);
                 decimals = SCOPE_CUT_DECIMALS;
@@ -288,7 +341,7 @@ pub fn scope_price(data: &[u8], chain: &[u16; 4]) -> Option<(Fraction, u64)> {
     }
     product.multiply(1 << Fraction::FRACTIONAL_BITS);
     product.divide_decimals(decimals);
-    Some((product.fraction().ok()?, oldest))
+    Some(Reading { price: Some(product.fraction().ok()?), timestamp: oldest, is_zero })
 }
 
 /// A number wide enough for the product of four 64-bit prices with sixty
@@ -333,28 +386,28 @@ impl Limbs {
 /// negative.
 ///
 /// # Errors
-/// [`Overflow`] for a negative price or average, on which klend aborts, and for
-/// an exponent beyond its powers of ten, on which it aborts if it takes this
-/// oracle's price.
-pub fn pyth_feed(data: &[u8]) -> Result<Option<Feed>, Overflow> {
+/// [`Overflow`] for a negative price or average and for a confidence interval
+/// that fifty times is beyond 64 bits, on which klend aborts, and for an exponent
+/// beyond its powers of ten, on which it aborts if it takes this oracle's price.
+pub fn pyth_feed(zeros: Zeros, data: &[u8]) -> Result<Option<Feed>, Overflow> {
     let Some(message) = pyth_message(data) else { return Ok(None) };
     let positive = |value: i64| u64::try_from(value).map_err(|_| Overflow);
     let exponent = u64::from(message.exponent.unsigned_abs());
-    let mut values = [0u128; 2];
+    let mut values = [0u64; 2];
     let pair = [(message.price, message.confidence), (message.ema, message.ema_confidence)];
     for (value, (price, confidence)) in values.iter_mut().zip(pair) {
-        let price = positive(price)?;
-        if price == 0 {
+        *value = positive(price)?;
+        if zeros.refuse(*value == 0) {
             return Ok(None);
         }
-        if u128::from(confidence) * PYTH_CONFIDENCE_FACTOR > u128::from(price) {
+        if *value != 0 && confidence.checked_mul(PYTH_CONFIDENCE_FACTOR).ok_or(Overflow)? > *value {
             return Ok(None);
         }
-        *value = u128::from(price);
     }
     let timestamp = positive(message.publish_time)?;
     let [price, ema] = values.map(|value| {
-        decimal(value, exponent).map(|price| Reading { price: Some(price), timestamp })
+        let price = Some(decimal(u128::from(value), exponent)?);
+        Ok(Reading { price, timestamp, is_zero: value == 0 })
     });
     Ok(Some(Feed { price: price?, twap: Some(ema?) }))
 }
@@ -389,7 +442,11 @@ fn pyth_message(data: &[u8]) -> Option<PythMessage> {
 /// Price and time of a Switchboard On-Demand pull feed; `None` where klend
 /// cannot read it.
 #[must_use]
-pub fn switchboard_reading(account: &OracleAccount<'_>, clock: Clock) -> Option<Reading> {
+pub fn switchboard_reading(
+    zeros: Zeros,
+    account: &OracleAccount<'_>,
+    clock: Clock,
+) -> Option<Reading> {
     let data = account.data;
     if account.owner != SWITCHBOARD_ON_DEMAND_PROGRAM_ID
         || data.get(..8)? != SWITCHBOARD_DISCRIMINATOR
@@ -397,23 +454,31 @@ pub fn switchboard_reading(account: &OracleAccount<'_>, clock: Clock) -> Option<
         return None;
     }
     let result = data.get(SWITCHBOARD_RESULT..)?;
-    let value = u128::try_from(i128_at(result, 0)?).ok().filter(|value| *value != 0)?;
-    let deviation = i128_at(result, 16)?;
+    let value = u128::try_from(i128_at(result, 0)?).ok()?;
+    let deviation = u128::try_from(i128_at(result, 16)?).ok()?;
+    if zeros.refuse(value == 0) {
+        return None;
+    }
     let slot = u64_at(result, 104)?;
     let age = clock.slot.saturating_sub(slot).checked_mul(SLOT_DURATION_MS)? / 1000;
-    let trusted = u128::try_from(deviation)
-        .ok()
-        .and_then(|deviation| deviation.checked_mul(SWITCHBOARD_CONFIDENCE_FACTOR))
-        .is_some_and(|deviation| deviation < value);
+    let trusted = value == 0
+        || deviation
+            .checked_mul(SWITCHBOARD_CONFIDENCE_FACTOR)
+            .is_some_and(|deviation| deviation < value);
     Some(Reading {
         price: if trusted { decimal(value, SWITCHBOARD_DECIMALS).ok() } else { None },
         timestamp: clock.unix_timestamp.saturating_sub(age),
+        is_zero: value == 0,
     })
 }
 
 /// `value / 10^decimals`, rounded down once.
 fn decimal(value: u128, decimals: u64) -> Result<Fraction, Overflow> {
-    Fraction::from_bits(value).mul_ratio(Fraction::ONE.to_bits(), u128::from(ten_pow(decimals)?))
+    if decimals > MAX_DECIMALS {
+        return Err(Overflow);
+    }
+    let divisor = 10u128.pow(decimals as u32);
+    Fraction::from_bits(value).mul_ratio(Fraction::ONE.to_bits(), divisor)
 }
 
 fn enabled(key: &Address) -> Option<&Address> {

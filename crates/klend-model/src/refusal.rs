@@ -1,6 +1,5 @@
 //! Why the model gives no number: klend's own error, an abort of klend's
-//! program, missing or unrelated accounts, or something nobody can know from
-//! accounts.
+//! program, missing or unrelated accounts, or a setting no known klend has.
 
 use core::fmt;
 
@@ -57,16 +56,21 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Something newer than klend's public source that decides the outcome.
+/// A setting that the versions of klend known here do not have.
+///
+/// A newer klend may know it; these abort on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Unknowable {
-    /// `permissioned_ops` of the account has the liquidation bit.
-    #[error("liquidations are permissioned here, and how the permissioner signs is not public")]
-    Permissioned,
-    /// `config.emergency_mode` of the reserve is set.
-    #[error("the reserve is in emergency mode, and which instructions that stops is not public")]
-    ReserveEmergency,
+    /// The reserve counts interest in a way that is not known.
+    #[error("interest rate basis {0} is not known: 0 counts slots, 1 counts seconds")]
+    AccrualBasis(u8),
+    /// An order waits for something that is not known.
+    #[error("order condition {0} is not known: 0 to 6 are")]
+    OrderCondition(u8),
+    /// An order asks for something that is not known.
+    #[error("order kind {0} is not known in a klend whose orders liquidate: 0 and 1 are")]
+    OrderKind(u8),
 }
 
 /// Why there is no number.
@@ -103,12 +107,12 @@ pub enum Refusal {
         /// The market it names.
         actual: Address,
     },
-    /// The answer depends on something that accounts do not tell.
+    /// The answer depends on a setting whose meaning is not known.
     #[error("{account}: {reason}")]
     Unknowable {
         /// The account that says so.
         account: Address,
-        /// What cannot be known.
+        /// The setting.
         reason: Unknowable,
     },
 }
@@ -153,87 +157,22 @@ impl Refusal {
     }
 }
 
-/// Says on which account an overflow happened.
+/// Says on which account it happened.
 pub(crate) trait At<T> {
     fn at(self, account: &Address) -> Result<T, Refusal>;
+}
+
+impl<T> At<T> for Result<T, Unknowable> {
+    #[inline]
+    fn at(self, account: &Address) -> Result<T, Refusal> {
+        self.map_err(|reason| Refusal::Unknowable { account: *account, reason })
+    }
 }
 
 impl<T> At<T> for Result<T, Overflow> {
     #[inline]
     fn at(self, account: &Address) -> Result<T, Refusal> {
         self.map_err(|Overflow| Refusal::Abort { account: *account })
-    }
-}
-
-/// What a number leaves out because it is newer than klend's public source.
-///
-/// A set of flags: a quote that carries one is right except for what the flag
-/// names.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Caveats(u8);
-
-impl Caveats {
-    /// Nothing is left out.
-    pub const NONE: Self = Self(0);
-    /// A reserve drips reward tokens to depositors: after the slots that
-    /// passed, a cToken is worth slightly more than the model says.
-    pub const RESERVE_REWARDS: Self = Self(1);
-    /// The repay reserve charges for early repayment of a fixed term; whether
-    /// a liquidation pays it is not public.
-    pub const EARLY_REPAY_PENALTY: Self = Self(1 << 1);
-    /// The obligation is changing hands; whether that stops a liquidation is
-    /// not public.
-    pub const OWNERSHIP_TRANSFER: Self = Self(1 << 2);
-
-    const SENTENCES: [(Self, &'static str); 3] = [
-        (Self::RESERVE_REWARDS, "reserve rewards since the last refresh are not counted"),
-        (Self::EARLY_REPAY_PENALTY, "an early-repay penalty is configured and not counted"),
-        (
-            Self::OWNERSHIP_TRANSFER,
-            "an ownership transfer is under way and may block the liquidation",
-        ),
-    ];
-
-    /// Whether nothing is left out.
-    #[must_use]
-    pub const fn is_none(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether all of `other`'s flags are set.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Both sets together.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// The flags that are set, in words.
-    pub fn sentences(self) -> impl Iterator<Item = &'static str> {
-        Self::SENTENCES.into_iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, s)| s)
-    }
-}
-
-impl fmt::Display for Caveats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, sentence) in self.sentences().enumerate() {
-            if i > 0 {
-                f.write_str("; ")?;
-            }
-            f.write_str(sentence)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Caveats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Caveats({self})")
     }
 }
 
@@ -247,14 +186,5 @@ mod tests {
         let text = Refusal::integers(Code::ReserveStale, &key, 10, 12).to_string();
         assert!(text.contains("6009 ReserveStale"), "{text}");
         assert!(text.contains(&key.to_string()) && text.contains("10 against 12"), "{text}");
-    }
-
-    #[test]
-    fn caveats_speak() {
-        let both = Caveats::RESERVE_REWARDS.and(Caveats::OWNERSHIP_TRANSFER);
-        assert!(both.contains(Caveats::RESERVE_REWARDS) && !both.is_none());
-        assert!(!both.contains(Caveats::EARLY_REPAY_PENALTY));
-        assert_eq!(both.sentences().count(), 2);
-        assert_eq!(Caveats::NONE.to_string(), "");
     }
 }

@@ -8,15 +8,18 @@
 //! `total_supply` is klend's word for all liquidity depositors own: available
 //! plus borrowed minus the fees that protocol and referrers have not collected.
 
-use klend_interface::state::{BorrowRateCurve, Reserve, WithdrawalCaps};
+use klend_interface::state::{BorrowRateCurve, LendingMarket, Reserve, WithdrawalCaps};
 use solana_address::Address;
 
 use crate::{
-    constants::{FLASH_LOANS_DISABLED, FULL_BPS, SLOTS_PER_YEAR, permissioned_ops, reserve_status},
+    accrual::Basis,
+    constants::{FLASH_LOANS_DISABLED, FULL_BPS, SECONDS_PER_YEAR, reserve_status},
     errors::Code,
+    fields,
     fraction::{Fraction, Overflow, mul_div, mul_div_ceil, ten_pow},
     keys,
-    refusal::{At, Caveats, Refusal},
+    refusal::{At, Refusal},
+    version::KlendVersion,
 };
 
 /// The moment a question is about.
@@ -38,12 +41,22 @@ pub struct ReserveState<'a> {
     pub account: &'a Reserve,
     /// Slot of the last refresh.
     pub slot: u64,
+    /// Unix time of the last refresh; 0 where klend before 1.25 made it.
+    pub timestamp: u32,
     /// Changed since the last refresh.
     pub stale: bool,
     /// Bits of [`crate::constants::price_status`].
     pub price_status: u8,
     /// Liquidity in the vault, raw units.
     pub available: u64,
+    /// Rewards in the vault that depositors will get, raw units. No part of
+    /// `available` nor of the total supply.
+    pub rewards_pot: u64,
+    /// What interest counts.
+    pub basis: Basis,
+    /// The reserve is in emergency mode: it lends, redeems and liquidates
+    /// nothing, and obligations that use it cannot be liquidated at all.
+    pub emergency: bool,
     /// Debt owed to the reserve, interest included, raw units.
     pub borrowed: Fraction,
     /// Growth of a debt of one since the reserve began.
@@ -66,8 +79,6 @@ pub struct ReserveState<'a> {
     pub deposit_limit_crossed_at: u64,
     /// Unix time since which debt is above its limit; 0 if it is not.
     pub borrow_limit_crossed_at: u64,
-    /// What these numbers leave out.
-    pub caveats: Caveats,
 }
 
 /// A limit and how it stands.
@@ -94,7 +105,7 @@ pub enum Status {
     Obsolete,
     /// In use, not shown by Kamino's own interface.
     Hidden,
-    /// A value klend's public source does not know.
+    /// A value that no known klend has.
     Unknown(u8),
 }
 
@@ -112,16 +123,25 @@ impl<'a> ReserveState<'a> {
     /// The numbers as the account has them.
     ///
     /// # Errors
-    /// [`Refusal::Abort`] for a cumulative borrow rate of 2⁶⁸ or more.
-    pub fn stored(key: &Address, account: &'a Reserve) -> Result<Self, Refusal> {
-        let liquidity = &account.liquidity;
+    /// [`Refusal::Abort`] for a cumulative borrow rate of 2⁶⁸ or more,
+    /// [`Refusal::Unknowable`] for an unknown basis.
+    pub fn stored(
+        version: KlendVersion,
+        key: &Address,
+        account: &'a Reserve,
+    ) -> Result<Self, Refusal> {
+        let (liquidity, config) = (&account.liquidity, &account.config);
         Ok(Self {
             key: *key,
             account,
             slot: account.last_update.slot,
+            timestamp: fields::timestamp(&account.last_update),
             stale: account.last_update.stale != 0,
             price_status: account.last_update.price_status,
             available: liquidity.total_available_amount,
+            rewards_pot: liquidity.rewards_amount_available,
+            basis: Basis::of(version, config).at(key)?,
+            emergency: version.has_reserve_switches() && config.emergency_mode != 0,
             borrowed: liquidity.borrowed_amount_sf.into(),
             cumulative_borrow_rate: cumulative_rate(&liquidity.cumulative_borrow_rate_bsf.value)
                 .at(key)?,
@@ -134,7 +154,6 @@ impl<'a> ReserveState<'a> {
             price_timestamp: liquidity.market_price_last_updated_ts,
             deposit_limit_crossed_at: liquidity.deposit_limit_crossed_timestamp,
             borrow_limit_crossed_at: liquidity.borrow_limit_crossed_timestamp,
-            caveats: Caveats::NONE,
         })
     }
 
@@ -282,19 +301,49 @@ impl<'a> ReserveState<'a> {
         Fraction::from_bps(u64::from(self.account.config.host_fixed_interest_rate_bps))
     }
 
-    /// What a borrower pays per year with compounding each slot (1.0 = 100 %).
-    /// For display.
-    pub fn borrow_apy(&self) -> Result<f64, Refusal> {
+    /// What a borrower pays per year, compounded (1.0 = 100 %). For display.
+    ///
+    /// A reserve that counts slots takes two for a second. `slot_seconds`, as
+    /// measured, says what a slot really takes; without it klend's word is taken.
+    pub fn borrow_apy(&self, slot_seconds: Option<f64>) -> Result<f64, Refusal> {
         let rate = self.borrow_rate()?.try_add(self.host_fixed_rate()).at(&self.key)?;
-        Ok(apy(rate.to_f64()))
+        Ok(self.apy(rate.to_f64(), slot_seconds))
     }
 
-    /// What a depositor earns per year with compounding each slot (1.0 =
-    /// 100 %), reserve rewards not counted. For display.
-    pub fn supply_apy(&self) -> Result<f64, Refusal> {
+    /// What a depositor earns per year, compounded (1.0 = 100 %), rewards not
+    /// counted. For display; `slot_seconds` as in [`Self::borrow_apy`].
+    pub fn supply_apy(&self, slot_seconds: Option<f64>) -> Result<f64, Refusal> {
         let utilization = self.utilization().at(&self.key)?.min(Fraction::ONE).to_f64();
         let kept = 1.0 - f64::from(self.account.config.protocol_take_rate_pct) / 100.0;
-        Ok(apy(self.borrow_rate()?.to_f64() * utilization * kept))
+        Ok(self.apy(self.borrow_rate()?.to_f64() * utilization * kept, slot_seconds))
+    }
+
+    /// Rewards that depositors get per year as long as the pot lasts, as a share
+    /// of the supply (1.0 = 100 %), not compounded; `None` where there are none.
+    /// For display; `slot_seconds` as in [`Self::borrow_apy`].
+    pub fn rewards_apr(&self, market: &LendingMarket, slot_seconds: Option<f64>) -> Option<f64> {
+        let supply = self.total_supply().ok()?.to_f64();
+        let per_unit = self.account.config.rewards_amount_per_slot as f64;
+        let most = f64::from(market.reserve_rewards_max_apr_bps) / FULL_BPS as f64;
+        if self.rewards_pot == 0 || per_unit == 0.0 || most == 0.0 || supply == 0.0 {
+            return None;
+        }
+        let units = self.basis.units_per_year() as f64;
+        let nominal = (per_unit * units / supply).min(most);
+        Some(nominal * self.units_in_a_year(slot_seconds) / units)
+    }
+
+    fn apy(&self, yearly: f64, slot_seconds: Option<f64>) -> f64 {
+        let per_unit = yearly / self.basis.units_per_year() as f64;
+        (per_unit.ln_1p() * self.units_in_a_year(slot_seconds)).exp_m1()
+    }
+
+    /// Units of the reserve's basis that really pass in a year.
+    fn units_in_a_year(&self, slot_seconds: Option<f64>) -> f64 {
+        match (self.basis, slot_seconds) {
+            (Basis::Slots, Some(seconds)) => SECONDS_PER_YEAR as f64 / seconds,
+            (basis, _) => basis.units_per_year() as f64,
+        }
     }
 
     /// Total supply against the deposit limit.
@@ -376,20 +425,6 @@ impl<'a> ReserveState<'a> {
     /// out at `now`, as klend asks it for orders.
     pub(crate) fn check_withdrawal_cap(&self, amount: u64, now: u64) -> Result<(), Refusal> {
         check_cap(&self.key, &self.account.config.deposit_withdrawal_cap, amount, now)
-    }
-
-    /// The first thing about the reserve that makes a liquidation unknowable.
-    pub(crate) fn unknowable(&self) -> Result<(), Refusal> {
-        use crate::refusal::Unknowable;
-        let config = &self.account.config;
-        let reason = if config.emergency_mode != 0 {
-            Unknowable::ReserveEmergency
-        } else if config.permissioned_ops & permissioned_ops::LIQUIDATE != 0 {
-            Unknowable::Permissioned
-        } else {
-            return Ok(());
-        };
-        Err(Refusal::Unknowable { account: self.key, reason })
     }
 
     /// The reserve while a flash loan of `amount` is out: available falls,
@@ -495,8 +530,4 @@ fn check_cap(key: &Address, cap: &WithdrawalCaps, amount: u64, now: u64) -> Resu
 pub(crate) fn cumulative_rate(limbs: &[u64; 4]) -> Result<Fraction, Overflow> {
     let [low, high, 0, 0] = *limbs else { return Err(Overflow) };
     Ok(Fraction::from_bits(u128::from(high) << 64 | u128::from(low)))
-}
-
-fn apy(rate: f64) -> f64 {
-    ((rate / SLOTS_PER_YEAR as f64).ln_1p() * SLOTS_PER_YEAR as f64).exp_m1()
 }

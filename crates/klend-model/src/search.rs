@@ -95,13 +95,14 @@ pub fn best_liquidation(
     let mut count = 0;
     for borrow in obligation.borrows.iter().flatten() {
         for deposit in obligation.deposits.iter().flatten() {
-            let pair = match Pair::open(table, obligation, borrow.reserve, deposit.reserve) {
-                Ok(pair) => pair,
-                Err(error) => {
-                    refusal = Some(more_telling(refusal, error));
-                    continue;
-                }
-            };
+            let pair =
+                match Pair::open(table, obligation, borrow.reserve, deposit.reserve, u64::MAX) {
+                    Ok(pair) => pair,
+                    Err(error) => {
+                        refusal = Some(more_telling(refusal, error));
+                        continue;
+                    }
+                };
             allowed = true;
             let Some((whole, slope)) = search.whole(&pair) else { continue };
             best = better(best, whole);
@@ -117,7 +118,13 @@ pub fn best_liquidation(
     for slope in falling.iter().flatten() {
         if best.is_none_or(|best| slope.bound_value(table) > best.value) {
             let whole = &slope.whole;
-            let pair = Pair::open(table, obligation, whole.repay_reserve, whole.withdraw_reserve)?;
+            let pair = Pair::open(
+                table,
+                obligation,
+                whole.repay_reserve,
+                whole.withdraw_reserve,
+                u64::MAX,
+            )?;
             let least = best.map_or(i128::MIN, |best| best.value);
             let candidate = search.climb(&pair, whole, ROUGH, least);
             if let Some(candidate) = candidate.filter(|candidate| candidate.value > least) {
@@ -127,7 +134,8 @@ pub fn best_liquidation(
         }
     }
     if let Some(whole) = summit {
-        let pair = Pair::open(table, obligation, whole.repay_reserve, whole.withdraw_reserve)?;
+        let pair =
+            Pair::open(table, obligation, whole.repay_reserve, whole.withdraw_reserve, u64::MAX)?;
         if let Some(candidate) = search.climb(&pair, &whole, PRECISE, i128::MIN) {
             best = better(best, candidate);
         }
@@ -156,11 +164,13 @@ fn more_telling(known: Option<Refusal>, new: Refusal) -> Refusal {
         refusal.klend_error().is_some_and(|error| {
             matches!(
                 error.lending_error(),
-                Code::LiquidationBorrowFactorPriority
-                    | Code::LiquidationLowestLiquidationLtvPriority
-                    | Code::ObligationCollateralEmpty
-                    | Code::ObligationLiquidityEmpty
-                    | Code::CollateralNonLiquidatable
+                Some(
+                    Code::LiquidationBorrowFactorPriority
+                        | Code::LiquidationLowestLiquidationLtvPriority
+                        | Code::ObligationCollateralEmpty
+                        | Code::ObligationLiquidityEmpty
+                        | Code::CollateralNonLiquidatable
+                )
             )
         })
     };
@@ -230,7 +240,8 @@ impl Candidate {
     /// is what klend is asked for.
     fn settle(self, search: &mut Search<'_, impl Swap>) -> Result<Option<Best>, Refusal> {
         let (table, obligation) = (search.table, search.obligation);
-        let mut pair = Pair::open(table, obligation, self.repay_reserve, self.withdraw_reserve)?;
+        let mut pair =
+            Pair::open(table, obligation, self.repay_reserve, self.withdraw_reserve, self.repay)?;
         let amount = self.repay;
         let plan = pair.quote(amount, 0)?;
         let Some(loan) = search.loan(&pair, &plan, amount) else { return Ok(None) };

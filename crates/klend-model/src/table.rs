@@ -8,6 +8,7 @@ use klend_interface::state::{LendingMarket, Obligation, ObligationLiquidity, Res
 use solana_address::Address;
 
 use crate::{
+    accrual::{Basis, Elapsed, compound_interest},
     constants::{MAX_BORROWS, MAX_DEPOSITS},
     errors::Code,
     fraction::{Fraction, Overflow, Reciprocal, ten_pow},
@@ -15,8 +16,9 @@ use crate::{
     obligation::{BorrowState, DepositState, Health, ObligationState},
     price::Oracles,
     refresh,
-    refusal::{At, Caveats, Refusal},
+    refusal::{At, Refusal},
     reserve::{Clock, ReserveState, cumulative_rate},
+    version::KlendVersion,
 };
 
 /// Elevation group ids run from 1 to this.
@@ -25,6 +27,7 @@ const GROUPS: usize = 32;
 /// A market's reserves, refreshed to one moment.
 #[derive(Debug)]
 pub struct ReserveTable<'a> {
+    version: KlendVersion,
     market_key: Address,
     market: &'a LendingMarket,
     clock: Clock,
@@ -53,6 +56,7 @@ struct Prepared {
     liquidation_threshold: Fraction,
     loan_to_value: Fraction,
     host_fixed_rate: Fraction,
+    basis: Basis,
     pays_referrers: bool,
     debt_term: u64,
     borrow_factor_pct: u64,
@@ -60,7 +64,6 @@ struct Prepared {
     groups: u64,
     liquidation_threshold_pct: u8,
     price_status: u8,
-    caveats: Caveats,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +83,7 @@ impl<'a> ReserveTable<'a> {
     /// [`Self::refused`] lists.
     #[must_use]
     pub fn refresh(
+        version: KlendVersion,
         market_key: &Address,
         market: &'a LendingMarket,
         reserves: &[(Address, &'a Reserve)],
@@ -87,6 +91,7 @@ impl<'a> ReserveTable<'a> {
         oracles: Option<&dyn Oracles>,
     ) -> Self {
         let mut table = Self {
+            version,
             market_key: *market_key,
             market,
             clock,
@@ -98,7 +103,7 @@ impl<'a> ReserveTable<'a> {
             groups: core::array::from_fn(|i| Group::new(market, i)),
         };
         for (key, account) in reserves {
-            let state = refresh::reserve(market_key, market, key, account, clock, oracles)
+            let state = refresh::reserve(version, market_key, market, key, account, clock, oracles)
                 .and_then(|state| Ok((state, Prepared::new(&state).at(key)?)));
             match state {
                 Ok((state, prepared)) => table.insert(state, prepared),
@@ -141,6 +146,12 @@ impl<'a> ReserveTable<'a> {
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
+    }
+
+    /// The klend whose rules apply.
+    #[must_use]
+    pub fn version(&self) -> KlendVersion {
+        self.version
     }
 
     /// The market's address.
@@ -193,8 +204,9 @@ impl<'a> ReserveTable<'a> {
     /// would write into it.
     ///
     /// # Errors
-    /// klend's errors 6028, 6068, 6069, 6104, 6105; a missing reserve; an
-    /// obligation of another market; [`Refusal::Abort`].
+    /// klend's errors 6007 (an update of the obligation after the table's slot),
+    /// 6028, 6068, 6069, 6104, 6105, 6111; a missing reserve; an obligation of
+    /// another market; [`Refusal::Abort`].
     #[inline]
     pub fn health(&self, key: &Address, obligation: &Obligation) -> Result<Health, Refusal> {
         self.value(key, obligation, |_, _| (), |_, _| ())
@@ -252,8 +264,83 @@ impl<'a> ReserveTable<'a> {
             core::array::from_fn(|slot| obligation.deposits[slot].deposited_amount);
         let debts: [Debt; MAX_BORROWS] =
             core::array::from_fn(|slot| Debt::of(&obligation.borrows[slot]));
-        let changes_hands = obligation.ownership_transfer_state != 0;
 
+        // Debts first: where several errors apply, klend names that of a debt.
+        for slot in bits(borrows) {
+            let debt = &debts[slot];
+            let reserve_key = keys::address(&obligation.borrows[slot].borrow_reserve);
+            let index = self.index_of(key, reserve_key)?;
+            let reserve = &self.prepared[index];
+            let saved_rate = cumulative_rate(&debt.rate).at(key)?;
+            let rate = reserve.cumulative_borrow_rate;
+            if rate < saved_rate {
+                return Err(Refusal::fractions(
+                    Code::NegativeInterestRate,
+                    reserve_key,
+                    rate,
+                    saved_rate,
+                ));
+            }
+            let saved = debt.amount;
+            let borrowed = if rate == saved_rate {
+                saved
+            } else {
+                saved.mul_ratio(rate.to_bits(), saved_rate.to_bits()).at(key)?
+            };
+            let (borrow_factor, borrow_factor_pct) = match group {
+                None => (reserve.borrow_factor, reserve.borrow_factor_pct),
+                Some((id, group)) => {
+                    if reserve.groups >> id & 1 == 0 {
+                        return Err(Refusal::klend(Code::InconsistentElevationGroup, reserve_key));
+                    }
+                    if *reserve_key != group.debt_reserve {
+                        return Err(Refusal::klend(
+                            Code::ElevationGroupHasAnotherDebtReserve,
+                            reserve_key,
+                        ));
+                    }
+                    (Fraction::ONE, 100)
+                }
+            };
+            let elapsed = reserve
+                .basis
+                .since(&obligation.last_update, self.clock)
+                .map_err(|(now, last)| Refusal::integers(Code::MathOverflow, key, now, last))?;
+            if reserve.pays_referrers {
+                self.check_referral(key, reserve, elapsed, saved, borrowed)?;
+            }
+            let (market_value, adjusted_value) = reserve
+                .value(borrowed)
+                .and_then(|value| {
+                    let adjusted = value.try_mul(borrow_factor)?;
+                    health.borrowed_value = health.borrowed_value.try_add(value)?;
+                    health.adjusted_debt_value = health.adjusted_debt_value.try_add(adjusted)?;
+                    Ok((value, adjusted))
+                })
+                .at(key)?;
+            if market_value >= skip_bf {
+                health.highest_borrow_factor_pct =
+                    health.highest_borrow_factor_pct.max(borrow_factor_pct);
+            }
+            health.price_status &= reserve.price_status;
+            on_borrow(
+                slot,
+                BorrowState {
+                    reserve: index,
+                    borrowed,
+                    market_value,
+                    adjusted_value,
+                    borrow_factor,
+                    term_end: reserve.term_end(debt.last_borrowed_at),
+                    amount_at_expiration: reserve.amount_at_expiration(
+                        debt.last_borrowed_at,
+                        debt.amount_at_expiration,
+                        borrowed,
+                        self.clock.unix_timestamp,
+                    ),
+                },
+            );
+        }
         for slot in bits(deposits) {
             let deposit = &obligation.deposits[slot];
             let ctokens = amounts[slot];
@@ -299,7 +386,6 @@ impl<'a> ReserveTable<'a> {
                     health.lowest_liquidation_threshold_pct.min(threshold_pct);
             }
             health.price_status &= reserve.price_status;
-            health.caveats = health.caveats.and(reserve.caveats);
             on_deposit(
                 slot,
                 DepositState {
@@ -313,81 +399,6 @@ impl<'a> ReserveTable<'a> {
             );
         }
 
-        for slot in bits(borrows) {
-            let debt = &debts[slot];
-            let reserve_key = keys::address(&obligation.borrows[slot].borrow_reserve);
-            let index = self.index_of(key, reserve_key)?;
-            let reserve = &self.prepared[index];
-            let (borrow_factor, borrow_factor_pct) = match group {
-                None => (reserve.borrow_factor, reserve.borrow_factor_pct),
-                Some((id, group)) => {
-                    if reserve.groups >> id & 1 == 0 {
-                        return Err(Refusal::klend(Code::InconsistentElevationGroup, reserve_key));
-                    }
-                    if *reserve_key != group.debt_reserve {
-                        return Err(Refusal::klend(
-                            Code::ElevationGroupHasAnotherDebtReserve,
-                            reserve_key,
-                        ));
-                    }
-                    (Fraction::ONE, 100)
-                }
-            };
-            let saved_rate = cumulative_rate(&debt.rate).at(key)?;
-            let rate = reserve.cumulative_borrow_rate;
-            if rate < saved_rate {
-                return Err(Refusal::fractions(
-                    Code::NegativeInterestRate,
-                    reserve_key,
-                    rate,
-                    saved_rate,
-                ));
-            }
-            let saved = debt.amount;
-            let borrowed = if rate == saved_rate {
-                saved
-            } else {
-                saved.mul_ratio(rate.to_bits(), saved_rate.to_bits()).at(key)?
-            };
-            if reserve.pays_referrers {
-                self.check_referral(key, obligation, reserve, saved, borrowed)?;
-            }
-            let (market_value, adjusted_value) = reserve
-                .value(borrowed)
-                .and_then(|value| {
-                    let adjusted = value.try_mul(borrow_factor)?;
-                    health.borrowed_value = health.borrowed_value.try_add(value)?;
-                    health.adjusted_debt_value = health.adjusted_debt_value.try_add(adjusted)?;
-                    Ok((value, adjusted))
-                })
-                .at(key)?;
-            if market_value >= skip_bf {
-                health.highest_borrow_factor_pct =
-                    health.highest_borrow_factor_pct.max(borrow_factor_pct);
-            }
-            health.price_status &= reserve.price_status;
-            health.caveats = health.caveats.and(reserve.caveats);
-            on_borrow(
-                slot,
-                BorrowState {
-                    reserve: index,
-                    borrowed,
-                    market_value,
-                    adjusted_value,
-                    borrow_factor,
-                    term_end: reserve.term_end(debt.last_borrowed_at),
-                    amount_at_expiration: reserve.amount_at_expiration(
-                        debt.last_borrowed_at,
-                        debt.amount_at_expiration,
-                        borrowed,
-                        self.clock.unix_timestamp,
-                    ),
-                },
-            );
-        }
-        if changes_hands {
-            health.caveats = health.caveats.and(Caveats::OWNERSHIP_TRANSFER);
-        }
         let most = Fraction::from_int(self.market.global_allowed_borrow_value);
         health.allowed_borrow_value = health.allowed_borrow_value.min(most);
         Ok(health)
@@ -399,16 +410,12 @@ impl<'a> ReserveTable<'a> {
     fn check_referral(
         &self,
         key: &Address,
-        obligation: &Obligation,
         reserve: &Prepared,
+        elapsed: Elapsed,
         before: Fraction,
         after: Fraction,
     ) -> Result<(), Refusal> {
-        let (now, last) = (self.clock.slot, obligation.last_update.slot);
-        let slots = now
-            .checked_sub(last)
-            .ok_or_else(|| Refusal::integers(Code::MathOverflow, key, now, last))?;
-        let fixed = refresh::compound_interest(reserve.host_fixed_rate, slots)
+        let fixed = compound_interest(self.version, reserve.host_fixed_rate, elapsed)
             .and_then(|growth| before.try_mul(growth)?.try_sub(before))
             .at(key)?;
         let interest = after.saturating_sub(before);
@@ -474,7 +481,9 @@ impl Group {
     fn new(market: &LendingMarket, index: usize) -> Self {
         let group = &market.elevation_groups[index];
         Self {
-            exists: usize::from(group.id) == index + 1,
+            exists: usize::from(group.id) == index + 1
+                && group.ltv_pct != 0
+                && group.liquidation_threshold_pct != 0,
             liquidation_threshold_pct: group.liquidation_threshold_pct,
             liquidation_threshold: Fraction::from_percent(u64::from(
                 group.liquidation_threshold_pct,
@@ -512,13 +521,13 @@ impl Prepared {
             )),
             loan_to_value: Fraction::from_percent(u64::from(config.loan_to_value_pct)),
             host_fixed_rate: state.host_fixed_rate(),
+            basis: state.basis,
             pays_referrers: state.absolute_referral_rate != Fraction::ZERO,
             debt_term: config.debt_term_seconds,
             borrow_factor_pct: state.borrow_factor_pct(),
             groups,
             liquidation_threshold_pct: config.liquidation_threshold_pct,
             price_status: state.price_status,
-            caveats: state.caveats,
         })
     }
 

@@ -14,7 +14,7 @@ use klend_model::{
 };
 use solana_address::Address;
 use support::{
-    NOW, market, market_key, mint_key, obligation, obligation_key, reserve, reserve_key,
+    KLEND, NOW, market, market_key, mint_key, obligation, obligation_key, reserve, reserve_key,
 };
 
 /// Six reserves of one mint: what each answers to a loan of a tenth of a vault.
@@ -41,7 +41,7 @@ fn every_refusal_has_its_reason() {
         .enumerate()
         .map(|(index, account)| (reserve_key(index), &**account))
         .collect();
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let lenders = Lenders::new([&table]);
     let mint = mint_key(0);
     let wish = |amount| Wish { mint: &mint, amount, margin_bps: 100, max_fee_bps: 5, around: None };
@@ -96,7 +96,7 @@ fn the_best_of_equally_cheap_lenders() {
         .enumerate()
         .map(|(index, account)| (reserve_key(index), &**account))
         .collect();
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let lenders = Lenders::new([&table]);
     let mint = mint_key(0);
     let (repay, withdraw) = (reserve_key(0), reserve_key(1));
@@ -143,7 +143,7 @@ fn the_best_pair_at_fair_prices() {
         .enumerate()
         .map(|(index, account)| (reserve_key(index), &**account))
         .collect();
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let account = obligation(&[(0, 500_000_000), (1, 250_000_000)], &[(2, 7_800_000_000)]);
     let state = table.obligation(&obligation_key(), &account).unwrap();
     let lenders = Lenders::new([&table]);
@@ -174,7 +174,7 @@ fn a_vault_that_cannot_pay_limits_the_best() {
     accounts[0].liquidity.total_available_amount = 50_000_000;
     accounts[0].liquidity.borrowed_amount_sf = (1_999_950_000_000 * support::ONE).into();
     let keyed = [(reserve_key(0), &*accounts[0]), (reserve_key(1), &*accounts[1])];
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let account = obligation(&[(0, 1_000_000_000)], &[(1, 7_800_000_000)]);
     let state = table.obligation(&obligation_key(), &account).unwrap();
     let find = |leftovers| {
@@ -193,7 +193,7 @@ fn klends_reason_when_nothing_is_allowed() {
     let market = market();
     let accounts = [reserve(0, 10), reserve(1, 1)];
     let keyed = [(reserve_key(0), &*accounts[0]), (reserve_key(1), &*accounts[1])];
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let code = |deposits: &[(usize, u64)], debts: &[(usize, u64)]| {
         let account = obligation(deposits, debts);
         let state = table.obligation(&obligation_key(), &account).unwrap();
@@ -202,6 +202,7 @@ fn klends_reason_when_nothing_is_allowed() {
             .klend_error()
             .unwrap()
             .lending_error()
+            .unwrap()
     };
     assert_eq!(code(&[(0, 1_000_000_000)], &[(1, 1_000_000)]), Code::ObligationHealthy);
     assert_eq!(code(&[(0, 1_000_000_000)], &[]), Code::ObligationBorrowsZero);

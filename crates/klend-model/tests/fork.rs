@@ -18,6 +18,7 @@ use klend_model::{
     refresh,
     reserve::{Clock, Status},
     table::ReserveTable,
+    version::KlendVersion,
 };
 use solana_address::{Address, address};
 use support::{ONE, bsf, obligation_key};
@@ -105,15 +106,31 @@ fn the_liquidations_that_the_real_klend_answered() {
     let market = *fork.market(&MAIN_MARKET);
 
     // The deposit and the loan, made in the snapshot's own slot.
-    let sol =
-        refresh::reserve(&MAIN_MARKET, &market, &SOL, fork.reserve(&SOL), clock, None).unwrap();
+    let sol = refresh::reserve(
+        KlendVersion::V1_16,
+        &MAIN_MARKET,
+        &market,
+        &SOL,
+        fork.reserve(&SOL),
+        clock,
+        None,
+    )
+    .unwrap();
     let ctokens = sol.ctokens_of(deposit).unwrap();
     let mut sol_account = *fork.reserve(&SOL);
     write_back(&mut sol_account, &sol);
     sol_account.liquidity.total_available_amount += deposit;
     sol_account.collateral.mint_total_supply += ctokens;
-    let usdc =
-        refresh::reserve(&MAIN_MARKET, &market, &USDC, fork.reserve(&USDC), clock, None).unwrap();
+    let usdc = refresh::reserve(
+        KlendVersion::V1_16,
+        &MAIN_MARKET,
+        &market,
+        &USDC,
+        fork.reserve(&USDC),
+        clock,
+        None,
+    )
+    .unwrap();
     let mut usdc_account = *fork.reserve(&USDC);
     write_back(&mut usdc_account, &usdc);
     usdc_account.liquidity.total_available_amount -= debt;
@@ -134,7 +151,14 @@ fn the_liquidations_that_the_real_klend_answered() {
     }
     let clock = Clock { slot: clock.slot + 10, ..clock };
     let reserves = [(SOL, &sol_account), (USDC, &usdc_account)];
-    let table = ReserveTable::refresh(&MAIN_MARKET, &market, &reserves, clock, Some(&fork));
+    let table = ReserveTable::refresh(
+        KlendVersion::V1_16,
+        &MAIN_MARKET,
+        &market,
+        &reserves,
+        clock,
+        Some(&fork),
+    );
     let state = table.obligation(&obligation_key(), &position).unwrap();
     assert_eq!(format!("{:.4}", state.health.ltv().unwrap()), "0.7698");
     assert!(state.health.is_unhealthy());
@@ -189,10 +213,10 @@ fn scope_prices_are_those_klend_wrote() {
     for key in [USDC, SOL, JITOSOL] {
         let reserve = fork.reserve(&key);
         let chain = &reserve.config.token_info.scope_configuration.price_chain;
-        let (price, time) =
-            klend_model::price::scope_price(&fork.accounts[&SCOPE].1, chain).unwrap();
-        if time == reserve.liquidity.market_price_last_updated_ts {
-            assert_eq!(Fraction::from(reserve.liquidity.market_price_sf), price, "{key}");
+        let reading = klend_model::price::scope_reading(&fork.accounts[&SCOPE].1, chain).unwrap();
+        if reading.timestamp == reserve.liquidity.market_price_last_updated_ts {
+            let written = Fraction::from(reserve.liquidity.market_price_sf);
+            assert_eq!(Some(written), reading.price, "{key}");
             compared += 1;
         }
     }
@@ -203,7 +227,9 @@ fn scope_prices_are_those_klend_wrote() {
 #[test]
 fn the_usdc_reserve_of_november_2025() {
     let Some(fork) = Fork::load("usdc-reserve-2025-11-03") else { return };
-    let reserve = klend_model::reserve::ReserveState::stored(&USDC, fork.reserve(&USDC)).unwrap();
+    let reserve =
+        klend_model::reserve::ReserveState::stored(KlendVersion::V1_16, &USDC, fork.reserve(&USDC))
+            .unwrap();
     assert_eq!(reserve.status(), Status::Active);
     for (amount, fee) in
         [(2, 1), (100_000, 1), (150_000, 1), (1_000_000, 10), (1_000_000_000_000, 10_000_000)]
@@ -218,6 +244,6 @@ fn the_usdc_reserve_of_november_2025() {
     // At 77.9 % of 95 % utilisation the curve's first segment gives 3.9 %.
     assert_eq!(format!("{utilization:.3}"), "0.779");
     assert_eq!(format!("{:.4}", reserve.borrow_rate().unwrap()), "0.0389");
-    assert!((reserve.borrow_apy().unwrap() - 0.0397).abs() < 1e-4);
-    assert!((reserve.supply_apy().unwrap() - 0.0277).abs() < 1e-4);
+    assert!((reserve.borrow_apy(None).unwrap() - 0.0397).abs() < 1e-4);
+    assert!((reserve.supply_apy(None).unwrap() - 0.0277).abs() < 1e-4);
 }

@@ -6,22 +6,24 @@ use bytemuck::Zeroable;
 use klend_interface::state::{LendingMarket, Obligation, ObligationOrder, Reserve};
 use klend_model::{
     errors::Code,
+    fields,
     fraction::Fraction,
     keys,
     liquidation::{FlashLoan, Position, Quote, Reason, Request, quote_liquidation},
     obligation::LiquidationPrice,
-    refusal::{Caveats, Refusal, Unknowable},
+    refusal::{Refusal, Unknowable},
     table::ReserveTable,
+    version::KlendVersion,
 };
 use solana_address::Address;
 use support::{
-    NOW, ONE, key, market, market_key, obligation, obligation_key, reserve, reserve_key,
+    KLEND, NOW, ONE, key, market, market_key, obligation, obligation_key, reserve, reserve_key,
 };
 
 /// Collateral at 10 a token in reserve 0, debt at 1 a token in reserve 1.
 struct Case {
     market: Box<LendingMarket>,
-    reserves: [Box<Reserve>; 2],
+    reserves: Vec<Box<Reserve>>,
     obligation: Box<Obligation>,
     request: Request,
 }
@@ -33,7 +35,7 @@ impl Case {
     fn new(debt: u64) -> Self {
         Self {
             market: market(),
-            reserves: [reserve(0, 10), reserve(1, 1)],
+            reserves: vec![reserve(0, 10), reserve(1, 1)],
             obligation: obligation(&[(0, 1000 * TOKEN)], &[(1, debt)]),
             request: Request {
                 repay_reserve: reserve_key(1),
@@ -45,21 +47,25 @@ impl Case {
         }
     }
 
-    fn keyed(&self) -> [(Address, &Reserve); 2] {
-        [(reserve_key(0), &self.reserves[0]), (reserve_key(1), &self.reserves[1])]
+    fn keyed(&self) -> Vec<(Address, &Reserve)> {
+        self.reserves.iter().enumerate().map(|(i, reserve)| (reserve_key(i), &**reserve)).collect()
     }
 
     fn quote(&self) -> Result<Quote, Refusal> {
+        self.quote_as(KLEND)
+    }
+
+    fn quote_as(&self, version: KlendVersion) -> Result<Quote, Refusal> {
         let position = Position {
             market: (market_key(), &self.market),
             reserves: &self.keyed(),
             obligation: (obligation_key(), &self.obligation),
         };
-        quote_liquidation(&position, &self.request, NOW, None)
+        quote_liquidation(version, &position, &self.request, NOW, None)
     }
 
     fn code(&self) -> Code {
-        self.quote().unwrap_err().klend_error().unwrap().lending_error()
+        self.quote().unwrap_err().klend_error().unwrap().lending_error().unwrap()
     }
 }
 
@@ -90,7 +96,7 @@ fn a_fifth_of_the_debt_for_collateral_worth_a_bonus_more() {
     assert_eq!(quote.received, quote.gross_received - quote.protocol_fee);
     assert_eq!(quote.after.deposit, 1000 * TOKEN - quote.seized_ctokens);
     assert_eq!(quote.after.repay_reserve.available, 1_000_000_000_000 + quote.repay);
-    assert!(quote.after.has_debt && quote.caveats.is_none());
+    assert!(quote.after.has_debt);
 }
 
 #[test]
@@ -306,7 +312,8 @@ fn what_klend_refuses() {
     let case = Case::new(7800 * TOKEN);
     let mut past = NOW;
     past.slot -= 1;
-    let table = ReserveTable::refresh(&market_key(), &case.market, &case.keyed(), past, None);
+    let table =
+        ReserveTable::refresh(KLEND, &market_key(), &case.market, &case.keyed(), past, None);
     let codes: Vec<_> = table
         .refused()
         .iter()
@@ -317,45 +324,133 @@ fn what_klend_refuses() {
 }
 
 #[test]
-fn what_cannot_be_known_is_said() {
-    let with = |change: &dyn Fn(&mut Case)| {
+fn switches_of_a_market_and_its_reserves() {
+    let answer = |version, change: &dyn Fn(&mut Case)| {
         let mut case = Case::new(7800 * TOKEN);
         change(&mut case);
-        case.quote()
+        match case.quote_as(version) {
+            Ok(quote) => Ok(quote.received),
+            Err(Refusal::Klend(rejection)) => Err((rejection.error.code(), rejection.account)),
+            Err(other) => panic!("{other}"),
+        }
     };
-    let unknowable = |account, reason| Err(Refusal::Unknowable { account, reason });
+    let gate = |case: &mut Case| case.market.permissioning_authority = keys::to_v2(&key(77, 0));
+    let plain = answer(KLEND, &|_| ());
+    assert!(plain.is_ok());
+    // A permissioner is wanted only where the market has one.
+    let gated = |case: &mut Case| case.market.permissioned_ops = 4;
+    assert_eq!(answer(KLEND, &gated), plain);
+    let both = |case: &mut Case| (gate(case), gated(case)).0;
+    assert_eq!(answer(KLEND, &both), Err((6183, market_key())));
+    for index in [0, 1] {
+        let reserve = |case: &mut Case| {
+            gate(case);
+            case.reserves[index].config.permissioned_ops = 7;
+        };
+        assert_eq!(answer(KLEND, &reserve), Err((6183, reserve_key(index))));
+        assert_eq!(answer(KlendVersion::V1_16, &reserve), plain, "no such field then");
+    }
+    let others = |case: &mut Case| {
+        gate(case);
+        case.market.permissioned_ops = 3;
+    };
+    assert_eq!(answer(KLEND, &others), plain, "deposits and borrows only");
+
+    // An emergency comes before it, and the repaid reserve's before the other's.
+    let emergency = |case: &mut Case, index: usize| case.reserves[index].config.emergency_mode = 1;
+    let answer_to = |change: &dyn Fn(&mut Case)| answer(KLEND, change);
+    assert_eq!(answer_to(&|case| (both(case), emergency(case, 0)).0), Err((6175, reserve_key(0))));
     assert_eq!(
-        with(&|case| case.market.permissioned_ops = 4),
-        unknowable(market_key(), Unknowable::Permissioned)
-    );
-    assert_eq!(
-        with(&|case| case.reserves[0].config.permissioned_ops = 7),
-        unknowable(reserve_key(0), Unknowable::Permissioned)
-    );
-    assert!(with(&|case| case.market.permissioned_ops = 3).is_ok(), "deposits and borrows only");
-    assert_eq!(
-        with(&|case| case.reserves[1].config.emergency_mode = 1),
-        unknowable(reserve_key(1), Unknowable::ReserveEmergency)
-    );
-    let caveats = |change: &dyn Fn(&mut Case)| with(change).unwrap().caveats;
-    assert_eq!(
-        caveats(&|case| case.obligation.ownership_transfer_state = 1),
-        Caveats::OWNERSHIP_TRANSFER
-    );
-    assert_eq!(
-        caveats(&|case| {
-            case.reserves[1].config.early_repay_remaining_interest_pct = 10;
-            case.reserves[1].config.debt_term_seconds = 1000;
+        answer_to(&|case| {
+            emergency(case, 0);
+            emergency(case, 1);
+            case.request.amount = 0;
         }),
-        Caveats::EARLY_REPAY_PENALTY
+        Err((6175, reserve_key(1)))
     );
-    let rewards = |case: &mut Case, slots: u64| {
-        case.reserves[0].config.rewards_amount_per_slot = 5;
-        case.reserves[0].liquidity.rewards_amount_available = 100;
-        case.reserves[0].last_update.slot -= slots;
+    assert_eq!(answer(KlendVersion::V1_16, &|case| emergency(case, 0)), plain);
+    // One that is no part of the pair leaves the whole obligation without prices.
+    let third = |case: &mut Case| {
+        let mut reserve = support::reserve(2, 1);
+        reserve.config.emergency_mode = 1;
+        case.reserves.push(reserve);
+        case.obligation.deposits[5].deposit_reserve = keys::to_v2(&reserve_key(2));
+        case.obligation.deposits[5].deposited_amount = 1;
     };
-    assert_eq!(caveats(&|case| rewards(case, 1)), Caveats::RESERVE_REWARDS);
-    assert!(caveats(&|case| rewards(case, 0)).is_none(), "nothing passed");
+    assert_eq!(answer(KLEND, &third), Err((6017, obligation_key())));
+    assert_eq!(answer(KlendVersion::V1_24, &third), Err((6017, obligation_key())));
+    assert!(answer(KlendVersion::V1_16, &third).is_ok());
+
+    // Neither of these concerns a liquidation.
+    let quiet = |case: &mut Case| {
+        case.obligation.ownership_transfer_state = 2;
+        case.reserves[1].config.early_repay_remaining_interest_pct = 100;
+        case.reserves[1].config.debt_term_seconds = u64::MAX;
+        case.obligation.borrows[0].last_borrowed_at_timestamp = NOW.unix_timestamp;
+    };
+    assert_eq!(answer(KLEND, &quiet), plain);
+}
+
+#[test]
+fn settings_no_known_klend_has_are_named() {
+    let with = |version, change: &dyn Fn(&mut Case)| {
+        let mut case = Case::new(7800 * TOKEN);
+        change(&mut case);
+        case.quote_as(version).map(|quote| quote.received)
+    };
+    let unknown = |account, reason| Err(Refusal::Unknowable { account, reason });
+    let basis = |case: &mut Case| fields::set_interest_rate_basis(&mut case.reserves[0].config, 2);
+    assert_eq!(with(KLEND, &basis), unknown(reserve_key(0), Unknowable::AccrualBasis(2)));
+    assert!(with(KlendVersion::V1_24, &basis).is_ok(), "its refresh writes zero over it");
+
+    let order = |condition: u8, kind: u8| {
+        move |case: &mut Case| {
+            *case = Case::new(3000 * TOKEN);
+            case.market.obligation_order_execution_enabled = 1;
+            let order = &mut case.obligation.obligation_orders[1];
+            (order.condition_type, order.opportunity_type) = (condition, kind);
+        }
+    };
+    assert_eq!(with(KLEND, &order(7, 0)), unknown(obligation_key(), Unknowable::OrderCondition(7)));
+    assert_eq!(with(KLEND, &order(5, 2)), unknown(obligation_key(), Unknowable::OrderKind(2)));
+    assert!(with(KLEND, &order(5, 1)).is_ok());
+    // Since 1.26 orders are nobody's reason to liquidate, whatever they say.
+    let healthy = |answer: Result<u64, Refusal>| answer.unwrap_err().klend_error().unwrap().code();
+    for (condition, kind) in [(5, 1), (5, 0), (7, 0), (5, 9)] {
+        assert_eq!(healthy(with(KlendVersion::V1_26, &order(condition, kind))), 6016);
+    }
+}
+
+#[test]
+fn an_order_is_what_its_version_says() {
+    use klend_model::liquidation::order::{self, Condition, Kind};
+    let mut slot = Case::new(1).obligation.obligation_orders[0];
+    assert_eq!(order::read(KLEND, &slot), Ok(None));
+    (slot.condition_type, slot.min_execution_bonus_bps) = (2, 7);
+    slot.opportunity_parameter_sf = (3 * ONE).into();
+    let kinds = |version| {
+        [0, 1, 2, 3, 4].map(|kind| {
+            let slot = klend_interface::state::ObligationOrder { opportunity_type: kind, ..slot };
+            order::read(version, &slot).map(|order| order.unwrap().kind)
+        })
+    };
+    let (three, unknown) = (Fraction::from_int(3), |kind| Err(Unknowable::OrderKind(kind)));
+    assert_eq!(
+        kinds(KlendVersion::V1_25),
+        [Ok(Kind::RepayAmount(three)), Ok(Kind::RepayAll), unknown(2), unknown(3), unknown(4)]
+    );
+    assert_eq!(
+        kinds(KlendVersion::V1_26),
+        [
+            Ok(Kind::RepayAmount(three)),
+            Ok(Kind::LeverUpAmount(three)),
+            Ok(Kind::RepayToLtv(three)),
+            Ok(Kind::LeverUpToLtv(three)),
+            unknown(4)
+        ]
+    );
+    let read = order::read(KLEND, &slot).unwrap().unwrap();
+    assert_eq!((read.condition, read.min_bonus_bps), (Condition::LtvBelow, 7));
 }
 
 #[test]
@@ -383,7 +478,7 @@ fn health_of_a_position_by_hand() {
     let mut case = Case::new(6000 * TOKEN);
     case.reserves[1].config.borrow_factor_pct = 120;
     let keyed = case.keyed();
-    let table = ReserveTable::refresh(&market_key(), &case.market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &case.market, &keyed, NOW, None);
     let state = table.obligation(&obligation_key(), &case.obligation).unwrap();
     let health = state.health;
     assert_eq!(health, table.health(&obligation_key(), &case.obligation).unwrap());
@@ -409,7 +504,7 @@ fn health_of_a_position_by_hand() {
 
     let case = Case::new(0);
     let keyed = case.keyed();
-    let table = ReserveTable::refresh(&market_key(), &case.market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &case.market, &keyed, NOW, None);
     let state = table.obligation(&obligation_key(), &case.obligation).unwrap();
     assert_eq!(state.health.health_factor(), None);
     assert_eq!(state.health.distance_to_liquidation(), None);

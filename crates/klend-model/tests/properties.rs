@@ -5,12 +5,12 @@ mod support;
 use klend_interface::state::{LendingMarket, Obligation, Reserve};
 use klend_model::{
     accounts,
+    accrual::{Basis, Elapsed, compound_interest},
     constants::KLEND_PROGRAM_ID,
     flash::{Lenders, Wish},
     fraction::Fraction,
     liquidation::{Request, quote},
-    price::{OracleAccount, Oracles, pyth_feed, scope_price, switchboard_reading},
-    refresh::compound_interest,
+    price::{OracleAccount, Oracles, Zeros, pyth_feed, scope_reading, switchboard_reading},
     reserve::{Clock, FeeMode, ReserveState},
     search::{Funding, Leftovers, best_liquidation},
     table::ReserveTable,
@@ -18,7 +18,7 @@ use klend_model::{
 use proptest::{collection::vec, prelude::*};
 use solana_address::Address;
 use support::{
-    NOW, ONE, market, market_key, mint_key, obligation, obligation_key, reserve, reserve_key,
+    KLEND, NOW, ONE, market, market_key, mint_key, obligation, obligation_key, reserve, reserve_key,
 };
 
 /// Account data with some bytes overwritten.
@@ -75,14 +75,14 @@ fn ask_everything(
     oracles: Option<&dyn Oracles>,
 ) {
     for (key, account) in reserves {
-        let Ok(state) = ReserveState::stored(key, account) else { continue };
-        let _ = (state.utilization(), state.borrow_apy(), state.supply_apy());
+        let Ok(state) = ReserveState::stored(KLEND, key, account) else { continue };
+        let _ = (state.utilization(), state.borrow_apy(None), state.supply_apy(None));
         let _ = (state.deposit_limit(), state.borrow_limit(), state.status());
         let _ = (state.redeem_ceil(u64::MAX), state.ctokens_of_ceil(u64::MAX));
         let _ = (state.freely_available(), state.redeemable_ctokens());
         let _ = (state.flash_fee(u64::MAX), state.origination_fee(7, FeeMode::Inclusive));
     }
-    let table = ReserveTable::refresh(&market_key(), market, reserves, clock, oracles);
+    let table = ReserveTable::refresh(KLEND, &market_key(), market, reserves, clock, oracles);
     let lenders = Lenders::new([&table]);
     let Ok(state) = table.obligation(&obligation_key(), account) else { return };
     let health = state.health;
@@ -120,10 +120,10 @@ proptest! {
             let _ = accounts::obligation(&key, &owner, &data).map_err(|error| error.to_string());
             let _ = accounts::lending_market(&key, &owner, &data).map_err(|error| error.to_string());
         }
-        let _ = pyth_feed(&data);
-        let _ = scope_price(&data, &[0, 1, 511, u16::MAX]);
+        let _ = pyth_feed(Zeros::of(KLEND), &data);
+        let _ = scope_reading(&data, &[0, 1, 511, u16::MAX]);
         let account = OracleAccount { owner, data: &data };
-        let _ = switchboard_reading(&account, NOW);
+        let _ = switchboard_reading(Zeros::of(KLEND), &account, NOW);
     }
 
     #[test]
@@ -169,7 +169,7 @@ proptest! {
 
     #[test]
     fn exchanging_never_gains(account in any_reserve(0), (a, b) in (amount(), amount())) {
-        let state = ReserveState::stored(&reserve_key(0), &account).unwrap();
+        let state = ReserveState::stored(KLEND, &reserve_key(0), &account).unwrap();
         let (less, more) = (a.min(b), a.max(b));
         if let (Ok(less), Ok(more)) = (state.redeem(less), state.redeem(more)) {
             prop_assert!(less <= more);
@@ -196,7 +196,7 @@ proptest! {
         let mut account = reserve(0, 1);
         account.config.fees.flash_loan_fee_sf = rate;
         account.config.fees.origination_fee_sf = rate;
-        let state = ReserveState::stored(&reserve_key(0), &account).unwrap();
+        let state = ReserveState::stored(KLEND, &reserve_key(0), &account).unwrap();
         let (less, more) = (a.min(b).max(2), a.max(b).max(2));
         if let (Ok(less), Ok(more)) = (state.flash_fee(less), state.flash_fee(more)) {
             prop_assert!(1 <= less && less <= more);
@@ -206,14 +206,17 @@ proptest! {
             prop_assert!(inclusive <= exclusive);
         }
         let lender = ReserveTable::refresh(
-            &market_key(), &market(), &[(reserve_key(0), &account)], NOW, None,
+            KLEND, &market_key(), &market(), &[(reserve_key(0), &account)], NOW, None,
         ).reserves().len();
         prop_assert_eq!(lender, 1);
     }
 
     #[test]
     fn interest_grows_with_time_and_rate((slots, more) in (0..200_000_000u64, 0..1000u64), (bps, extra) in (0..50_000u64, 0..100u64)) {
-        let growth = |bps, slots| compound_interest(Fraction::from_bps(bps), slots).unwrap();
+        let growth = |bps, units| {
+            let elapsed = Elapsed { units, units_per_year: Basis::Slots.units_per_year() };
+            compound_interest(KLEND, Fraction::from_bps(bps), elapsed).unwrap()
+        };
         prop_assert!(growth(bps, slots) >= Fraction::ONE);
         prop_assert!(growth(bps + extra, slots) >= growth(bps, slots));
         // Between the exact powers and the series one unit of rounding each.
@@ -227,7 +230,7 @@ proptest! {
     ) {
         let (market, accounts) = (market(), [reserve(0, 10), reserve(1, 1)]);
         let reserves = [(reserve_key(0), &*accounts[0]), (reserve_key(1), &*accounts[1])];
-        let table = ReserveTable::refresh(&market_key(), &market, &reserves, NOW, None);
+        let table = ReserveTable::refresh(KLEND, &market_key(), &market, &reserves, NOW, None);
         let health = |deposit| {
             table.health(&obligation_key(), &obligation(&[(0, deposit)], &[(1, debt)])).unwrap()
         };
@@ -251,7 +254,7 @@ proptest! {
         let (market, mut accounts) = (market(), [reserve(0, 10), reserve(1, 1)]);
         accounts[0].config.protocol_liquidation_fee_pct = fee;
         let reserves = [(reserve_key(0), &*accounts[0]), (reserve_key(1), &*accounts[1])];
-        let table = ReserveTable::refresh(&market_key(), &market, &reserves, NOW, None);
+        let table = ReserveTable::refresh(KLEND, &market_key(), &market, &reserves, NOW, None);
         let account = obligation(&[(0, deposit)], &[(1, deposit / 10 * ltv)]);
         let state = table.obligation(&obligation_key(), &account).unwrap();
         let ask = |amount| quote(&table, &state, &Request {
@@ -281,7 +284,7 @@ proptest! {
     ) {
         let (market, accounts) = (market(), [reserve(0, 10), reserve(1, 1)]);
         let reserves = [(reserve_key(0), &*accounts[0]), (reserve_key(1), &*accounts[1])];
-        let table = ReserveTable::refresh(&market_key(), &market, &reserves, NOW, None);
+        let table = ReserveTable::refresh(KLEND, &market_key(), &market, &reserves, NOW, None);
         let account = obligation(&[(0, deposit)], &[(1, deposit / 10 * ltv)]);
         let state = table.obligation(&obligation_key(), &account).unwrap();
         let lenders = Lenders::new([&table]);

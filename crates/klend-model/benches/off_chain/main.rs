@@ -35,7 +35,7 @@ use klend_model::{
 use serde_json::{Value, json};
 use solana_address::Address;
 use support::{
-    NOW, bsf, key, market, market_key, obligation, obligation_key, reserve, reserve_key,
+    KLEND, NOW, bsf, key, market, market_key, obligation, obligation_key, reserve, reserve_key,
 };
 use tracker::{Evaluation, Tracker};
 
@@ -189,7 +189,7 @@ fn watched_key(number: usize) -> Address {
 fn health() -> Value {
     let (market, reserves) = (market(), reserves());
     let keyed = keyed(&reserves);
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     assert!(table.refused().is_empty());
     let peer = peers_market(&reserves);
     let mut bytes = Vec::with_capacity(VALUED * accounts::OBLIGATION_LEN);
@@ -232,7 +232,7 @@ fn unhealthy() -> Box<Obligation> {
 fn one_quote() -> Value {
     let (market, reserves) = (market(), reserves());
     let keyed = keyed(&reserves);
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let peer = peers_market(&reserves);
     let account = unhealthy();
     let key = obligation_key();
@@ -266,7 +266,7 @@ fn one_quote() -> Value {
 fn search(pools: &str, depth: u128) -> Value {
     let (market, reserves) = (market(), reserves());
     let keyed = keyed(&reserves);
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let lenders = Lenders::new([&table]);
     let peer = peers_market(&reserves);
     let account = unhealthy();
@@ -302,7 +302,7 @@ fn search(pools: &str, depth: u128) -> Value {
 fn price_updates(count: usize) -> Vec<Value> {
     let (market, before) = (market(), reserves());
     let keyed_before = keyed(&before);
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed_before, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed_before, NOW, None);
     let repriced = |change: &dyn Fn(usize) -> f64| -> Vec<Box<Reserve>> {
         let mut reserves = reserves();
         for (index, reserve) in reserves.iter_mut().enumerate() {
@@ -329,7 +329,7 @@ fn price_updates(count: usize) -> Vec<Value> {
     for (_, after) in &changes {
         let keyed = keyed(after);
         let mut update = || {
-            let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+            let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
             tracker.evaluate(&table)
         };
         let Evaluation { unhealthy, valued, .. } = update();
@@ -383,7 +383,7 @@ fn price_updates(count: usize) -> Vec<Value> {
 fn memory() -> Vec<Value> {
     let (market, reserves) = (market(), reserves());
     let keyed = keyed(&reserves);
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let population = || (0..REMEMBERED).map(|number| watched(&table, number));
     let Some(start) = resident() else { return Vec::new() };
     let mut tracker = Tracker::new(0.0);

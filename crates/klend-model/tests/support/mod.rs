@@ -6,10 +6,12 @@ use bytemuck::Zeroable;
 use klend_interface::state::{
     BigFractionBytes, BorrowRateCurve, CurvePoint, LendingMarket, Obligation, Reserve,
 };
-use klend_model::{keys, reserve::Clock};
+use klend_model::{fields, keys, reserve::Clock, version::KlendVersion};
 use solana_address::Address;
 
 pub const ONE: u128 = 1 << 60;
+/// The version that tests are about unless they say another.
+pub const KLEND: KlendVersion = KlendVersion::V1_25;
 pub const NOW: Clock = Clock { slot: 300_000_000, unix_timestamp: 1_760_000_000 };
 
 pub fn key(kind: u8, index: usize) -> Address {
@@ -61,6 +63,7 @@ pub fn reserve(index: usize, price: u64) -> Box<Reserve> {
     let mut reserve = Box::<Reserve>::new(Zeroable::zeroed());
     reserve.version = 1;
     reserve.last_update.slot = NOW.slot;
+    fields::set_timestamp(&mut reserve.last_update, NOW.unix_timestamp as u32);
     reserve.last_update.price_status = 0b11_1111;
     reserve.lending_market = keys::to_v2(&market_key());
     let liquidity = &mut reserve.liquidity;
@@ -103,6 +106,7 @@ pub fn obligation(deposits: &[(usize, u64)], borrows: &[(usize, u64)]) -> Box<Ob
     let mut obligation = Box::<Obligation>::new(Zeroable::zeroed());
     obligation.lending_market = keys::to_v2(&market_key());
     obligation.last_update.slot = NOW.slot;
+    fields::set_timestamp(&mut obligation.last_update, NOW.unix_timestamp as u32);
     obligation.has_debt = u8::from(!borrows.is_empty());
     for (slot, (index, amount)) in obligation.deposits.iter_mut().zip(deposits) {
         slot.deposit_reserve = keys::to_v2(&reserve_key(*index));
