@@ -57,7 +57,7 @@ pub fn run(cli: &Cli) -> ExitCode {
             let healthy = error
                 .downcast_ref::<Refusal>()
                 .and_then(Refusal::klend_error)
-                .is_some_and(|error| matches!(error.lending_error(), Code::ObligationHealthy));
+                .is_some_and(|error| error.lending_error() == Some(Code::ObligationHealthy));
             if healthy {
                 ExitCode::from(EXIT_NOTHING_TO_DO)
             } else if error.is::<Unknown>() {

@@ -11,6 +11,7 @@ use klend_model::{
     liquidation::{self, Reason},
     reserve::Clock,
     table::ReserveTable,
+    version::KlendVersion,
 };
 use solana_address::Address;
 use support::{NOW, ONE, bsf, market, market_key, obligation, reserve, reserve_key};
@@ -39,7 +40,7 @@ fn table<'a>(
         .enumerate()
         .map(|(index, account)| (reserve_key(index), &**account))
         .collect();
-    ReserveTable::refresh(&market_key(), market, &keyed, clock, None)
+    ReserveTable::refresh(KlendVersion::default(), &market_key(), market, &keyed, clock, None)
 }
 
 /// Everything valued, as klend would: what is unhealthy, and what else it lets be

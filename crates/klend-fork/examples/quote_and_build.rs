@@ -16,7 +16,7 @@ use flash_liquidator_client::{
     tip::Tip,
     units,
 };
-use klend_fork::{Position, World};
+use klend_fork::{Position, Programs, World};
 use klend_model::{
     flash::Lenders,
     keys::address,
@@ -51,7 +51,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Once per slot, all reserves; then the obligation; then the search.
     let clock =
         Clock { slot: world.slot(), unix_timestamp: u64::try_from(world.unix_timestamp())? };
-    let table = ReserveTable::refresh(&market_key, &market, &reserves, clock, None);
+    let table = ReserveTable::refresh(
+        Programs::klend_version()?,
+        &market_key,
+        &market,
+        &reserves,
+        clock,
+        None,
+    );
     let state = table.obligation(&obligation_key, &obligation)?;
     let lenders = Lenders::new([&table]);
     let funding = Funding::Flash { lenders: &lenders, margin_bps: 10, max_fee_bps: 10 };

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use flash_liquidator_client::{budget::BudgetError, receiver::BuildError};
-use klend_model::accounts::AccountError;
+use klend_model::{accounts::AccountError, version::UnknownVersion};
 use solana_address::Address;
 
 use crate::send::Failure;
@@ -31,6 +31,9 @@ pub enum ForkError {
         /// Environment variable that names another ELF, if the program has one.
         variable: Option<&'static str>,
     },
+    /// `KLEND_ELF` names a program, and `KLEND_VERSION` not which klend it is.
+    #[error("KLEND_ELF names a klend, and KLEND_VERSION has to say which: {0}")]
+    KlendVersion(UnknownVersion),
     /// The virtual machine refuses an account or a program.
     #[error("account {key}: {reason}")]
     Refused {

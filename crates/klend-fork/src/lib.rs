@@ -59,7 +59,8 @@ pub use machine::Machine;
 pub use pool::Pool;
 pub use position::Position;
 pub use programs::{
-    FARMS_ELF, KLEND_ELF, Program, Programs, RECEIVER_ELF, SBF_OUT_DIR, deploy_folder,
+    FARMS_ELF, KLEND_ELF, KLEND_VERSION, Program, Programs, RECEIVER_ELF, SBF_OUT_DIR,
+    STAND_IN_VERSION, deploy_folder,
 };
 pub use rebuild::{Absent, Part};
 pub use rehearsal::Rehearsal;

@@ -3,13 +3,20 @@
 use std::{env, fs, path::PathBuf};
 
 use flash_liquidator_client::{receiver, swap::stand_in};
-use klend_model::constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID};
+use klend_model::{
+    constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID},
+    version::KlendVersion,
+};
 use solana_address::Address;
 
 use crate::error::ForkError;
 
 /// Names another klend than the stand-in.
 pub const KLEND_ELF: &str = "KLEND_ELF";
+/// Names the version of the klend that [`KLEND_ELF`] names, such as `1.25`.
+pub const KLEND_VERSION: &str = "KLEND_VERSION";
+/// The version that the stand-in for klend follows.
+pub const STAND_IN_VERSION: KlendVersion = KlendVersion::V1_16;
 /// Names another farms program than the stand-in.
 pub const FARMS_ELF: &str = "FARMS_ELF";
 /// Names another build of the receiver than `flash_liquidator.so`.
@@ -68,6 +75,19 @@ impl Programs {
     #[must_use]
     pub fn klend_is_stand_in() -> bool {
         named_by(KLEND_ELF).is_none()
+    }
+
+    /// The version of klend: the stand-in's, or the one that `KLEND_VERSION` gives
+    /// for the program that `KLEND_ELF` names.
+    ///
+    /// # Errors
+    /// [`ForkError::KlendVersion`] when it gives none, or one that is not known.
+    pub fn klend_version() -> Result<KlendVersion, ForkError> {
+        if Self::klend_is_stand_in() {
+            return Ok(STAND_IN_VERSION);
+        }
+        let named = env::var(KLEND_VERSION).unwrap_or_default();
+        named.parse().map_err(ForkError::KlendVersion)
     }
 
     /// Whether farms is the stand-in rather than a program named by `FARMS_ELF`.

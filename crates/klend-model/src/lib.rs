@@ -2,12 +2,12 @@
 //!
 //! This crate reads Kamino Lend's accounts in place, through the structs that
 //! `klend-interface` publishes, and computes what klend's program computes in
-//! the same integer arithmetic: a reserve's interest and prices at a given slot,
-//! an obligation's health, and a liquidation to the last unit, for each of
-//! klend's six reasons. Where klend would refuse, the answer is klend's own
-//! error number with the numbers behind it ([`refusal::Refusal`]). Where the
-//! answer depends on something that accounts do not tell, it says so
-//! ([`refusal::Unknowable`], [`refusal::Caveats`]) and guesses nothing.
+//! the same integer arithmetic: a reserve's interest and prices at a given
+//! moment, an obligation's health, and a liquidation to the last unit, for each
+//! of klend's reasons. Where klend would refuse, the answer is klend's own
+//! error number with the numbers behind it ([`refusal::Refusal`]). A setting
+//! that no known klend has is named and refused ([`refusal::Unknowable`]);
+//! nothing is guessed. Which klend, says [`version::KlendVersion`].
 //!
 //! It knows no RPC and no transactions.
 //!
@@ -16,7 +16,7 @@
 //! ```
 //! # use klend_model::{accounts, constants::KLEND_PROGRAM_ID, reserve::Clock, table::ReserveTable};
 //! # use klend_model::liquidation::{Request, quote};
-//! # use klend_model::refusal::Refusal;
+//! # use klend_model::{refusal::Refusal, version::KlendVersion};
 //! # use solana_address::Address;
 //! # fn evaluate(market_key: Address, market: &[u8], reserves: &[(Address, Vec<u8>)],
 //! #     obligations: &[(Address, Vec<u8>)], clock: Clock,
@@ -29,8 +29,9 @@
 //!     .map(|(key, data)| Ok((*key, accounts::reserve(key, &owner, data)?)))
 //!     .collect::<Result<Vec<_>, accounts::AccountError>>()?;
 //!
-//! // Once per slot: interest, prices, limits. Oracles would come fourth.
-//! let table = ReserveTable::refresh(&market_key, market, &reserves, clock, None);
+//! // Once per slot: interest, prices, limits. Oracles would come last.
+//! let version = KlendVersion::default();
+//! let table = ReserveTable::refresh(version, &market_key, market, &reserves, clock, None);
 //!
 //! for (key, data) in obligations {
 //!     let account = accounts::obligation(key, &owner, data)?;
@@ -61,16 +62,18 @@
 //! | module | question |
 //! |---|---|
 //! | [`accounts`] | Are these bytes that account? |
+//! | [`version`] | Which klend, and what differs between them? |
 //! | [`reserve`] | What are a reserve's supply, utilisation, exchange rate, rates, limits, queue and fees? |
 //! | [`price`] | What do the oracles say, and does klend trust it? |
+//! | [`accrual`] | What do interest and rewards come to? |
 //! | [`refresh`] | What will a reserve be at this slot and time? |
 //! | [`table`] | …and all reserves of a market, prepared for valuing obligations? |
-//! | [`obligation`] | How close is an obligation to liquidation, at which prices? |
+//! | [`obligation`], [`outlook`] | How close is an obligation to liquidation, at which prices? |
 //! | [`liquidation`] | What does klend do with this repayment? |
 //! | [`search`] | Which repayment gains most? |
 //! | [`flash`] | Who lends the tokens for it? |
 //! | [`errors`], [`refusal`] | Why not? |
-//! | [`fraction`], [`keys`], [`constants`] | How does klend count, and what does it fix in code? |
+//! | [`fraction`], [`keys`], [`fields`], [`constants`] | How does klend count, where does it write, and what does it fix in code? |
 //!
 //! # How it is known to be right
 //!

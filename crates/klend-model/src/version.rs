@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn rules_change_once_and_in_their_version() {
-        use KlendVersion::{V1_16, V1_24, V1_25, V1_26};
-        let rules: [(fn(KlendVersion) -> bool, [bool; 4]); 5] = [
+        type Rule = fn(KlendVersion) -> bool;
+        let rules: [(Rule, [bool; 4]); 5] = [
             (KlendVersion::has_accrual_basis, [false, false, true, true]),
             (KlendVersion::compounds_term_by_term, [false, true, true, true]),
             (KlendVersion::has_reserve_switches, [false, true, true, true]),
@@ -155,7 +155,7 @@ mod tests {
             (KlendVersion::orders_liquidate, [true, true, true, false]),
         ];
         for (rule, expected) in rules {
-            assert_eq!([V1_16, V1_24, V1_25, V1_26].map(rule), expected);
+            assert_eq!(KlendVersion::ALL.map(rule), expected);
         }
     }
 }

@@ -10,7 +10,7 @@ use klend_model::{
     fraction::Fraction,
     keys,
     liquidation::{FlashLoan, Position, Quote, Reason, Request, quote_liquidation},
-    obligation::LiquidationPrice,
+    outlook::LiquidationPrice,
     refusal::{Refusal, Unknowable},
     table::ReserveTable,
     version::KlendVersion,

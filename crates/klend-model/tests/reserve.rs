@@ -83,11 +83,11 @@ fn interest_over_slots_and_who_gets_it() {
     let state = refresh(NOW.slot).unwrap();
     let million =
         |fraction: Fraction| text(Fraction::from_bits(fraction.to_bits() / 1_000_000_000_000));
-    assert_eq!(million(state.borrowed), "1.035000");
-    assert_eq!(text(state.cumulative_borrow_rate), "1.035000");
-    // 1 % fixed; of the other 2.5 %, eight and two hundredths.
-    assert_eq!(million(state.protocol_fees), "0.012000");
-    assert_eq!(million(state.pending_referrer_fees), "0.000500");
+    assert_eq!(million(state.borrowed), "1.035620");
+    assert_eq!(text(state.cumulative_borrow_rate), "1.035620");
+    // 1.005017 % fixed; of the other 2.556947 %, eight and two hundredths.
+    assert_eq!(million(state.protocol_fees), "0.012096");
+    assert_eq!(million(state.pending_referrer_fees), "0.000511");
     assert_eq!(text(state.absolute_referral_rate), "0.020000");
     assert_eq!((state.slot, state.stale), (NOW.slot, false));
     let error = refresh(NOW.slot - year - 1).unwrap_err().klend_error().unwrap();

@@ -192,8 +192,8 @@ pub fn u128_at(data: &[u8], offset: usize) -> Result<u128> {
 /// Refuses a market or reserve whose liquidations need a permissioner's
 /// signature, and a reserve in emergency mode.
 ///
-/// klend's public source does not show how a permissioner is passed, so this
-/// program cannot pass one: it says so instead of sending a doomed CPI.
+/// klend takes the permissioner as the last account of the call; this program has
+/// no place for one: it says so instead of sending a doomed CPI.
 pub fn require_open_for_liquidation<'info>(
     market: &AccountInfo<'info>,
     repay_reserve: &AccountInfo<'info>,

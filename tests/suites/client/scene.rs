@@ -11,7 +11,7 @@ use flash_liquidator_client::{
     units,
 };
 use flash_liquidator_tests::Invariants;
-use klend_fork::{ForkError, Outcome, Pool, World};
+use klend_fork::{ForkError, Outcome, Pool, Programs, World};
 use klend_model::{
     flash::Lenders,
     keys::address,
@@ -19,12 +19,18 @@ use klend_model::{
     reserve::Clock,
     search::{Best, Funding, Leftovers, best_liquidation},
     table::ReserveTable,
+    version::KlendVersion,
 };
 use solana_address::Address;
 use solana_keypair::Keypair;
 use solana_message::AddressLookupTableAccount;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
+
+/// The klend that runs.
+pub fn klend_version() -> KlendVersion {
+    Programs::klend_version().unwrap()
+}
 
 /// Depth of the pools that collateral is sold in, USD.
 pub const DEEP: u64 = 100_000_000;
@@ -63,7 +69,8 @@ impl Scene {
             slot: self.world.slot(),
             unix_timestamp: u64::try_from(self.world.unix_timestamp()).unwrap(),
         };
-        let table = ReserveTable::refresh(&market_key, &market, &reserves, clock, None);
+        let table =
+            ReserveTable::refresh(klend_version(), &market_key, &market, &reserves, clock, None);
         let state = table.obligation(&self.obligation, &obligation).unwrap();
         let lenders = Lenders::new([&table]);
         let funding = Funding::Flash { lenders: &lenders, margin_bps: 10, max_fee_bps: 10 };
@@ -197,6 +204,7 @@ pub fn order(scene: &Scene, repay: &Address, withdraw: &Address, limits: &Limits
         flash_loan: None,
     };
     let quote = klend_model::liquidation::quote_liquidation(
+        klend_version(),
         &klend_model::liquidation::Position {
             market: (market_key, &market),
             reserves: &reserves,

@@ -17,6 +17,7 @@ use klend_model::{
     refusal::Refusal,
     reserve::ReserveState,
     table::ReserveTable,
+    version::KlendVersion,
 };
 use solana_address::Address;
 
@@ -56,12 +57,14 @@ fn beyond_the_stand_in(model: &Refusal) -> bool {
     match model {
         Refusal::Klend(rejection) => matches!(
             rejection.error.lending_error(),
-            Code::InvalidOracleConfig
-                | Code::PriceNotValid
-                | Code::InvalidTwapConfig
-                | Code::InvalidElevationGroup
-                | Code::CollateralNonLiquidatable
-                | Code::CannotCalculateReferralAmountDueToSlotsMismatch
+            Some(
+                Code::InvalidOracleConfig
+                    | Code::PriceNotValid
+                    | Code::InvalidTwapConfig
+                    | Code::InvalidElevationGroup
+                    | Code::CollateralNonLiquidatable
+                    | Code::CannotCalculateReferralAmountDueToSlotsMismatch
+            )
         ),
         _ => true,
     }
@@ -70,6 +73,8 @@ fn beyond_the_stand_in(model: &Refusal) -> bool {
 /// Many cases on one machine.
 pub struct Run<'m> {
     machine: &'m mut Machine,
+    /// The version that the machine's klend has.
+    version: KlendVersion,
     /// How often each branch was seen.
     coverage: BTreeMap<String, u64>,
     differences: Vec<Difference>,
@@ -78,7 +83,13 @@ pub struct Run<'m> {
 
 impl<'m> Run<'m> {
     pub fn new(machine: &'m mut Machine) -> Self {
-        Self { machine, coverage: BTreeMap::new(), differences: Vec::new(), case: String::new() }
+        Self {
+            machine,
+            version: Programs::klend_version().expect("the klend's version is known"),
+            coverage: BTreeMap::new(),
+            differences: Vec::new(),
+            case: String::new(),
+        }
     }
 
     /// Names the case that follows.
@@ -180,8 +191,15 @@ impl<'m> Run<'m> {
             .into_iter()
             .map(|index| (reserve_key(index), &*world.reserves[index]))
             .collect();
-        let table =
-            ReserveTable::refresh(&market_key(), &world.market, &reserves, NOW, Some(world));
+        let version = self.version;
+        let table = ReserveTable::refresh(
+            version,
+            &market_key(),
+            &world.market,
+            &reserves,
+            NOW,
+            Some(world),
+        );
         let state = table.obligation(&obligation_key(), &world.obligation);
         let answer = self.machine.run(&[refresh_obligation(world)]);
         if !self.same_answer("refresh_obligation", 0, answer, &state) {
@@ -197,7 +215,15 @@ impl<'m> Run<'m> {
     /// Refreshes a reserve on both sides; `None` where it failed or differed.
     fn refresh_reserve<'w>(&mut self, world: &'w World, index: usize) -> Option<ReserveState<'w>> {
         let (key, account) = (reserve_key(index), &world.reserves[index]);
-        let model = refresh::reserve(&market_key(), &world.market, &key, account, NOW, Some(world));
+        let model = refresh::reserve(
+            self.version,
+            &market_key(),
+            &world.market,
+            &key,
+            account,
+            NOW,
+            Some(world),
+        );
         let answer = self.machine.run(&[refresh_reserve(world, index)]);
         if !self.same_answer("refresh_reserve", 0, answer, &model) {
             return None;
@@ -205,7 +231,7 @@ impl<'m> Run<'m> {
         let model = model.ok()?;
         let data = self.machine.data(&key);
         let account = view_reserve(&data);
-        let program = ReserveState::stored(&key, account).ok()?;
+        let program = ReserveState::stored(self.version, &key, account).ok()?;
         let mut same = true;
         for (what, program, model) in [
             ("reserve: borrowed", program.borrowed, model.borrowed),

@@ -6,7 +6,7 @@ use flash_liquidator_client::{
     receiver::{self, Liquidated},
     transaction::MAX_TRANSACTION_BYTES,
 };
-use klend_fork::{ForkError, Outcome, Position, Rehearsal, World};
+use klend_fork::{ForkError, Outcome, Position, Programs, Rehearsal, World};
 use klend_model::{
     fraction::Fraction,
     keys::address,
@@ -213,6 +213,7 @@ fn quote(
     let reserves = world.reserves()?;
     let reserves: Vec<_> = reserves.iter().map(|(key, reserve)| (*key, reserve)).collect();
     Ok(liquidation::quote_liquidation(
+        Programs::klend_version()?,
         &liquidation::Position {
             market: (market_key, &market),
             reserves: &reserves,

@@ -219,8 +219,9 @@ fn classify(failure: Failure, witness: Option<Witness<'_>>) -> Outcome {
         }
         _ => return Outcome::Failed(failure),
     };
+    let Some(code) = error.lending_error() else { return Outcome::Failed(failure) };
     let vanished = matches!(
-        error.lending_error(),
+        code,
         Code::ObligationDepositsEmpty
             | Code::ObligationBorrowsEmpty
             | Code::ObligationDepositsZero
@@ -230,9 +231,9 @@ fn classify(failure: Failure, witness: Option<Witness<'_>>) -> Outcome {
             | Code::ObligationCollateralEmpty
             | Code::ObligationLiquidityEmpty
     );
-    let healthy = matches!(error.lending_error(), Code::ObligationHealthy);
+    let healthy = matches!(code, Code::ObligationHealthy);
     let changed = matches!(
-        error.lending_error(),
+        code,
         // The account lists no longer fit the obligation, or what is left of it
         // is ranked differently.
         Code::InvalidAccountInput

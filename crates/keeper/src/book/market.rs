@@ -10,6 +10,7 @@ use klend_model::{
     price::{OracleAccount, Oracles},
     reserve::Clock,
     table::ReserveTable,
+    version::KlendVersion,
 };
 use solana_account::Account;
 use solana_address::Address;
@@ -22,6 +23,8 @@ use crate::feeds::source::{Filter, KLEND, Source, read_clock};
 pub struct Market {
     pub key: Address,
     pub clock: Clock,
+    /// The klend that works on it.
+    pub klend: KlendVersion,
     account: Account,
     reserves: Vec<(Address, Account)>,
     oracles: BTreeMap<Address, Account>,
@@ -33,8 +36,9 @@ impl Market {
         let account = source.account("lending market", key)?;
         accounts::lending_market(key, &account.owner, &account.data)?;
         let reserves = source.program_accounts(&KLEND, Filter::reserves(key))?;
-        let mut market =
-            Self { key: *key, clock: source.clock()?, account, reserves, oracles: BTreeMap::new() };
+        let (clock, klend) = (source.clock()?, source.klend()?);
+        let oracles = BTreeMap::new();
+        let mut market = Self { key: *key, clock, klend, account, reserves, oracles };
         let wanted = market.oracle_keys()?;
         for (key, account) in wanted.iter().zip(source.accounts(&wanted)?) {
             market.oracles.extend(account.map(|account| (*key, account)));
@@ -156,7 +160,7 @@ impl Market {
     /// The reserves, refreshed to the market's moment.
     pub fn table(&self) -> Result<ReserveTable<'_>> {
         let (market, reserves) = (self.lending_market()?, self.reserves()?);
-        Ok(ReserveTable::refresh(&self.key, market, &reserves, self.clock, Some(self)))
+        Ok(ReserveTable::refresh(self.klend, &self.key, market, &reserves, self.clock, Some(self)))
     }
 
     /// A reserve's name, or its address when it is not here.

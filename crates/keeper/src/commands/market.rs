@@ -1,9 +1,9 @@
 use anyhow::Result;
-use klend_model::{constants::FLASH_LOANS_DISABLED, fraction::Fraction};
+use klend_model::{constants::FLASH_LOANS_DISABLED, fraction::Fraction, keys};
 use serde_json::json;
 use solana_address::Address;
 
-use super::{Context, print_json, status};
+use super::{Context, klend, permissioner, print_json, status};
 use crate::{
     book::market::{Market, printable, symbol},
     format::{Section, bad, percent, table, tokens, usd, usd_f64},
@@ -44,6 +44,8 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
                     "borrowedValue": borrowed.to_f64(),
                     "available": state.available.to_string(),
                     "liquidationThresholdPct": state.account.config.liquidation_threshold_pct,
+                    "accrualBasis": state.basis.to_string(),
+                    "emergencyMode": state.emergency,
                 })
             })
             .collect();
@@ -58,6 +60,10 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
             "market": key.to_string(),
             "name": name,
             "slot": market.clock.slot,
+            "klend": market.klend.name(),
+            "permissioner": keys::some(&account.permissioning_authority).map(ToString::to_string),
+            "permissionedOps": account.permissioned_ops,
+            "rewardsMaxAprBps": account.reserve_rewards_max_apr_bps,
             "emergencyMode": account.emergency_mode != 0,
             "suppliedValue": supplied,
             "borrowedValue": borrowed,
@@ -72,6 +78,7 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
     }
     section
         .row("source", format!("{}, slot {}", context.source.name(), market.clock.slot))
+        .row("klend", klend(market.klend))
         .row("supplied", usd_f64(supplied))
         .row("borrowed", usd_f64(borrowed))
         .row("reserves", (reserves.len() + states.refused().len()).to_string())
@@ -88,8 +95,12 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
     if account.emergency_mode != 0 {
         section.row("emergency mode", bad("on"));
     }
-    if account.permissioned_ops != 0 {
-        section.row("permissioned operations", format!("{:#b}", account.permissioned_ops));
+    if let Some(text) = permissioner(account, account.permissioned_ops) {
+        section.row("permissioner", text);
+    }
+    if account.reserve_rewards_max_apr_bps != 0 {
+        let most = f64::from(account.reserve_rewards_max_apr_bps) / 1e4;
+        section.row("reserve rewards", format!("at most {} a year", percent(most)));
     }
     section.print();
 
@@ -111,11 +122,21 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
                 tokens(state.available, decimals),
                 format!("{} %", config.liquidation_threshold_pct),
                 flash,
+                if state.emergency { bad("emergency") } else { state.basis.to_string() },
             ]
         })
         .collect();
-    let header =
-        ["", "reserve", "price", "supplied", "borrowed", "available", "threshold", "flash fee"];
+    let header = [
+        "",
+        "reserve",
+        "price",
+        "supplied",
+        "borrowed",
+        "available",
+        "threshold",
+        "flash fee",
+        "counts",
+    ];
     println!("{}", table(&header, 2, rows));
     for (key, refusal) in states.refused() {
         println!("  {} {}", market.symbol(key), bad(&refusal.to_string()));

@@ -3,7 +3,13 @@
 use std::{fs, io::Write as _, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use klend_model::reserve::{ReserveState, Status};
+use klend_interface::state::LendingMarket;
+use klend_model::{
+    constants::permissioned_ops,
+    keys,
+    reserve::{ReserveState, Status},
+    version::KlendVersion,
+};
 use serde_json::Value;
 use solana_address::Address;
 
@@ -48,6 +54,33 @@ pub fn write_whole(path: &Path, text: &str) -> Result<()> {
         let _ = fs::remove_file(&partial);
     }
     written.with_context(shown)
+}
+
+/// Which klend, and how sure that is.
+pub fn klend(version: KlendVersion) -> String {
+    match version.caveat() {
+        Some(caveat) => format!("{version}: {caveat}"),
+        None => version.to_string(),
+    }
+}
+
+/// Who has to sign what, where a market has a permissioner; `None` where nothing
+/// needs it.
+pub fn permissioner(market: &LendingMarket, ops: u64) -> Option<String> {
+    const NAMES: [(u64, &str); 3] = [
+        (permissioned_ops::DEPOSIT, "deposits"),
+        (permissioned_ops::BORROW, "borrows"),
+        (permissioned_ops::LIQUIDATE, "liquidations"),
+    ];
+    let authority = keys::some(&market.permissioning_authority)?;
+    let gated: Vec<&str> =
+        NAMES.iter().filter(|(bit, _)| ops & bit != 0).map(|(_, name)| *name).collect();
+    let unknown = ops & !NAMES.iter().fold(0, |known, (bit, _)| known | bit);
+    let mut text = gated.join(", ");
+    if unknown != 0 {
+        text.push_str(&format!(" and unknown bits {unknown:#b}"));
+    }
+    (ops != 0).then(|| format!("{authority} must sign {}", text.trim_start_matches(" and ")))
 }
 
 /// A reserve's status in one word.

@@ -6,10 +6,13 @@ use klend_model::{
     fraction::Fraction,
     keys,
     keys::to_address,
-    obligation::{LiquidationPrice, ObligationState},
+    liquidation::order::{self, Condition, Kind},
+    obligation::ObligationState,
+    outlook::LiquidationPrice,
     table::ReserveTable,
+    version::KlendVersion,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use solana_address::Address;
 
 use super::{Context, or_dash, print_json, write_whole};
@@ -74,8 +77,11 @@ fn print(market: &Market, states: &ReserveTable<'_>, state: &ObligationState<'_>
             health.health_factor().map_or_else(|| "-".to_owned(), |factor| format!("{factor:.4}")),
         )
         .row("deposits may fall by", shown(health.distance_to_liquidation().map(Fraction::to_f64)));
-    if !health.caveats.is_none() {
-        section.row("not counted", health.caveats.to_string());
+    if state.account.ownership_transfer_state != 0 {
+        section.row("ownership", "being transferred, which stops no liquidation");
+    }
+    for (label, text) in orders(states, state) {
+        section.row(label, text);
     }
     section.print();
 
@@ -119,6 +125,72 @@ fn print(market: &Market, states: &ReserveTable<'_>, state: &ObligationState<'_>
         print!("\n{plot}");
     }
     Ok(())
+}
+
+/// The owner's orders, as what they are to the klend at hand.
+fn orders(states: &ReserveTable<'_>, state: &ObligationState<'_>) -> Vec<(String, String)> {
+    let effect = if order::liquidate(states.version()) {
+        "a reason to liquidate"
+    } else {
+        "executed by an instruction of its own, no reason to liquidate"
+    };
+    let slots = (1..).zip(&state.account.obligation_orders);
+    slots
+        .filter_map(|(number, slot)| {
+            let text = match order::read(states.version(), slot) {
+                Ok(None) => return None,
+                Ok(Some(order)) => format!("{}; {effect}", in_words(states, state, &order)),
+                Err(unknown) => bad(&unknown.to_string()),
+            };
+            Some((format!("order {number}"), text))
+        })
+        .collect()
+}
+
+fn in_words(
+    states: &ReserveTable<'_>,
+    state: &ObligationState<'_>,
+    order: &order::Order,
+) -> String {
+    let at = order.threshold;
+    let condition = match order.condition {
+        Condition::LtvAbove => format!("when the LTV is above {}", percent(at.to_f64())),
+        Condition::LtvBelow => format!("when the LTV is below {}", percent(at.to_f64())),
+        Condition::PriceRatioAbove => {
+            format!("when one debt token is worth more than {at:.6} of the collateral's")
+        }
+        Condition::PriceRatioBelow => {
+            format!("when one debt token is worth less than {at:.6} of the collateral's")
+        }
+        Condition::Always => "at any time".to_owned(),
+        Condition::CloserToLiquidationThan => {
+            format!("when the LTV is less than {} from liquidation", percent(at.to_f64()))
+        }
+    };
+    // Amounts are of the only debt token, where there is one.
+    let mut debts = state.borrows.iter().flatten();
+    let only = debts.next().filter(|_| debts.next().is_none());
+    let amount = |amount: Fraction| match only.map(|debt| &states.reserves()[debt.reserve]) {
+        Some(reserve) => {
+            let raw = u64::try_from(amount.floor()).unwrap_or(u64::MAX);
+            let decimals = reserve.account.liquidity.mint_decimals;
+            format!("{} {}", tokens(raw, decimals), symbol(reserve.account))
+        }
+        None => format!("{} raw units of debt", amount.floor()),
+    };
+    let kind = match order.kind {
+        Kind::RepayAmount(most) => format!("repay up to {}", amount(most)),
+        Kind::RepayAll => "repay all debt".to_owned(),
+        Kind::LeverUpAmount(most) => format!("borrow up to {} more", amount(most)),
+        Kind::RepayToLtv(ltv) => format!("repay until the LTV is {}", percent(ltv.to_f64())),
+        Kind::LeverUpToLtv(ltv) => format!("borrow until the LTV is {}", percent(ltv.to_f64())),
+    };
+    let bonus = |bps: u16| percent(f64::from(bps) / 1e4);
+    format!(
+        "{condition}, {kind}, bonus {} to {}",
+        bonus(order.min_bonus_bps),
+        bonus(order.max_bonus_bps)
+    )
 }
 
 /// LTV against the price of the largest deposit, all other prices staying; `None`
@@ -203,6 +275,10 @@ fn as_json(market: &Market, states: &ReserveTable<'_>, state: &ObligationState<'
         "owner": keys::to_address(&state.account.owner).to_string(),
         "market": market.key.to_string(),
         "slot": market.clock.slot,
+        "klend": market.klend.name(),
+        "ownershipTransferState": state.account.ownership_transfer_state,
+        "ordersLiquidate": order::liquidate(states.version()),
+        "orders": orders_json(states.version(), state),
         "elevationGroup": state.account.elevation_group,
         "unhealthy": health.is_unhealthy(),
         "healthFactor": health.health_factor().map(Fraction::to_f64),
@@ -215,4 +291,33 @@ fn as_json(market: &Market, states: &ReserveTable<'_>, state: &ObligationState<'
         "deposits": deposits,
         "borrows": borrows,
     }))
+}
+
+/// The owner's orders; numbers as klend has them.
+fn orders_json(version: KlendVersion, state: &ObligationState<'_>) -> Vec<Value> {
+    let slots = (1..).zip(&state.account.obligation_orders);
+    slots
+        .filter_map(|(number, slot)| match order::read(version, slot) {
+            Ok(None) => None,
+            Ok(Some(order)) => {
+                let (kind, parameter) = match order.kind {
+                    Kind::RepayAmount(amount) => ("repayAmount", Some(amount)),
+                    Kind::RepayAll => ("repayAll", None),
+                    Kind::LeverUpAmount(amount) => ("leverUpAmount", Some(amount)),
+                    Kind::RepayToLtv(ltv) => ("repayToLtv", Some(ltv)),
+                    Kind::LeverUpToLtv(ltv) => ("leverUpToLtv", Some(ltv)),
+                };
+                Some(json!({
+                    "number": number,
+                    "condition": format!("{:?}", order.condition),
+                    "threshold": order.threshold.to_f64(),
+                    "kind": kind,
+                    "parameter": parameter.map(Fraction::to_f64),
+                    "minBonusBps": order.min_bonus_bps,
+                    "maxBonusBps": order.max_bonus_bps,
+                }))
+            }
+            Err(unknown) => Some(json!({ "number": number, "unknown": unknown.to_string() })),
+        })
+        .collect()
 }

@@ -68,9 +68,6 @@ pub fn print(position: &Position<'_>, best: &Best, terms: &TermsArgs) -> Result<
         .row("klend's fee", in_collateral(quote.protocol_fee))
         .row("receive", in_collateral(quote.received))
         .row("least accepted", format!("{} bps less", terms.slippage_bps));
-    if !quote.caveats.is_none() {
-        section.row("not counted", quote.caveats.to_string());
-    }
     section.print();
 
     let mut section = Section::new("Money");
@@ -141,6 +138,5 @@ pub fn as_json(position: &Position<'_>, best: &Best) -> Value {
         "profitValue": value_f64(best.profit_value),
         "debtLeft": quote.after.debt.to_f64(),
         "ctokensLeft": quote.after.deposit.to_string(),
-        "notCounted": quote.caveats.sentences().collect::<Vec<_>>(),
     })
 }

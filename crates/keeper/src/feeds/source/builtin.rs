@@ -1,8 +1,8 @@
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow};
-use klend_fork::{Position, World};
-use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock};
+use klend_fork::{Position, Programs, World};
+use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock, version::KlendVersion};
 use solana_account::Account;
 use solana_address::Address;
 
@@ -49,6 +49,10 @@ impl BuiltinFork {
 impl Source for BuiltinFork {
     fn name(&self) -> String {
         "the built-in fork".to_owned()
+    }
+
+    fn klend(&self) -> Result<KlendVersion> {
+        Ok(Programs::klend_version()?)
     }
 
     fn clock(&self) -> Result<Clock> {

@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use klend_fork::{Snapshot, World};
-use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock};
+use klend_fork::{Programs, Snapshot, World};
+use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock, version::KlendVersion};
 use serde::Deserialize;
 use solana_account::Account;
 use solana_address::Address;
@@ -196,6 +196,12 @@ fn parse_account(text: &[u8]) -> Result<Account> {
 impl Source for Folder {
     fn name(&self) -> String {
         format!("fork folder {}", self.path.display())
+    }
+
+    /// A folder without klend's program runs with the one that worlds get.
+    fn klend(&self) -> Result<KlendVersion> {
+        let brings_klend = self.index.iter().any(|entry| entry.key == KLEND_PROGRAM_ID);
+        if brings_klend { Ok(KlendVersion::default()) } else { Ok(Programs::klend_version()?) }
     }
 
     fn clock(&self) -> Result<Clock> {

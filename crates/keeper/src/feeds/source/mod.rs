@@ -10,16 +10,19 @@ use klend_model::{
     accounts::{OBLIGATION_LEN, RESERVE_LEN},
     constants::KLEND_PROGRAM_ID,
     reserve::Clock,
+    version::KlendVersion,
 };
 use solana_account::Account;
 use solana_address::Address;
 
 mod builtin;
 mod folder;
+mod pace;
 mod rpc;
 
 pub use builtin::BuiltinFork;
 pub use folder::Folder;
+pub use pace::slot_seconds;
 pub use rpc::{
     Refused, Rpc, Simulated, TIMEOUT, WireAccount, program_data_address, redact, wire_filters,
 };
@@ -86,6 +89,11 @@ pub trait Source: Send + Sync {
 
     /// The moment the accounts are of.
     fn clock(&self) -> Result<Clock>;
+
+    /// The klend that works on them.
+    fn klend(&self) -> Result<KlendVersion> {
+        Ok(KlendVersion::default())
+    }
 
     /// Accounts by key, in order, `None` where there is none; and the slot they
     /// were read at, the oldest if they were read at several.
