@@ -123,7 +123,12 @@ fn a_written_fork_answers_as_its_source_did() {
         &["obligation", &at_risk],
         &["quote", &at_risk],
     ] {
-        let of = |source: &str| json_of(&[&["--fork", source], command].concat());
+        let of = |source: &str| {
+            let mut answer = json_of(&[&["--fork", source], command].concat());
+            // The folder brings a klend, whose version is not known by its bytes.
+            answer["klend"].take();
+            answer
+        };
         assert_eq!(of("builtin"), of(folder_arg()), "{command:?}");
     }
 }

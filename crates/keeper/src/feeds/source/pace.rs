@@ -27,7 +27,7 @@ fn measure(clock: &[u8], schedule: &[u8]) -> Option<f64> {
     let start = epoch?.checked_sub(first_epoch?)?.checked_mul(per_epoch?)?;
     let slots = slot?.checked_sub(start.checked_add(first_slot?)?)?;
     let seconds = now?.checked_sub(epoch_start.filter(|start| *start != 0)?)?;
-    (slots >= LEAST_SLOTS && seconds != 0).then(|| seconds as f64 / slots as f64)
+    ((LEAST_SLOTS..per_epoch?).contains(&slots) && seconds != 0).then(|| seconds as f64 / slots as f64)
 }
 
 fn word(data: &[u8], at: usize) -> Option<u64> {
@@ -57,6 +57,7 @@ mod tests {
         assert_eq!(at(slot, 1_000_000, 900, 1_004_000), Some(0.4));
         assert_eq!(at(slot, 0, 900, 1_004_000), None, "no start");
         assert_eq!(at(slot - 9_001, 1_000_000, 900, 1_004_000), None, "just begun");
+        assert_eq!(at(slot, 1_000_000, 899, 1_004_000), None, "of a later epoch");
         assert_eq!(at(slot, 1_000_000, 901, 1_004_000), None, "not of this epoch");
         assert_eq!(at(slot, 1_005_000, 900, 1_004_000), None, "a clock that went back");
         let (clock, schedule) = sysvars(slot, 1_000_000, 900, 1_004_000);
