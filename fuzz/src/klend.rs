@@ -11,6 +11,7 @@ use klend_model::{
     reserve::Clock,
     search::{Funding, Leftovers, best_liquidation},
     table::ReserveTable,
+    version::KlendVersion,
 };
 use solana_address::Address;
 
@@ -106,11 +107,16 @@ fn evaluate(base: &Base, market: &[u8], reserves: &[(Address, Vec<u8>)], obligat
         .collect();
     let later =
         Clock { slot: base.clock.slot + 1_000, unix_timestamp: base.clock.unix_timestamp + 400 };
-    for clock in [base.clock, later] {
-        let table = ReserveTable::refresh(market_key, market, &read, clock, None);
+    let moments = [base.clock, later].map(|clock| KlendVersion::ALL.map(|klend| (klend, clock)));
+    for (klend, clock) in moments.into_iter().flatten() {
+        let table = ReserveTable::refresh(klend, market_key, market, &read, clock, None);
         for reserve in table.reserves() {
-            let _ = (reserve.borrow_rate(), reserve.utilization(), reserve.borrow_apy());
-            let _ = (reserve.supply_apy(), reserve.flash_fee(u64::MAX), reserve.deposit_limit());
+            let _ = (reserve.borrow_rate(), reserve.utilization(), reserve.borrow_apy(None));
+            let _ = (
+                reserve.supply_apy(Some(0.4)),
+                reserve.flash_fee(u64::MAX),
+                reserve.deposit_limit(),
+            );
         }
         let Ok(account) = accounts::obligation(&OBLIGATION, owner, obligation) else { return };
         let Ok(state) = table.obligation(&OBLIGATION, account) else { continue };

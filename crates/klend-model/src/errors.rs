@@ -17,7 +17,7 @@ pub const LAST_CODE: u32 = 6194;
 const NEWER: [(&str, &str); 10] = [
     (
         "TransactionIncludesNonceInstruction",
-        "An administrator's instruction may not use a durable nonce; liquidations may.",
+        "An administrator's instruction may not use a durable nonce.",
     ),
     ("ObligationOrderExecutionDisabled", "The market does not let owners' orders be executed."),
     ("ObligationOrderConditionNotMet", "The order's condition does not hold now."),
@@ -27,15 +27,9 @@ const NEWER: [(&str, &str); 10] = [
     ),
     ("ObligationOrderDebtMintMismatch", "The order is for another debt token."),
     ("ObligationOrderExecutionValueTooSmall", "Too little of the order would be executed."),
-    (
-        "ObligationOrderRemainingValueTooSmall",
-        "Too little of the order would be left; execute all of it.",
-    ),
+    ("ObligationOrderRemainingValueTooSmall", "Too little of the order would be left."),
     ("ObligationOrderCollateralMintMismatch", "The order is for another collateral token."),
-    (
-        "ObligationOrderOpportunityTypeMismatch",
-        "The order is not of the kind passed; read the obligation again.",
-    ),
+    ("ObligationOrderOpportunityTypeMismatch", "The order is not of the kind passed."),
     ("ObligationHasActiveObligationOrders", "The obligation's owner must cancel its orders first."),
 ];
 /// The number of the first of them.

@@ -27,7 +27,8 @@ fn measure(clock: &[u8], schedule: &[u8]) -> Option<f64> {
     let start = epoch?.checked_sub(first_epoch?)?.checked_mul(per_epoch?)?;
     let slots = slot?.checked_sub(start.checked_add(first_slot?)?)?;
     let seconds = now?.checked_sub(epoch_start.filter(|start| *start != 0)?)?;
-    ((LEAST_SLOTS..per_epoch?).contains(&slots) && seconds != 0).then(|| seconds as f64 / slots as f64)
+    ((LEAST_SLOTS..per_epoch?).contains(&slots) && seconds != 0)
+        .then(|| seconds as f64 / slots as f64)
 }
 
 fn word(data: &[u8], at: usize) -> Option<u64> {
