@@ -109,7 +109,7 @@ export function decodeEvent(data: ReadonlyUint8Array): Event | null {
 
 /**
  * A program's error number in words. Numbers of this program (7000 and up) and of klend
- * (6000 to 6184) do not overlap, so that either is recognised below an instruction of
+ * (6000 to 6194) do not overlap, so that either is recognised below an instruction of
  * this program even when the logs do not say which failed.
  *
  * @param program program that returned it, or the top-level one
