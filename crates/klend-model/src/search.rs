@@ -69,8 +69,8 @@ pub struct Best {
 /// Searches all pairs of debt and collateral that klend allows.
 ///
 /// `swap(from, to, amount)` tells how many raw units of `to`'s token `amount`
-/// of `from`'s token buys, or `None` where there is no way; it is not asked
-/// where both tokens are the same. The best result may be a loss: the keeper
+/// of `from`'s token buys, or `None` where there is no way, or none for that much: less
+/// is tried then. It is not asked where both tokens are the same. The best result may be a loss: the keeper
 /// decides.
 ///
 /// # Errors
@@ -203,6 +203,11 @@ struct Candidate {
 const ROUGH: u64 = 12;
 const PRECISE: u64 = 1000;
 
+/// How small a part of a pair [`Search::sellable`] tries, in halvings, and how finely it
+/// looks for the largest from there.
+const HALVINGS: u32 = 16;
+const BISECTIONS: u32 = 8;
+
 /// A point of a pair's profit curve.
 #[derive(Debug, Clone, Copy)]
 struct Point {
@@ -330,7 +335,11 @@ impl<'a, S: Swap> Search<'a, S> {
         if !self.accepts(&quote) {
             quote = self.cut_down(pair, &quote)?;
         }
-        let whole = self.candidate(pair, &quote)?;
+        let whole = match self.candidate(pair, &quote) {
+            Some(whole) => whole,
+            None if pair.must_repay_all() => return None,
+            None => self.sellable(pair, quote.repay)?,
+        };
         if pair.must_repay_all() || whole.repay < 2 {
             return Some((whole, None));
         }
@@ -340,6 +349,27 @@ impl<'a, S: Swap> Search<'a, S> {
             .filter(|less| less.profit > whole.profit)
             .map(|less| Slope { whole, fall: less.profit - whole.profit, step });
         Some((whole, slope))
+    }
+
+    /// Roughly the largest liquidation below `whole` whose collateral can be sold and
+    /// whose debt be funded: what a pool pays, or a lender lends, may end below it.
+    fn sellable(&mut self, pair: &Pair<'a>, whole: u64) -> Option<Candidate> {
+        let mut beyond = whole;
+        let mut found = (1..=HALVINGS).find_map(|n| {
+            let candidate = self.evaluate(pair, whole >> n);
+            if candidate.is_none() {
+                beyond = whole >> n;
+            }
+            candidate
+        })?;
+        for _ in 0..BISECTIONS {
+            let between = found.repay.midpoint(beyond);
+            match self.evaluate(pair, between) {
+                Some(more) if more.repay > found.repay => found = more,
+                _ => beyond = between,
+            }
+        }
+        Some(found)
     }
 
     /// The largest liquidation whose collateral can be redeemed in full.
@@ -423,7 +453,9 @@ impl<'a, S: Swap> Search<'a, S> {
         if pair.repay_reserve.mint() == pair.withdraw_reserve.mint() {
             Some(received)
         } else {
+            // What is sold for nothing is not sold.
             (self.swap)(&pair.withdraw_reserve, &pair.repay_reserve, received)
+                .filter(|bought| *bought > 0)
         }
     }
 

@@ -167,6 +167,45 @@ fn the_best_pair_at_fair_prices() {
     assert_eq!(none, Ok(None), "nobody lends");
 }
 
+/// Whether a pool says no to the whole of a pair, or pays nothing for it: the largest
+/// part that it takes is found, and the best below that.
+#[test]
+fn what_cannot_be_sold_as_a_whole_is_sold_in_part() {
+    let market = market();
+    let accounts = [reserve(0, 10), reserve(1, 1)];
+    let keyed = [(reserve_key(0), &*accounts[0]), (reserve_key(1), &*accounts[1])];
+    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let account = obligation(&[(0, 1_000_000_000)], &[(1, 7_800_000_000)]);
+    let state = table.obligation(&obligation_key(), &account).unwrap();
+    let find = |pool: &dyn Fn(u64) -> Option<u64>| {
+        let swap = |_: &ReserveState<'_>, _: &ReserveState<'_>, amount| pool(amount);
+        best_liquidation(&table, &state, Funding::OwnTokens, Leftovers::Reject, swap).unwrap()
+    };
+    let whole = find(&|amount| Some(amount * 10)).unwrap();
+    let sold = whole.quote.received;
+    for share in [2, 3, 10, 1000, 60_000] {
+        let most = sold / share;
+        for beyond in [None, Some(0)] {
+            let best = find(&|amount| if amount <= most { Some(amount * 10) } else { beyond });
+            let best = best.unwrap_or_else(|| panic!("1/{share}, {beyond:?}"));
+            let reached = best.quote.received;
+            assert!(
+                (most - most / 100..=most).contains(&reached),
+                "1/{share}: {reached} of {most}"
+            );
+            assert!(best.profit > 0);
+        }
+    }
+    // A pool that takes a little at a good price, more at a bad one, and no more at all.
+    let thin = |amount: u64| {
+        let paid = amount.min(sold / 10) * 10 + amount.saturating_sub(sold / 10) * 8;
+        (amount <= sold / 2).then_some(paid)
+    };
+    let best = find(&thin).unwrap();
+    assert!(best.quote.received.abs_diff(sold / 10) < sold / 500, "{best:?}");
+    assert_eq!(find(&|_| Some(0)), None);
+}
+
 #[test]
 fn a_vault_that_cannot_pay_limits_the_best() {
     let market = market();
