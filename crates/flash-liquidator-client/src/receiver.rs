@@ -5,6 +5,7 @@ pub use flash_liquidator::{
     ID as PROGRAM_ID, LiquidateArgs, Liquidated, Redemption,
     swap::{ACCOUNTS_PER_INTERMEDIATE, SWAP_AUTHORITY_SEED},
 };
+pub use liquidation_venues::SwapLeg;
 use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
 
@@ -94,24 +95,6 @@ pub struct FlashIndexes {
     pub borrow: u8,
     /// The flash repay.
     pub repay: u8,
-}
-
-/// One call of a swap program, signed by the swap authority.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SwapLeg {
-    /// Program to call.
-    pub program: Address,
-    /// Its accounts. Signer flags are dropped: on chain the swap authority
-    /// signs wherever it appears, and nobody else does.
-    pub accounts: Vec<AccountMeta>,
-    /// Whose balance fills `amount_in_offset`: 0 is the collateral, `n` the n-th
-    /// intermediate.
-    pub input: u8,
-    /// Where in `data` the program writes the input that is really there, as a
-    /// little-endian u64. `None` leaves `data` as it is.
-    pub amount_in_offset: Option<u16>,
-    /// Instruction data.
-    pub data: Vec<u8>,
 }
 
 /// A token between collateral and debt.

@@ -170,6 +170,28 @@ pub(crate) struct Volatility {
     pub origin: i32,
     /// The highest fee.
     pub most: u32,
+    /// What the program does where the fee cannot grow any further.
+    pub flat: Flat,
+}
+
+/// How a program takes the groups in which the fee stays the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flat {
+    /// From the first group with the highest volatility on, at one go to the next tick.
+    AtCap,
+    /// As [`Flat::AtCap`], but from the group behind that, and back into the range
+    /// where fees differ it stops at its edge.
+    BehindCap,
+}
+
+/// Where a step ends, ticks between aside.
+enum Bound {
+    /// At the next tick.
+    None,
+    /// At the edge of the group.
+    Group(i32),
+    /// At the edge of the range where fees differ.
+    Range(i32),
 }
 
 /// What one group of distance adds to volatility.
@@ -180,6 +202,29 @@ impl Volatility {
         let distance = u64::from(self.origin.abs_diff(group));
         let sum = u64::from(self.reference) + distance * u64::from(PER_GROUP);
         sum.min(u64::from(self.cap)) as u32
+    }
+
+    /// Where a step in this group ends, as a tick.
+    fn bound(&self, group: i32, down: bool) -> Bound {
+        let edge = |group: i32| group.saturating_mul(self.group).clamp(-MAX_TICK, MAX_TICK);
+        let next = if down { group } else { group.saturating_add(1) };
+        match self.flat {
+            Flat::AtCap if self.at(group) == self.cap => Bound::None,
+            Flat::BehindCap if self.control == 0 => Bound::None,
+            Flat::BehindCap => {
+                let reach = self.cap.saturating_sub(self.reference).div_ceil(PER_GROUP);
+                let reach = i32::try_from(reach).unwrap_or(i32::MAX);
+                let (lowest, highest) =
+                    (self.origin.saturating_sub(reach), self.origin.saturating_add(reach));
+                match (down, group > highest, group < lowest) {
+                    (_, false, false) => Bound::Group(edge(next)),
+                    (true, true, _) => Bound::Range(edge(highest.saturating_add(1))),
+                    (false, _, true) => Bound::Range(edge(lowest)),
+                    _ => Bound::None,
+                }
+            }
+            Flat::AtCap => Bound::Group(edge(next)),
+        }
     }
 
     /// The fee in a group, in millionths.
@@ -225,20 +270,19 @@ impl<S: Step + From<Range>> Walk<S> {
         let target = if self.down { at_tick.max(limit) } else { at_tick.min(limit) };
         loop {
             let (fee, bound) = match self.fee {
-                Fee::Static(fee) => (fee, None),
+                Fee::Static(fee) => (fee, Bound::None),
                 Fee::Volatile(volatility, group) => {
-                    let here = volatility.at(group);
-                    let even = self.liquidity == 0 || here == volatility.cap;
-                    let edge = if self.down { group } else { group.saturating_add(1) };
-                    let edge = edge.saturating_mul(volatility.group);
-                    let bound = || (self.sqrt_price)(edge.clamp(-MAX_TICK, MAX_TICK));
-                    (volatility.fee(here), (!even).then(bound))
+                    let even = self.liquidity == 0;
+                    let bound = if even { Bound::None } else { volatility.bound(group, self.down) };
+                    (volatility.fee(volatility.at(group)), bound)
                 }
             };
             let to = match bound {
-                Some(bound) if self.down => bound.max(target),
-                Some(bound) => bound.min(target),
-                None => target,
+                Bound::Group(edge) | Bound::Range(edge) => {
+                    let edge = (self.sqrt_price)(edge);
+                    if self.down { edge.max(target) } else { edge.min(target) }
+                }
+                Bound::None => target,
             };
             if to != self.price {
                 let (from, liquidity, fee_on_input) =
@@ -248,9 +292,14 @@ impl<S: Step + From<Range>> Walk<S> {
                 self.price = to;
             }
             if let Fee::Volatile(volatility, group) = &mut self.fee {
-                if bound.is_none() {
-                    *group = tick.div_euclid(volatility.group);
-                    if !self.down && tick.rem_euclid(volatility.group) == 0 {
+                let reached = match bound {
+                    Bound::Group(_) => None,
+                    Bound::Range(edge) if self.price != target => Some(edge),
+                    _ => Some(tick),
+                };
+                if let Some(reached) = reached {
+                    *group = reached.div_euclid(volatility.group);
+                    if !self.down && reached.rem_euclid(volatility.group) == 0 {
                         *group -= 1;
                     }
                 }

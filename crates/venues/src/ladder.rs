@@ -51,6 +51,8 @@ pub(crate) struct End {
     pub crossed: u32,
     /// The last array that was needed.
     pub array: u32,
+    /// Steps taken, that in which it ends included.
+    pub steps: u32,
 }
 
 /// Why a ladder has no answer.
@@ -116,7 +118,8 @@ impl<S: Step> Ladder<S> {
         let start = before(passed);
         let end = |paid: u128| {
             let paid = u64::try_from(paid).map_err(|_| NoEnd::Overflow)?;
-            Ok(End { paid, crossed: start.crossed, array: start.array })
+            let (crossed, array) = (start.crossed, start.array);
+            Ok(End { paid, crossed, array, steps: passed as u32 + 1 })
         };
         let Some(left) = wanted.checked_sub(start.taken).filter(|left| *left > 0) else {
             return end(start.paid);
@@ -156,12 +159,12 @@ mod tests {
         ladder.cross();
         ladder.enter(1);
         ladder.push(Half, whole(10, 5));
-        let end = |paid, crossed, array| Ok(End { paid, crossed, array });
-        assert_eq!(ladder.sell(0), end(0, 0, 0));
-        assert_eq!(ladder.sell(99), end(49, 0, 0));
-        assert_eq!(ladder.sell(100), end(50, 1, 0));
-        assert_eq!(ladder.sell(101), end(50, 2, 1));
-        assert_eq!(ladder.sell(110), end(55, 2, 1));
+        let end = |paid, crossed, array, steps| Ok(End { paid, crossed, array, steps });
+        assert_eq!(ladder.sell(0), end(0, 0, 0, 1));
+        assert_eq!(ladder.sell(99), end(49, 0, 0, 1));
+        assert_eq!(ladder.sell(100), end(50, 1, 0, 2));
+        assert_eq!(ladder.sell(101), end(50, 2, 1, 3));
+        assert_eq!(ladder.sell(110), end(55, 2, 1, 4));
         assert_eq!(ladder.sell(111), Err(NoEnd::Beyond(110)));
     }
 

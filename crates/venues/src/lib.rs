@@ -28,6 +28,7 @@ pub mod mint;
 mod pda;
 pub mod raydium_clmm;
 pub mod raydium_cpmm;
+pub mod route;
 pub mod stand_in;
 pub mod whirlpool;
 
@@ -64,6 +65,8 @@ pub struct Quote {
     pub amount_out: u64,
     /// Ticks or bins that the price crosses.
     pub crossed: u32,
+    /// Steps of the program's loop: from tick to tick, and from fee to fee.
+    pub steps: u32,
     /// Compute units that the leg takes, as measured on the real program.
     pub units: u32,
 }
@@ -145,7 +148,9 @@ pub trait Curve: Debug + Send + Sync {
 /// [`VenueError::NoVenue`] for a program that is not known; else why it is no pool.
 pub fn read(key: &Address, account: Account<'_>) -> Result<Box<dyn Pool>, VenueError> {
     Ok(match *account.owner {
-        whirlpool::PROGRAM_ID => Box::new(whirlpool::Whirlpool::read(key, account)?),
+        whirlpool::PROGRAM_ID | whirlpool::IMMUTABLE_PROGRAM_ID => {
+            Box::new(whirlpool::Whirlpool::read(key, account)?)
+        }
         raydium_cpmm::PROGRAM_ID => Box::new(raydium_cpmm::CpmmPool::read(key, account)?),
         raydium_clmm::PROGRAM_ID => Box::new(raydium_clmm::ClmmPool::read(key, account)?),
         owner => return Err(VenueError::NoVenue { account: *key, owner }),

@@ -44,7 +44,7 @@ const SWAP_DISABLED: u8 = 1 << 2;
 const MILLION: u128 = 1_000_000;
 
 /// Compute units of a swap: the upper end of what the deployed program takes.
-const UNITS: u32 = 60_000;
+const UNITS: u32 = 42_000;
 
 /// A pool, as its account states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +252,9 @@ impl Curve for CpmmCurve {
         let swapped = net * self.reserve_out / (self.reserve_in + net);
         let paid = swapped - fee(swapped, self.fee_on_output);
         match u64::try_from(paid) {
-            Ok(amount_out) if amount_out > 0 => Ok(Quote { amount_out, crossed: 0, units: UNITS }),
+            Ok(amount_out) if amount_out > 0 => {
+                Ok(Quote { amount_out, crossed: 0, steps: 1, units: UNITS })
+            }
             _ => Err(VenueError::TooLittle { pool: self.pool.pool, amount: amount_in }),
         }
     }

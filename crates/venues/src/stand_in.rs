@@ -187,7 +187,7 @@ impl Curve for StandInCurve {
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {
         let paid = amount_out(amount_in, self.reserve_in, self.reserve_out, self.pool.fee_bps);
         match paid {
-            Some(amount_out) => Ok(Quote { amount_out, crossed: 0, units: UNITS }),
+            Some(amount_out) => Ok(Quote { amount_out, crossed: 0, steps: 1, units: UNITS }),
             None => Err(VenueError::Overflow { pool: self.pool.pool, what: "the amount" }),
         }
     }

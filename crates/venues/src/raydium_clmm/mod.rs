@@ -27,7 +27,7 @@ use self::{
 use crate::{
     Curve, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind, Known},
-    concentrated::{Fee, MAX_TICK, MIN_SQRT_PRICE, Volatility, Walk},
+    concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Volatility, Walk},
     error::VenueError,
     ladder::{End, Ladder, NoEnd},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
@@ -76,10 +76,11 @@ const DYNAMIC_FEE_LEN: usize = 80;
 /// Set in a pool's status while swaps are switched off.
 const SWAP_DISABLED: u8 = 1 << 4;
 
-/// Compute units of a swap, and of each tick that it crosses: upper ends of what the
+/// Compute units of a swap, of each tick that it crosses, and of each step: upper ends of what the
 /// program takes.
-const UNITS: u32 = 75_000;
-const UNITS_PER_TICK: u32 = 8_500;
+const UNITS: u32 = 40_000;
+const UNITS_PER_TICK: u32 = 1_500;
+const UNITS_PER_STEP: u32 = 6_500;
 
 /// A pool, as its account states it.
 #[derive(Clone, Debug)]
@@ -161,7 +162,8 @@ impl DynamicFee {
             (0, here)
         };
         let (control, cap, group) = (self.control, self.cap, i32::from(group));
-        Volatility { base, control, group, cap, reference, origin, most: MAX_FEE }
+        let (most, flat) = (MAX_FEE, Flat::AtCap);
+        Volatility { base, control, group, cap, reference, origin, most, flat }
     }
 }
 
@@ -464,8 +466,9 @@ impl Curve for ClmmCurve {
         if end.paid == 0 {
             return Err(VenueError::TooLittle { pool: self.pool.pool, amount: amount_in });
         }
-        let units = UNITS + UNITS_PER_TICK.saturating_mul(end.crossed);
-        Ok(Quote { amount_out: end.paid, crossed: end.crossed, units })
+        let End { paid, crossed, steps, .. } = end;
+        let units = UNITS + UNITS_PER_TICK * crossed + UNITS_PER_STEP * steps;
+        Ok(Quote { amount_out: paid, crossed, steps, units })
     }
 
     fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {

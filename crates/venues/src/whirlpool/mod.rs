@@ -3,8 +3,9 @@
 //! A leg is one `swap_v2` (the Whirlpool program's IDL), for SPL Token and
 //! Token-2022 mints alike. Liquidity lies in arrays of 88 ticks; a swap names
 //! three of them, from the one at the current price on in the direction it
-//! pushes the price, and up to three more as supplemental arrays. One of those is the
-//! array behind: the swap lands, too, if the price has crossed into it meanwhile.
+//! pushes the price, and no swap reaches further. Arrays on either side of those are
+//! named as supplemental ones: the swap lands, too, if the price has crossed into
+//! another array meanwhile.
 //!
 //! Fees are static, or follow volatility with a state that the pool's oracle account
 //! holds (adaptive fees). Arithmetic: the program's last sources under the Apache
@@ -20,9 +21,9 @@ use solana_instruction::AccountMeta;
 use crate::{
     Curve, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
-    concentrated::{Fee, MAX_TICK, MIN_SQRT_PRICE, Range, Volatility, Walk},
+    concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Range, Volatility, Walk},
     error::VenueError,
-    ladder::{Ladder, NoEnd},
+    ladder::{End, Ladder, NoEnd},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint,
     pda::Derived,
@@ -40,11 +41,10 @@ const SUPPLEMENTAL: u8 = 6;
 
 /// Ticks in one array.
 const TICKS_PER_ARRAY: i32 = 88;
-/// Arrays a swap names at a fixed place, and beyond those.
-const NAMED_ARRAYS: usize = 3;
-const SUPPLEMENTAL_ARRAYS: usize = 3;
+/// Arrays a swap reaches.
+const SWAP_ARRAYS: i32 = 3;
 /// Arrays that [`Pool::accounts`] asks for on either side of the current one.
-const READ_ARRAYS: i32 = 4;
+const READ_ARRAYS: i32 = 3;
 
 pub(crate) const MAX_SQRT_PRICE: u128 = 79_226_673_515_401_279_992_447_579_055;
 /// The highest fee, in millionths.
@@ -82,10 +82,11 @@ const ORACLE: Kind = Kind {
     len: 254,
 };
 
-/// Compute units of a swap, and of each tick that it crosses: upper ends of what the
+/// Compute units of a swap, of each tick that it crosses, and of each step: upper ends of what the
 /// deployed programs take.
-const UNITS: u32 = 60_000;
-const UNITS_PER_TICK: u32 = 8_500;
+const UNITS: u32 = 66_000;
+const UNITS_PER_TICK: u32 = 3_000;
+const UNITS_PER_STEP: u32 = 10_000;
 
 /// A pool, as its account states it.
 #[derive(Clone, Debug)]
@@ -243,8 +244,8 @@ impl Whirlpool {
             reference = (u64::from(accumulated) * u64::from(reduction) / REDUCTION) as u32;
         }
         let base = self.fee_rate.into();
-        let most = MAX_FEE;
-        let volatility = Volatility { base, control, group, cap, reference, origin, most };
+        let (most, flat) = (MAX_FEE, Flat::BehindCap);
+        let volatility = Volatility { base, control, group, cap, reference, origin, most, flat };
         Ok(Fee::Volatile(volatility, here))
     }
 
@@ -266,7 +267,7 @@ impl Whirlpool {
         };
         let limit = if a_to_b { MIN_SQRT_PRICE } else { MAX_SQRT_PRICE };
         let mut last = None;
-        for n in 0..(NAMED_ARRAYS + SUPPLEMENTAL_ARRAYS) as i32 {
+        for n in 0..SWAP_ARRAYS {
             let Some(start) = self.array_ahead(a_to_b, n) else { break };
             let Some(mut ticks) = arrays::ticks(self, start, accounts)? else {
                 let unread = self.tick_array(start);
@@ -364,7 +365,7 @@ struct WhirlpoolCurve {
 }
 
 impl WhirlpoolCurve {
-    fn sell(&self, amount: u64) -> Result<crate::ladder::End, VenueError> {
+    fn sell(&self, amount: u64) -> Result<End, VenueError> {
         let pool = self.pool.pool;
         if amount == 0 {
             return Err(VenueError::TooLittle { pool, amount });
@@ -398,8 +399,9 @@ impl Curve for WhirlpoolCurve {
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {
         let end = self.sell(amount_in)?;
-        let units = UNITS + UNITS_PER_TICK.saturating_mul(end.crossed);
-        Ok(Quote { amount_out: end.paid, crossed: end.crossed, units })
+        let End { paid, crossed, steps, .. } = end;
+        let units = UNITS + UNITS_PER_TICK * crossed + UNITS_PER_STEP * steps;
+        Ok(Quote { amount_out: paid, crossed, steps, units })
     }
 
     fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {
@@ -424,18 +426,14 @@ impl Curve for WhirlpoolCurve {
         // Where the scale ends earlier, the last array is named again.
         let ahead = |n| pool.array_ahead(a_to_b, n);
         let mut last = pool.first_array(a_to_b);
-        for n in 0..NAMED_ARRAYS as i32 {
+        for n in 0..SWAP_ARRAYS {
             last = ahead(n).unwrap_or(last);
             accounts.push(AccountMeta::new(pool.tick_array(last), false));
         }
         accounts.push(AccountMeta::new(pool.oracle, false));
-        // What the amount needs beyond those, the array behind, and one to spare.
-        let mut more: Vec<i32> = (NAMED_ARRAYS as i32..needed).filter_map(ahead).collect();
-        more.extend(ahead(-1));
-        if needed >= NAMED_ARRAYS as i32 {
-            more.extend(ahead(needed));
-        }
-        more.truncate(SUPPLEMENTAL_ARRAYS);
+        // The array behind; and the next one where the amount needs the last of these.
+        let next = ahead(needed).filter(|_| needed == SWAP_ARRAYS);
+        let more: Vec<i32> = ahead(-1).into_iter().chain(next).collect();
         accounts.extend(more.iter().map(|n| AccountMeta::new(pool.tick_array(*n), false)));
 
         let mut leg = trade.leg(pool.program, accounts, &SWAP_V2);

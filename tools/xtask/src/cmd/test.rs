@@ -14,7 +14,15 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Programs that replace the stand-ins when these variables name their ELF files.
-const REAL_PROGRAMS: [&str; 3] = ["KLEND_ELF", "FARMS_ELF", "DRIFT_ELF"];
+const REAL_PROGRAMS: [&str; 7] = [
+    "KLEND_ELF",
+    "FARMS_ELF",
+    "DRIFT_ELF",
+    "WHIRLPOOL_ELF",
+    "WHIRLPOOL_IMMUTABLE_ELF",
+    "RAYDIUM_CPMM_ELF",
+    "RAYDIUM_CLMM_ELF",
+];
 
 /// Names another build of the receiver for the tests.
 const RECEIVER_ELF: &str = "RECEIVER_ELF";

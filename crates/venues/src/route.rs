@@ -1,0 +1,419 @@
+//! The best way from one token to another over pools that are at hand.
+//!
+//! One pool, two pools one after the other, or the amount split over two: more does not
+//! fit a liquidation's transaction. Whether a way fits is the caller's to say, from
+//! what [`weigh`] counts; the best that fits wins. Nothing is asked and nothing is
+//! read, so a search for the best size can ask for every size it looks at.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use solana_address::Address;
+
+use crate::{Amount, Curve, Quote, Side, SwapLeg, Trade, VenueError};
+
+/// Pools that a split is tried between, and evaluations that it is looked for with.
+const SPLIT_POOLS: usize = 4;
+const SPLIT_STEPS: u32 = 24;
+/// Pools for either half of two hops that are tried with all of the other half.
+const HOP_POOLS: usize = 2;
+
+/// A basis point's whole.
+const FULL_BPS: u16 = 10_000;
+
+/// One leg of a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which of the curves it sells into, by its place in the list.
+    pub curve: usize,
+    /// What it sells.
+    pub amount: Amount,
+    /// What it brings.
+    pub quote: Quote,
+}
+
+/// A way from one token to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Legs, in order: one; two that share the amount; or, with a token in between, two
+    /// that follow each other.
+    pub steps: Vec<Step>,
+    /// The token in between.
+    pub between: Option<Address>,
+    /// What all of it brings, raw units.
+    pub amount_out: u64,
+}
+
+/// Token accounts that a way's legs use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The swap authority.
+    pub authority: Address,
+    /// Its account that is sold from.
+    pub input: Side,
+    /// The account that is paid.
+    pub output: Side,
+    /// The swap authority's account of the token in between, where there is one.
+    pub between: Option<Side>,
+}
+
+impl Plan {
+    /// Compute units of all legs.
+    #[must_use]
+    pub fn units(&self) -> u32 {
+        self.steps.iter().fold(0, |sum, step| sum.saturating_add(step.quote.units))
+    }
+
+    /// Levels of calls below the caller's.
+    #[must_use]
+    pub fn depth(&self, curves: &[&dyn Curve]) -> u8 {
+        let depths = self.steps.iter().filter_map(|step| curves.get(step.curve));
+        depths.map(|curve| curve.depth()).max().unwrap_or(0)
+    }
+
+    /// The legs, each of which fails if it brings less than its quote less `tolerance_bps`.
+    ///
+    /// # Errors
+    /// As [`Curve::leg`]; [`VenueError::OtherTokens`] where `ends` lacks the token in
+    /// between.
+    pub fn legs(
+        &self,
+        curves: &[&dyn Curve],
+        ends: &Ends,
+        tolerance_bps: u16,
+    ) -> Result<Vec<SwapLeg>, VenueError> {
+        let kept = u128::from(FULL_BPS.saturating_sub(tolerance_bps));
+        let mut legs = Vec::with_capacity(self.steps.len());
+        for (n, step) in self.steps.iter().enumerate() {
+            let Some(curve) = curves.get(step.curve) else { continue };
+            let between = || {
+                ends.between.ok_or(VenueError::OtherTokens {
+                    pool: *curve.pool(),
+                    sold: *curve.sold(),
+                    bought: *curve.bought(),
+                })
+            };
+            let (input, output, token) = match (self.between, n) {
+                (None, _) => (ends.input, ends.output, 0),
+                (Some(_), 0) => (ends.input, between()?, 0),
+                (Some(_), _) => (between()?, ends.output, 1),
+            };
+            let min_out = u128::from(step.quote.amount_out) * kept / u128::from(FULL_BPS);
+            let min_out = u64::try_from(min_out).unwrap_or(u64::MAX);
+            let (authority, amount) = (ends.authority, step.amount);
+            legs.push(curve.leg(&Trade { authority, input, output, amount, min_out, token })?);
+        }
+        Ok(legs)
+    }
+}
+
+/// How an account's key gets into a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// It is there anyhow.
+    Present,
+    /// From a lookup table.
+    LookedUp,
+    /// In full.
+    SpelledOut,
+}
+
+/// What legs add to a transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Bytes.
+    pub bytes: usize,
+    /// Accounts that it has to lock beside those it locks anyhow.
+    pub accounts: usize,
+}
+
+/// Counts what legs add to a transaction in which keys come as `key` says.
+pub fn weigh(legs: &[SwapLeg], key: impl Fn(&Address) -> Key) -> Weight {
+    /// Counts and offsets around a leg's data.
+    const AROUND: usize = 9;
+    let mut weight = Weight::default();
+    let mut seen = BTreeSet::new();
+    for leg in legs {
+        // Every account, and the program, is one index.
+        weight.bytes += AROUND + leg.data.len() + leg.accounts.len() + 1;
+        let keys = leg.accounts.iter().map(|meta| meta.pubkey).chain([leg.program]);
+        for address in keys.filter(|address| seen.insert(*address)) {
+            let bytes = match key(&address) {
+                Key::Present => continue,
+                Key::LookedUp => 1,
+                Key::SpelledOut => size_of::<Address>(),
+            };
+            weight.bytes += bytes;
+            weight.accounts += 1;
+        }
+    }
+    weight
+}
+
+/// The best way to sell `amount` of `sold` for `bought` that `fits`.
+pub fn best(
+    curves: &[&dyn Curve],
+    sold: &Address,
+    bought: &Address,
+    amount: u64,
+    mut fits: impl FnMut(&Plan) -> bool,
+) -> Option<Plan> {
+    let mut plans = single(curves, sold, bought, amount);
+    plans.extend(split(curves, sold, bought, amount));
+    plans.extend(two_hops(curves, sold, bought, amount));
+    plans.sort_by_key(|plan| (Reverse(plan.amount_out), plan.steps.len()));
+    plans.into_iter().find(|plan| plan.amount_out > 0 && fits(plan))
+}
+
+/// Curves from one token to another, by their places.
+fn between<'a>(
+    curves: &'a [&dyn Curve],
+    sold: &'a Address,
+    bought: &'a Address,
+) -> impl Iterator<Item = (usize, &'a dyn Curve)> {
+    let pair = move |curve: &&dyn Curve| curve.sold() == sold && curve.bought() == bought;
+    curves.iter().enumerate().filter(move |(_, curve)| pair(curve)).map(|(n, curve)| (n, *curve))
+}
+
+fn single(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64) -> Vec<Plan> {
+    between(curves, sold, bought)
+        .filter_map(|(curve, pays)| {
+            let quote = pays.quote(amount).ok()?;
+            let steps = vec![Step { curve, amount: Amount::All(amount), quote }];
+            Some(Plan { steps, between: None, amount_out: quote.amount_out })
+        })
+        .collect()
+}
+
+/// The most that a curve takes of `amount`.
+fn most(curve: &dyn Curve, amount: u64) -> u64 {
+    match curve.quote(amount) {
+        Err(VenueError::TooMuch { most, .. } | VenueError::Beyond { most, .. }) => most.min(amount),
+        _ => amount,
+    }
+}
+
+fn split(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64) -> Vec<Plan> {
+    let paid =
+        |curve: &dyn Curve, amount: u64| curve.quote(amount).map_or(0, |quote| quote.amount_out);
+    let mut ranked: Vec<(u64, usize, &dyn Curve)> = between(curves, sold, bought)
+        .map(|(n, curve)| (paid(curve, most(curve, amount / 2)), n, curve))
+        .filter(|(paid, ..)| *paid > 0)
+        .collect();
+    ranked.sort_by_key(|(paid, ..)| Reverse(*paid));
+    ranked.truncate(SPLIT_POOLS);
+    let mut plans = Vec::new();
+    for (n, (_, a, first)) in ranked.iter().enumerate() {
+        for (_, b, second) in &ranked[n + 1..] {
+            if first.pool() == second.pool() {
+                continue;
+            }
+            // Both pay less and less for more, so their sum has one summit.
+            let (mut low, mut high) =
+                (amount.saturating_sub(most(*second, amount)), most(*first, amount));
+            if low > high {
+                continue;
+            }
+            let sum = |part: u64| paid(*first, part).saturating_add(paid(*second, amount - part));
+            for _ in 0..SPLIT_STEPS {
+                if high - low < 3 {
+                    break;
+                }
+                let third = (high - low) / 3;
+                let (left, right) = (low + third, high - third);
+                if sum(left) < sum(right) { low = left } else { high = right }
+            }
+            let part = low.midpoint(high);
+            let (Ok(one), Ok(other)) = (first.quote(part), second.quote(amount - part)) else {
+                continue;
+            };
+            let exactly = Step { curve: *a, amount: Amount::Exactly(part), quote: one };
+            let rest = Step { curve: *b, amount: Amount::All(amount - part), quote: other };
+            let amount_out = one.amount_out.saturating_add(other.amount_out);
+            plans.push(Plan { steps: vec![exactly, rest], between: None, amount_out });
+        }
+    }
+    plans
+}
+
+fn two_hops(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64) -> Vec<Plan> {
+    // The best first halves by the token they lead to.
+    let mut halves: BTreeMap<&Address, Vec<Step>> = BTreeMap::new();
+    for (curve, pays) in curves.iter().enumerate() {
+        if pays.sold() == sold
+            && pays.bought() != bought
+            && let Ok(quote) = pays.quote(amount)
+        {
+            let step = Step { curve, amount: Amount::All(amount), quote };
+            halves.entry(pays.bought()).or_default().push(step);
+        }
+    }
+    let mut plans = Vec::new();
+    for (token, mut first) in halves {
+        first.sort_by_key(|step| Reverse(step.quote.amount_out));
+        first.truncate(HOP_POOLS);
+        for half in first {
+            let amount = half.quote.amount_out;
+            let mut second = single(curves, token, bought, amount);
+            second.sort_by_key(|plan| Reverse(plan.amount_out));
+            second.truncate(HOP_POOLS);
+            plans.extend(second.into_iter().map(|mut plan| {
+                plan.steps.insert(0, half);
+                plan.between = Some(*token);
+                plan
+            }));
+        }
+    }
+    plans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A constant product without a fee, which takes at most `most`.
+    #[derive(Debug)]
+    struct Product {
+        pool: Address,
+        tokens: (Address, Address),
+        reserves: (u64, u64),
+        most: u64,
+    }
+
+    impl Curve for Product {
+        fn pool(&self) -> &Address {
+            &self.pool
+        }
+
+        fn name(&self) -> &'static str {
+            "product"
+        }
+
+        fn sold(&self) -> &Address {
+            &self.tokens.0
+        }
+
+        fn bought(&self) -> &Address {
+            &self.tokens.1
+        }
+
+        fn quote(&self, amount: u64) -> Result<Quote, VenueError> {
+            let (pool, most) = (self.pool, self.most);
+            if amount > most {
+                return Err(VenueError::TooMuch { pool, amount, most });
+            }
+            let (x, y) = (u128::from(self.reserves.0), u128::from(self.reserves.1));
+            let paid = y * u128::from(amount) / (x + u128::from(amount));
+            Ok(Quote { amount_out: paid as u64, crossed: 0, steps: 1, units: 10 })
+        }
+
+        fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {
+            crate::check_trade(&self.pool, (&self.tokens.0, &self.tokens.1), trade)?;
+            Ok(trade.leg(self.pool, Vec::new(), &[7]))
+        }
+    }
+
+    fn key(byte: u8) -> Address {
+        Address::new_from_array([byte; 32])
+    }
+
+    fn product(pool: u8, tokens: (u8, u8), x: u64, y: u64) -> Product {
+        let tokens = (key(tokens.0), key(tokens.1));
+        Product { pool: key(pool), tokens, reserves: (x, y), most: u64::MAX }
+    }
+
+    fn find(pools: &[Product], amount: u64) -> Option<Plan> {
+        let curves: Vec<&dyn Curve> = pools.iter().map(|pool| pool as &dyn Curve).collect();
+        best(&curves, &key(1), &key(2), amount, |_| true)
+    }
+
+    #[test]
+    fn one_pool_is_enough_for_a_little() {
+        let pools = [product(10, (1, 2), 1_000, 1_000), product(11, (1, 2), 1_000, 1_100)];
+        let plan = find(&pools, 1).unwrap_or_else(|| panic!());
+        assert_eq!(plan.steps.len(), 1);
+        assert_eq!(plan.steps[0].curve, 1);
+        assert_eq!(find(&pools[..0], 1), None);
+    }
+
+    /// Two equal pools share an amount evenly; of unequal ones each takes its share.
+    #[test]
+    fn a_large_amount_is_split() {
+        for (x, share) in [(1_000_000_000u64, 2u64), (3_000_000_000, 4)] {
+            let pools =
+                [product(10, (1, 2), 1_000_000_000, 1_000_000_000), product(11, (1, 2), x, x)];
+            let plan = find(&pools, 400_000_000).unwrap();
+            let parts: Vec<u64> = plan.steps.iter().map(|step| step.amount.expected()).collect();
+            let small = *parts.iter().min().unwrap();
+            assert!(small.abs_diff(400_000_000 / share) < 2_000_000, "{plan:?}");
+            assert_eq!(parts.iter().sum::<u64>(), 400_000_000);
+            // As one pool with the reserves of both pays, but for roundings.
+            let both = product(12, (1, 2), 1_000_000_000 + x, 1_000_000_000 + x);
+            let most = both.quote(400_000_000).unwrap().amount_out;
+            assert!(most - plan.amount_out < 1_000, "{} of {most}", plan.amount_out);
+            assert!(matches!(plan.steps[0].amount, Amount::Exactly(_)));
+            assert!(matches!(plan.steps[1].amount, Amount::All(_)));
+        }
+    }
+
+    #[test]
+    fn pools_that_cannot_take_it_alone_take_it_together() {
+        let mut pools =
+            [product(10, (1, 2), 1_000_000, 1_000_000), product(11, (1, 2), 1_000_000, 1_000_000)];
+        pools[0].most = 300;
+        pools[1].most = 800;
+        assert_eq!(find(&pools, 1_101), None);
+        for amount in [801, 1_000, 1_100] {
+            let plan = find(&pools, amount).unwrap_or_else(|| panic!("{amount}"));
+            assert_eq!(plan.steps.len(), 2, "{amount}");
+        }
+    }
+
+    #[test]
+    fn a_way_over_another_token_is_found_and_built() {
+        let pools = [
+            product(10, (1, 2), 1_000_000, 500_000),
+            product(11, (1, 3), 1_000_000_000, 2_000_000_000),
+            product(12, (3, 2), 2_000_000_000, 1_000_000_000),
+        ];
+        let plan = find(&pools, 10_000).unwrap();
+        assert_eq!((plan.between, plan.steps.len()), (Some(key(3)), 2));
+        assert_eq!(plan.units(), 20);
+        let curves: Vec<&dyn Curve> = pools.iter().map(|pool| pool as &dyn Curve).collect();
+        let side =
+            |mint: u8| Side { account: key(100 + mint), mint: key(mint), token_program: key(9) };
+        let mut ends =
+            Ends { authority: key(8), input: side(1), output: side(2), between: Some(side(3)) };
+        let legs = plan.legs(&curves, &ends, 100).unwrap();
+        assert_eq!(legs.iter().map(|leg| leg.input).collect::<Vec<_>>(), [0, 1]);
+        let least = |n: usize| u64::from_le_bytes(legs[n].data[9..17].try_into().unwrap());
+        for n in 0..2 {
+            assert_eq!(least(n), plan.steps[n].quote.amount_out * 99 / 100);
+        }
+        ends.between = None;
+        assert!(matches!(plan.legs(&curves, &ends, 0), Err(VenueError::OtherTokens { .. })));
+        // What does not fit gives way to the next best.
+        let plan = best(&curves, &key(1), &key(2), 10_000, |plan| plan.steps.len() < 2).unwrap();
+        assert_eq!(plan.steps[0].curve, 0);
+    }
+
+    #[test]
+    fn keys_are_weighed_once() {
+        let leg = |program: u8| SwapLeg {
+            program: key(program),
+            accounts: vec![solana_instruction::AccountMeta::new(key(50), false)],
+            input: 0,
+            amount_in_offset: None,
+            data: vec![0; 20],
+        };
+        let key_of = |address: &Address| match address.as_ref()[0] {
+            50 => Key::SpelledOut,
+            60 => Key::LookedUp,
+            _ => Key::Present,
+        };
+        let weight = weigh(&[leg(60), leg(60), leg(61)], key_of);
+        assert_eq!(weight, Weight { bytes: 3 * (9 + 20 + 2) + 32 + 1, accounts: 2 });
+    }
+}

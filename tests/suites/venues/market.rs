@@ -1,0 +1,209 @@
+//! A pool with somebody who trades in it, and what it really pays.
+
+use std::fmt::Write;
+
+use liquidation_venues::{Account, Amount, Curve, Pool, Side, Trade, VenueError};
+use solana_address::Address;
+
+use crate::chain::{Chain, Dice, named};
+
+pub struct Market {
+    pub pool: Address,
+    pub mints: [Address; 2],
+    /// The user's accounts, in the order of the mints.
+    pub held: [Address; 2],
+    pub programs: [Address; 2],
+    /// The largest amount that is tried.
+    pub depth: u64,
+}
+
+/// Two mints, the lower one first, and accounts that hold plenty of them.
+pub fn tokens(
+    chain: &mut Chain,
+    number: u64,
+    programs: [Address; 2],
+) -> ([Address; 2], [Address; 2]) {
+    let mut mints = [named("mint a", number), named("mint b", number)];
+    mints.sort_unstable();
+    let held = [named("held a", number), named("held b", number)];
+    let user = chain.user;
+    for n in 0..2 {
+        chain.mint(mints[n], 6, programs[n]);
+        chain.tokens(held[n], &mints[n], &user, 1 << 62);
+    }
+    (mints, held)
+}
+
+/// How often quotes and payments were compared, and with what result.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub paid: u64,
+    pub refused: u64,
+    pub crossed: u64,
+    pub most_crossed: u32,
+    /// The dearest swap in compute units, as `(units, crossed)`.
+    pub units: (u64, u32),
+    pub least_units: u64,
+}
+
+impl Market {
+    pub fn read(&self, chain: &mut Chain) -> Box<dyn Pool> {
+        let account = chain.svm.get_account(&self.pool).expect("a pool");
+        let view = Account { owner: &account.owner, data: &account.data };
+        let pool = liquidation_venues::read(&self.pool, view).expect("a pool");
+        chain.forget();
+        for _ in 0..2 {
+            let needed = pool.accounts(chain);
+            chain.read(&needed);
+        }
+        pool
+    }
+
+    pub fn trade(&self, chain: &Chain, sells_first: bool, amount: Amount) -> Trade {
+        let side = |n: usize| Side {
+            account: self.held[n],
+            mint: self.mints[n],
+            token_program: self.programs[n],
+        };
+        let (input, output) = (side(usize::from(!sells_first)), side(usize::from(sells_first)));
+        Trade { authority: chain.user, input, output, amount, min_out: 0, token: 0 }
+    }
+
+    /// Sells a random amount, and holds what arrives against the quote.
+    pub fn compare(&self, chain: &mut Chain, dice: &mut Dice, tally: &mut Tally) {
+        let sells_first = dice.chance(2);
+        let pool = self.read(chain);
+        let curve = pool.curve(&self.mints[usize::from(!sells_first)], chain, &chain.now());
+        let curve = match curve {
+            Ok(curve) => curve,
+            Err(VenueError::NoLiquidity { .. }) => return,
+            Err(error) => panic!("{error}"),
+        };
+        let amount = dice.amount(self.depth);
+        match curve.quote(amount) {
+            Ok(quote) => {
+                let before = chain.balance(&self.held[usize::from(sells_first)]);
+                let sold = chain.balance(&self.held[usize::from(!sells_first)]);
+                let leg =
+                    curve.leg(&self.trade(chain, sells_first, Amount::All(amount))).expect("a leg");
+                let units = match chain.run(&leg, amount) {
+                    Ok(units) => units,
+                    Err(failed) => panic!(
+                        "{amount} of {} in {:?}: quoted {quote:?}, but {}\n{}\n{pool:?}",
+                        usize::from(!sells_first),
+                        self.pool,
+                        failed.error,
+                        failed.logs.join("\n")
+                    ),
+                };
+                let arrived = chain.balance(&self.held[usize::from(sells_first)]) - before;
+                let gone = sold - chain.balance(&self.held[usize::from(!sells_first)]);
+                assert_eq!(
+                    (arrived, gone),
+                    (quote.amount_out, amount),
+                    "{amount} of {} in {pool:?}: {quote:?}",
+                    usize::from(!sells_first),
+                );
+                assert!(
+                    u64::from(quote.units) >= units,
+                    "{units} units, {} expected, {} crossed",
+                    quote.units,
+                    quote.crossed
+                );
+                tally.paid += 1;
+                tally.crossed += u64::from(quote.crossed);
+                tally.most_crossed = tally.most_crossed.max(quote.crossed);
+                if units > tally.units.0 {
+                    tally.units = (units, quote.crossed);
+                }
+                if tally.least_units == 0 || units < tally.least_units {
+                    tally.least_units = units;
+                }
+            }
+            Err(error) => {
+                self.refuses(chain, &*curve, sells_first, amount, error);
+                tally.refused += 1;
+            }
+        }
+    }
+
+    /// Writes down the pool's accounts, and what is paid in this state for some amounts
+    /// in both directions.
+    pub fn record(&self, chain: &mut Chain, dice: &mut Dice, out: &mut String) {
+        let pool = self.read(chain);
+        let now = chain.now();
+        let mut quotes = String::new();
+        for sells_first in [true, false] {
+            let sold = self.mints[usize::from(!sells_first)];
+            let Ok(curve) = pool.curve(&sold, chain, &now) else { return };
+            for _ in 0..6 {
+                let amount = dice.amount(self.depth);
+                let trade = self.trade(chain, sells_first, Amount::All(amount));
+                let Ok(leg) = curve.leg(&trade) else { continue };
+                let held = self.held[usize::from(sells_first)];
+                let before = chain.balance(&held);
+                let saved = chain.svm.clone();
+                let ran = chain.run(&leg, amount).is_ok();
+                let paid = chain.balance(&held) - before;
+                chain.svm = saved;
+                assert_eq!(ran.then_some(paid), curve.quote(amount).ok().map(|q| q.amount_out));
+                writeln!(quotes, "sells {sold} {amount} {paid}").expect("a string");
+            }
+        }
+        writeln!(out, "pool {} {} {}", self.pool, now.unix_timestamp, now.slot).expect("a string");
+        for key in pool.accounts(chain).into_iter().chain([self.pool]) {
+            match chain.svm.get_account(&key) {
+                Some(account) => {
+                    let data = sparse(&account.data);
+                    writeln!(out, "account {key} {} {}{data}", account.owner, account.data.len())
+                }
+                None => writeln!(out, "absent {key}"),
+            }
+            .expect("a string");
+        }
+        out.push_str(&quotes);
+    }
+
+    /// That the program refuses what the curve refuses.
+    fn refuses(
+        &self,
+        chain: &mut Chain,
+        curve: &dyn Curve,
+        sells_first: bool,
+        amount: u64,
+        error: VenueError,
+    ) {
+        let expected = match error {
+            VenueError::TooMuch { most, .. } | VenueError::Beyond { most, .. } => most.max(1),
+            VenueError::TooLittle { .. } => self.depth >> 12,
+            error => panic!("{amount}: {error}"),
+        };
+        let Some(leg) = (0..40).find_map(|n| {
+            let trade = self.trade(chain, sells_first, Amount::All((expected >> n).max(1)));
+            curve.leg(&trade).ok()
+        }) else {
+            return;
+        };
+        if chain.run(&leg, amount).is_ok() {
+            panic!("{amount} into {}: refused with {error}, but it landed", self.pool);
+        }
+    }
+}
+
+/// Where bytes other than zero are, and which.
+fn sparse(data: &[u8]) -> String {
+    /// Zeros that are cheaper to leave out than to write.
+    const GAP: usize = 4;
+    let mut out = String::new();
+    let mut at = 0;
+    while let Some(start) = data[at..].iter().position(|byte| *byte != 0).map(|n| at + n) {
+        let mut end = start;
+        while data[end..].iter().take(GAP).any(|byte| *byte != 0) {
+            end += 1;
+        }
+        let hex: String = data[start..end].iter().map(|byte| format!("{byte:02x}")).collect();
+        write!(out, " {start}:{hex}").expect("a string");
+        at = end;
+    }
+    out
+}
