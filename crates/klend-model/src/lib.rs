@@ -72,6 +72,7 @@
 //! | [`liquidation`] | What does klend do with this repayment? |
 //! | [`search`] | Which repayment gains most? |
 //! | [`flash`] | Who lends the tokens for it? |
+//! | [`verify`] | Did the chain do what the model says? |
 //! | [`errors`], [`refusal`] | Why not? |
 //! | [`fraction`], [`keys`], [`fields`], [`constants`] | How does klend count, where does it write, and what does it fix in code? |
 //!
@@ -103,4 +104,5 @@ pub mod refusal;
 pub mod reserve;
 pub mod search;
 pub mod table;
+pub mod verify;
 pub mod version;

@@ -134,6 +134,29 @@ fn a_written_fork_answers_as_its_source_did() {
 }
 
 #[test]
+fn a_reserve_without_its_market_is_shown_as_it_is() {
+    let parent = tempfile::tempdir().unwrap();
+    let accounts = parent.path().join("accounts");
+    std::fs::create_dir(&accounts).unwrap();
+    let file = format!("accounts/{SOL_RESERVE}.json");
+    std::fs::copy(folder().join(&file), parent.path().join(&file)).unwrap();
+    let manifest = json!({ "slot": 436_000_050, "unix_timestamp": 1_785_542_500 });
+    std::fs::write(parent.path().join("manifest.json"), manifest.to_string()).unwrap();
+    let alone = parent.path().to_str().unwrap();
+
+    let shown = text(&keeper(&["--fork", alone, "reserve", SOL_RESERVE]));
+    for part in ["not in this source", "interest counts", "borrow APY", "liquidation threshold"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let of = |fork: &str| json_of(&["--fork", fork, "reserve", SOL_RESERVE]);
+    let (alone, whole) = (of(alone), of(folder_arg()));
+    assert_eq!((&alone["refreshed"], &whole["refreshed"]), (&json!(false), &json!(true)));
+    for same in ["symbol", "market", "ctokenSupply", "accrualBasis", "liquidityVault"] {
+        assert_eq!(alone[same], whole[same], "{same}");
+    }
+}
+
+#[test]
 fn a_fork_appears_whole_or_not_at_all() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("one");
