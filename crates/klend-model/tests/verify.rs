@@ -32,8 +32,8 @@ fn after() -> Box<Reserve> {
     let unit = rate / 31_536_000;
     // So small that the second term is one unit of 2⁻⁶⁰ and the third none.
     let first = unit * 5;
-    let second = (first * unit >> 60) * 4 / 2;
-    let growth = ONE + first + second + ((second * unit >> 60) * 3 / 3);
+    let second = ((first * unit) >> 60) * 4 / 2;
+    let growth = ONE + first + second + ((second * unit) >> 60);
     let debt = 1_000_000_000_000u128;
     let interest = debt * (growth - ONE);
     account.liquidity.cumulative_borrow_rate_bsf = bsf(growth);
