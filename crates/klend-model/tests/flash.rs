@@ -174,7 +174,7 @@ fn what_cannot_be_sold_as_a_whole_is_sold_in_part() {
     let market = market();
     let accounts = [reserve(0, 10), reserve(1, 1)];
     let keyed = [(reserve_key(0), &*accounts[0]), (reserve_key(1), &*accounts[1])];
-    let table = ReserveTable::refresh(&market_key(), &market, &keyed, NOW, None);
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
     let account = obligation(&[(0, 1_000_000_000)], &[(1, 7_800_000_000)]);
     let state = table.obligation(&obligation_key(), &account).unwrap();
     let find = |pool: &dyn Fn(u64) -> Option<u64>| {
