@@ -14,6 +14,7 @@ pub mod logs;
 pub mod patches;
 pub mod pools;
 pub mod sysvar;
+pub mod websocket;
 
 use std::{env, fs, path::PathBuf};
 
@@ -23,13 +24,14 @@ pub use dice::Dice;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("arguments", arguments::run),
     ("jupiter", jupiter::run),
     ("klend", klend::run),
     ("logs", logs::run),
     ("pools", pools::run),
     ("sysvar", sysvar::run),
+    ("websocket", websocket::run),
 ];
 
 /// Where a target's seeds are.

@@ -16,6 +16,10 @@ pub(crate) mod websocket;
 #[cfg(feature = "yellowstone")]
 pub(crate) mod yellowstone;
 
+// For fuzzing: nothing else outside hears a node.
+#[doc(hidden)]
+pub use websocket::updates_in;
+
 /// Does `work` of a thread that others wait for: a panic becomes an error that tells
 /// them so, in place of silence. (Built to abort on panics, the process ends.)
 pub(crate) fn told<T>(who: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -167,6 +167,23 @@ impl Subscriptions {
     }
 }
 
+/// How many updates are in what a node says, one message a line, to somebody who wants a
+/// market and one more account.
+///
+/// # Errors
+/// As for a connection, which ends there.
+pub fn updates_in(said: &str) -> Result<usize> {
+    let market = Address::new_from_array([1; 32]);
+    let (markets, accounts) = (vec![market], vec![market]);
+    let wanted = Wanted { markets, accounts, ..Wanted::default() };
+    let mut subscriptions = Subscriptions::new(&wanted);
+    let mut count = 0;
+    for message in said.lines() {
+        count += subscriptions.hear(message)?.len();
+    }
+    Ok(count)
+}
+
 type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
 
 fn connect(url: &str) -> Result<Socket> {

@@ -1,0 +1,3 @@
+#![cfg_attr(feature = "libfuzzer", no_main)]
+
+flash_liquidator_fuzz::target!(websocket);
