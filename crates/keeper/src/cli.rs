@@ -182,8 +182,8 @@ pub struct ScanArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct TermsArgs {
-    /// What selling the collateral is assumed to cost where the price is not known
-    /// before the simulation, bps of the oracle price.
+    /// What selling the collateral is assumed to cost where no pool is known, bps of the
+    /// oracle price.
     #[arg(long, value_name = "BPS", default_value_t = 30)]
     pub swap_cost_bps: u16,
     /// How much less collateral than quoted is accepted, bps.
@@ -199,8 +199,8 @@ pub struct TermsArgs {
     #[arg(long = "lend-from", value_name = "MARKET")]
     pub lend_from: Vec<Address>,
     /// Sell in this Orca Whirlpool or Raydium CPMM or CLMM pool; may be given several
-    /// times, the first that trades the pair is used. What it pays is known only from
-    /// the simulation; the quote assumes --swap-cost-bps.
+    /// times, the one that pays most for the amount is used. What pools pay is computed
+    /// to the unit, and the size is chosen by it.
     #[arg(long = "pool", value_name = "POOL")]
     pub pools: Vec<Address>,
     /// Tip, lamports.

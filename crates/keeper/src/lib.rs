@@ -31,11 +31,11 @@ pub mod feeds;
 mod format;
 pub mod judge;
 pub mod keys;
-mod land;
-mod ledger;
+pub mod land;
+pub mod ledger;
 mod plot;
 pub mod route;
-mod watch;
+pub mod watch;
 
 use cli::{Cli, Command, SourceArgs};
 use commands::Context;

@@ -154,7 +154,13 @@ impl Plan {
                 table_keys.extend(tables);
                 Some(route)
             }
-            None => position.venue.route(keeper, withdraw, repay, &accounts.debt)?,
+            None => position.venue.route(
+                keeper,
+                withdraw,
+                repay,
+                &accounts.debt,
+                best.quote.received,
+            )?,
         };
         let flash_fee = view
             .reserve(&order.flash_reserve)

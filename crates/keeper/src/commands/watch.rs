@@ -133,7 +133,7 @@ fn read_config(
     }
 }
 
-type MakeConnector = Box<dyn Fn() -> Box<dyn Connector>>;
+type MakeConnector = Box<dyn Fn() -> Box<dyn Connector> + Send>;
 
 /// How updates come; `None` if they have to be polled for.
 fn connector(config: &Config, source: &dyn Source) -> Result<Option<MakeConnector>> {

@@ -10,11 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Result, anyhow};
 
 pub mod feed;
-pub(crate) mod inclusion;
+pub mod inclusion;
 pub mod source;
-pub(crate) mod websocket;
+pub mod websocket;
 #[cfg(feature = "yellowstone")]
-pub(crate) mod yellowstone;
+pub mod yellowstone;
 
 // For fuzzing: nothing else outside hears a node.
 #[doc(hidden)]

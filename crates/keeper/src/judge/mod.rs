@@ -13,7 +13,7 @@ pub mod cooldown;
 pub mod flights;
 pub mod policy;
 pub mod queue;
-pub(crate) mod state;
+pub mod state;
 pub mod tracker;
 
 /// A signed value in units of 2⁻⁶⁰.

@@ -1,6 +1,6 @@
 //! Signed bytes, until their fate is known.
 
-pub(crate) mod attempt;
-pub(crate) mod deliver;
-pub(crate) mod report;
-pub(crate) mod roads;
+pub mod attempt;
+pub mod deliver;
+pub mod report;
+pub mod roads;

@@ -71,6 +71,12 @@ pub struct Metrics {
     pub failed: Metric,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Metrics {
     pub const fn new() -> Self {
         Self {

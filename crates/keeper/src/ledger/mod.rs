@@ -1,3 +1,3 @@
 //! What happened: counted and kept, never on the way of what happens.
 
-pub(crate) mod metrics;
+pub mod metrics;

@@ -17,6 +17,9 @@ use solana_address::Address;
 use super::venue::Venue;
 use crate::book::{accounts::Accounts, market::Market, pools::Pools};
 
+/// An amount that any pool pays something for.
+const SOME: u64 = 1_000_000;
+
 /// Accounts that any liquidation in a market may name: mints, vaults, farms, and the
 /// token accounts of the keeper and its swap authority.
 pub fn of_market(market: &Market, keeper: &Address) -> Result<Vec<Address>> {
@@ -64,11 +67,12 @@ pub fn of_obligation(
         (read(market, &obligation.deposit_reserves)?, read(market, &obligation.borrow_reserves)?);
     let mut needs = Venue::needs(accounts, &sold, &bought, pools);
     // A pool that is none is said when it is asked about.
-    if let Ok(venue) = Venue::find(accounts, &sold, &bought, pools, 0) {
+    if let Ok(venue) = Venue::find(accounts, &sold, &bought, pools, market.clock, 0) {
         for from in &sold {
             for to in &bought {
-                // The same for any account that the proceeds go to.
-                let route = venue.route(keeper, from, to, keeper).ok().flatten();
+                // The same for any account that the proceeds go to, and what more a larger
+                // amount takes is what its price depends on.
+                let route = venue.route(keeper, from, to, keeper, SOME).ok().flatten();
                 let legs = route.into_iter().flat_map(|route| route.legs);
                 needs.extend(legs.flat_map(|leg| leg.accounts).map(|meta| meta.pubkey));
             }

@@ -61,6 +61,7 @@ impl<'a> Position<'a> {
             &reserves(&addresses.deposit_reserves)?,
             &reserves(&addresses.borrow_reserves)?,
             view.pools,
+            market.clock,
             search.swap_cost_bps,
         )?;
         Ok(Self { key: *key, obligation, market, view, addresses, venue, table })

@@ -2,24 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::{
     klend::ReserveAddresses,
     receiver::{Route, SwapLeg, swap_authority},
-    swap::{
-        PoolError, Side, Trade,
-        raydium_clmm::{self, BitmapExtension, ClmmPool},
-        raydium_cpmm::{self, CpmmPool},
-        stand_in,
-        whirlpool::{self, Whirlpool},
-    },
-    token::associated_token_account,
 };
 use klend_model::{
     fraction::{Fraction, mul_div, ten_pow},
-    reserve::ReserveState,
+    reserve::{Clock, ReserveState},
 };
-use solana_account::Account;
+use liquidation_venues::{
+    Amount, Curve, Known, Now, Pool, Side, Trade, VenueError, stand_in::StandInPool,
+};
 use solana_address::Address;
 
 use crate::book::{accounts::Accounts, pools::Pools};
@@ -45,119 +39,25 @@ pub fn at_oracle_price(
     u64::try_from(mul_div(units, kept, u128::from(FULL_BPS)).ok()?).ok()
 }
 
-/// A stand-in pool with the balances it had.
-#[derive(Clone, Copy, Debug)]
-pub struct StandInPool {
-    pool: stand_in::Pool,
-    reserve_in: u64,
-    reserve_out: u64,
-    fee_bps: u16,
-}
-
-/// A pool of a venue on mainnet.
-#[derive(Clone, Debug)]
-pub enum Pool {
-    Whirlpool(Whirlpool),
-    Cpmm(CpmmPool),
-    Clmm {
-        pool: ClmmPool,
-        /// Tells of liquidity far from the price, where the pool has such.
-        extension: Option<BitmapExtension>,
-    },
-}
-
-impl Pool {
-    /// Reads a pool of any venue that is known, and what else its swaps need.
-    fn read(accounts: &Accounts, key: &Address, account: &Account) -> Result<Self> {
-        let (owner, data) = (&account.owner, &account.data[..]);
-        match *owner {
-            whirlpool::PROGRAM_ID => Ok(Self::Whirlpool(Whirlpool::read(key, owner, data)?)),
-            raydium_cpmm::PROGRAM_ID => Ok(Self::Cpmm(CpmmPool::read(key, owner, data)?)),
-            raydium_clmm::PROGRAM_ID => {
-                let pool = ClmmPool::read(key, owner, data)?;
-                let extension = accounts
-                    .get(&pool.bitmap_extension())
-                    .map(|account| BitmapExtension::read(&pool, &account.owner, &account.data))
-                    .transpose()?;
-                Ok(Self::Clmm { pool, extension })
-            }
-            _ => bail!("account {key} is neither a Whirlpool nor a Raydium CPMM or CLMM pool"),
+impl liquidation_venues::Accounts for Accounts {
+    fn known(&self, key: &Address) -> Known<'_> {
+        match account(self, key) {
+            Some(account) => Known::Present(account),
+            None if self.is_known(key) => Known::Absent,
+            None => Known::Unread,
         }
     }
-
-    /// Accounts that have to be known before a swap in the pool at `key` can be made.
-    fn needs(accounts: &Accounts, key: &Address) -> Vec<Address> {
-        let pool = accounts.get(key).filter(|account| account.owner == raydium_clmm::PROGRAM_ID);
-        let pool = pool.and_then(|pool| ClmmPool::read(key, &pool.owner, &pool.data).ok());
-        pool.map(|pool| pool.bitmap_extension()).into_iter().collect()
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Whirlpool(_) => "Orca Whirlpool",
-            Self::Cpmm(_) => "Raydium CPMM pool",
-            Self::Clmm { .. } => "Raydium CLMM pool",
-        }
-    }
-
-    /// Whether it trades these two mints for each other.
-    fn trades(&self, from: &Address, to: &Address) -> bool {
-        let mints = match self {
-            Self::Whirlpool(pool) => pool.mints,
-            Self::Cpmm(pool) => pool.mints,
-            Self::Clmm { pool, .. } => pool.mints,
-        };
-        mints == [*from, *to] || mints == [*to, *from]
-    }
-
-    fn leg(&self, trade: &Trade) -> Result<SwapLeg, PoolError> {
-        match self {
-            Self::Whirlpool(pool) => pool.leg(trade),
-            Self::Cpmm(pool) => pool.leg(trade),
-            Self::Clmm { pool, extension } => pool.leg(trade, extension.as_ref()),
-        }
-    }
-}
-
-/// Each pool with each pair of different mints that may be traded in it.
-fn pairs<'a>(
-    sold: &'a [ReserveAddresses],
-    bought: &'a [ReserveAddresses],
-    pools: &'a [Address],
-) -> impl Iterator<Item = (&'a Address, &'a ReserveAddresses, &'a ReserveAddresses)> {
-    let of_pool = move |pool| {
-        sold.iter().flat_map(move |from| {
-            let others = bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint);
-            others.map(move |to| (pool, from, to))
-        })
-    };
-    pools.iter().flat_map(of_pool)
-}
-
-/// A stand-in pool's vaults of what is sold and what is bought.
-fn vaults(pool: &Address, from: &ReserveAddresses, to: &ReserveAddresses) -> [Address; 2] {
-    let authority = stand_in::pool_authority(pool);
-    [from, to].map(|reserve| {
-        associated_token_account(
-            &authority,
-            &reserve.liquidity_mint,
-            &reserve.liquidity_token_program,
-        )
-    })
 }
 
 /// A venue for every pair of mints an obligation can need.
 pub enum Venue {
-    /// Stand-in pools of a fork, by mint sold and mint bought.
-    StandIn(BTreeMap<(Address, Address), StandInPool>),
-    /// Pools the user named. Quotes assume the oracles' prices less `cost_bps`.
+    /// Pools, by mint sold and mint bought.
     Pools {
-        /// The pools; the first that trades a pair is used.
-        pools: Vec<Pool>,
-        /// What a swap is assumed to cost.
-        cost_bps: u16,
+        curves: BTreeMap<(Address, Address), Vec<Box<dyn Curve>>>,
+        /// Pools of a pair that cannot be sold in now, and why.
+        closed: Vec<((Address, Address), VenueError)>,
     },
-    /// No venue is known: quotes assume the oracles' prices less this many bps,
+    /// No pool is known: quotes assume the oracles' prices less this many bps,
     /// and nothing can be sent.
     Assumed {
         /// What a swap is assumed to cost.
@@ -166,68 +66,62 @@ pub enum Venue {
 }
 
 impl Venue {
-    /// The `pools` named, or stand-in pools between the collaterals and the debts;
-    /// without any, swaps are assumed to cost `cost_bps`.
+    /// The pools known that trade collaterals for debts; where none is known at all,
+    /// swaps are assumed to cost `cost_bps`.
     ///
     /// # Errors
-    /// A pool that was named is not there, or not one.
+    /// A pool that the operator named is not there, or not one.
     pub fn find(
         accounts: &Accounts,
         sold: &[ReserveAddresses],
         bought: &[ReserveAddresses],
         pools: &Pools,
+        clock: Clock,
         cost_bps: u16,
     ) -> Result<Self> {
-        if !pools.named.is_empty() {
-            let pools = pools
-                .named
-                .iter()
-                .map(|key| {
-                    let account = accounts
-                        .get(key)
-                        .ok_or_else(|| anyhow!("pool {key}: there is no such account"))?;
-                    Pool::read(accounts, key, account)
-                })
-                .collect::<Result<_>>()?;
-            return Ok(Self::Pools { pools, cost_bps });
+        let now = Now { unix_timestamp: i64::try_from(clock.unix_timestamp)?, slot: clock.slot };
+        for key in &pools.named {
+            let account = account(accounts, key)
+                .with_context(|| format!("pool {key}: there is no such account"))?;
+            liquidation_venues::read(key, account)?;
         }
-        let mut found = BTreeMap::new();
-        for (key, from, to) in pairs(sold, bought, &pools.stand_ins) {
-            let fee = accounts.get(key).and_then(|account| stand_in::fee_bps(&account.data));
-            let Some(fee_bps) = fee else { continue };
-            let [vault_in, vault_out] = vaults(key, from, to);
-            let held = |vault| accounts.get(vault).and_then(|account| balance(&account.data));
-            let (Some(reserve_in), Some(reserve_out)) = (held(&vault_in), held(&vault_out)) else {
-                continue;
-            };
-            let pool = stand_in::Pool { pool: *key, vault_in, vault_out };
-            let new = StandInPool { pool, reserve_in, reserve_out, fee_bps };
-            found
-                .entry((from.liquidity_mint, to.liquidity_mint))
-                .and_modify(|best: &mut StandInPool| {
-                    if best.reserve_out < reserve_out {
-                        *best = new;
-                    }
-                })
-                .or_insert(new);
+        let mut curves: BTreeMap<(Address, Address), Vec<Box<dyn Curve>>> = BTreeMap::new();
+        let mut closed = Vec::new();
+        let mut any = false;
+        for (pool, from, to) in traded(accounts, sold, bought, pools) {
+            any = true;
+            let pair = (from.liquidity_mint, to.liquidity_mint);
+            match pool.curve(&from.liquidity_mint, accounts, &now) {
+                Ok(curve) => curves.entry(pair).or_default().push(curve),
+                Err(error) => closed.push((pair, error)),
+            }
         }
-        Ok(if found.is_empty() { Self::Assumed { cost_bps } } else { Self::StandIn(found) })
+        if !any && pools.named.is_empty() {
+            return Ok(Self::Assumed { cost_bps });
+        }
+        Ok(Self::Pools { curves, closed })
     }
 
-    /// The accounts that [`Self::find`] looks at.
+    /// The accounts that [`Self::find`] looks at, as far as `accounts` can tell.
     pub fn needs(
         accounts: &Accounts,
         sold: &[ReserveAddresses],
         bought: &[ReserveAddresses],
         pools: &Pools,
     ) -> Vec<Address> {
-        if !pools.named.is_empty() {
-            let needs = pools.named.iter().flat_map(|key| Pool::needs(accounts, key));
-            return pools.named.iter().copied().chain(needs).collect();
+        let mut needs: Vec<Address> = pools.named.iter().chain(&pools.stand_ins).copied().collect();
+        for (pool, ..) in traded(accounts, sold, bought, pools) {
+            needs.push(*pool.address());
+            needs.extend(pool.accounts(accounts));
         }
-        pairs(sold, bought, &pools.stand_ins)
-            .flat_map(|(key, from, to)| [*key].into_iter().chain(vaults(key, from, to)))
-            .collect()
+        needs
+    }
+
+    /// Accounts that the prices of the pools named depend on now: they move with the
+    /// price.
+    pub fn around_prices(accounts: &Accounts, pools: &Pools) -> Vec<Address> {
+        let of_pool = |key: &Address| Some(named(accounts, key)?.accounts(accounts));
+        pools.named.iter().filter_map(of_pool).flatten().collect()
     }
 
     /// What an amount brings.
@@ -238,31 +132,32 @@ impl Venue {
         amount: u64,
     ) -> Option<u64> {
         match self {
-            Self::StandIn(pools) => {
-                let pool = pools.get(&(*from.mint(), *to.mint()))?;
-                stand_in::amount_out(amount, pool.reserve_in, pool.reserve_out, pool.fee_bps)
-            }
-            Self::Pools { pools, cost_bps } => {
-                let (from_mint, to_mint) = (from.mint(), to.mint());
-                pools.iter().find(|pool| pool.trades(from_mint, to_mint))?;
-                at_oracle_price(from, to, amount, *cost_bps)
+            Self::Pools { .. } => {
+                self.best(from.mint(), to.mint(), amount).map(|(_, amount_out)| amount_out)
             }
             Self::Assumed { cost_bps } => at_oracle_price(from, to, amount, *cost_bps),
         }
     }
 
+    /// The pool that pays most for an amount, and how much.
+    fn best(&self, from: &Address, to: &Address, amount: u64) -> Option<(&dyn Curve, u64)> {
+        let Self::Pools { curves, .. } = self else { return None };
+        let quotes = curves.get(&(*from, *to))?.iter().filter_map(|curve| {
+            let quote = curve.quote(amount).ok()?;
+            Some((&**curve, quote.amount_out))
+        });
+        quotes.max_by_key(|(_, amount_out)| *amount_out)
+    }
+
     /// The venue in words.
     pub fn describe(&self) -> String {
         match self {
-            Self::StandIn(_) => "stand-in pool".to_owned(),
-            Self::Pools { pools, cost_bps } => {
-                let mut names: Vec<&str> = pools.iter().map(Pool::name).collect();
+            Self::Pools { curves, .. } => {
+                let mut names: Vec<&str> =
+                    curves.values().flatten().map(|curve| curve.name()).collect();
+                names.sort_unstable();
                 names.dedup();
-                format!(
-                    "{}, assumed to cost {:.2} % of the oracle price",
-                    names.join(" or "),
-                    f64::from(*cost_bps) / 100.0
-                )
+                names.join(" or ")
             }
             Self::Assumed { cost_bps } => {
                 format!("assumed: oracle prices less {:.2} %", f64::from(*cost_bps) / 100.0)
@@ -270,22 +165,26 @@ impl Venue {
         }
     }
 
-    /// The route from collateral to debt; `None` when both are one mint. The
-    /// proceeds go to the keeper's own debt account.
+    /// The route that sells `amount` of collateral for debt where it pays most; `None`
+    /// when both are one mint. The proceeds go to the keeper's own debt account, and
+    /// are at least what is quoted less `slippage_bps`.
     pub fn route(
         &self,
         keeper: &Address,
         withdraw: &ReserveAddresses,
         repay: &ReserveAddresses,
         keeper_debt: &Address,
+        amount: u64,
     ) -> Result<Option<Route>> {
         if withdraw.liquidity_mint == repay.liquidity_mint {
             return Ok(None);
         }
+        let (from, to) = (&withdraw.liquidity_mint, &repay.liquidity_mint);
+        let (curve, _) = self.best(from, to, amount).ok_or_else(|| self.no_route(from, to))?;
         let mut route = Route::new(keeper, withdraw, repay);
         route.swap_debt = None;
         let (authority, _) = swap_authority(keeper);
-        let trade = Trade {
+        let leg = curve.leg(&Trade {
             authority,
             input: Side {
                 account: route.swap_collateral,
@@ -297,34 +196,77 @@ impl Venue {
                 mint: repay.liquidity_mint,
                 token_program: repay.liquidity_token_program,
             },
+            amount: Amount::All(amount),
             // The receiver holds the proceeds against loan, fee and profit.
             min_out: 0,
             token: 0,
-        };
-        route.legs = vec![self.leg(&trade)?];
+        })?;
+        route.legs = vec![SwapLeg {
+            program: leg.program,
+            accounts: leg.accounts,
+            input: leg.input,
+            amount_in_offset: leg.amount_in_offset,
+            data: leg.data,
+        }];
         Ok(Some(route))
     }
 
-    fn leg(&self, trade: &Trade) -> Result<SwapLeg> {
+    fn no_route(&self, from: &Address, to: &Address) -> anyhow::Error {
         match self {
-            Self::StandIn(pools) => match pools.get(&(trade.input.mint, trade.output.mint)) {
-                Some(pool) => Ok(stand_in::leg(&pool.pool, trade)),
-                None => bail!("no pool sells {} for {}", trade.input.mint, trade.output.mint),
-            },
-            Self::Pools { pools, .. } => {
-                let (from, to) = (&trade.input.mint, &trade.output.mint);
-                match pools.iter().find(|pool| pool.trades(from, to)) {
-                    Some(pool) => Ok(pool.leg(trade)?),
-                    None => bail!("none of the pools given sells {from} for {to}"),
-                }
+            Self::Pools { closed, .. } => {
+                let of_pair =
+                    closed.iter().find(|((sold, bought), _)| (sold, bought) == (from, to));
+                of_pair.map_or_else(
+                    || anyhow!("none of the pools known sells {from} for {to}"),
+                    |(_, reason)| anyhow::Error::new(*reason),
+                )
             }
-            Self::Assumed { .. } => bail!(
-                "no venue sells {} for {}: give a pool with --pool or a route with --jupiter",
-                trade.input.mint,
-                trade.output.mint
+            Self::Assumed { .. } => anyhow!(
+                "no venue sells {from} for {to}: give a pool with --pool or a route with --jupiter"
             ),
         }
     }
+}
+
+/// An account as pools are read from.
+fn account<'a>(accounts: &'a Accounts, key: &Address) -> Option<liquidation_venues::Account<'a>> {
+    let account = accounts.get(key)?;
+    Some(liquidation_venues::Account { owner: &account.owner, data: &account.data })
+}
+
+/// A pool that the operator named, if it is one.
+fn named(accounts: &Accounts, key: &Address) -> Option<Box<dyn Pool>> {
+    liquidation_venues::read(key, account(accounts, key)?).ok()
+}
+
+/// Each pool that is known with each pair of different mints that it trades.
+fn traded<'a>(
+    accounts: &Accounts,
+    sold: &'a [ReserveAddresses],
+    bought: &'a [ReserveAddresses],
+    pools: &Pools,
+) -> Vec<(Box<dyn Pool>, &'a ReserveAddresses, &'a ReserveAddresses)> {
+    let mut traded: Vec<(Box<dyn Pool>, &ReserveAddresses, &ReserveAddresses)> = Vec::new();
+    for from in sold {
+        for to in bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint) {
+            for key in &pools.named {
+                let pool = named(accounts, key);
+                let trades = |mints: [Address; 2]| {
+                    mints.contains(&from.liquidity_mint) && mints.contains(&to.liquidity_mint)
+                };
+                let pool = pool.filter(|pool| trades(pool.mints()));
+                traded.extend(pool.map(|pool| (pool, from, to)));
+            }
+            for key in &pools.stand_ins {
+                let sides = [from, to]
+                    .map(|reserve| (reserve.liquidity_mint, reserve.liquidity_token_program));
+                let pool = account(accounts, key)
+                    .and_then(|account| StandInPool::read(key, account, sides).ok());
+                traded.extend(pool.map(|pool| (Box::new(pool) as Box<dyn Pool>, from, to)));
+            }
+        }
+    }
+    traded
 }
 
 /// Amount in a token account's data.
@@ -335,103 +277,122 @@ pub fn balance(data: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use flash_liquidator_client::token::{TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID};
+    use flash_liquidator_client::token::{TOKEN_PROGRAM_ID, associated_token_account};
+    use liquidation_venues::stand_in;
+    use solana_account::Account;
 
     use super::*;
     use crate::feeds::feed::Version;
 
-    fn known(all: impl IntoIterator<Item = (Address, Account)>) -> Accounts {
-        let mut accounts = Accounts::default();
-        for (key, account) in all {
-            let account = Account { lamports: 1, ..account };
-            accounts.put(&key, Version::end_of(1), Some(account));
-        }
-        accounts
-    }
+    const SOLD: u8 = 10;
+    const BOUGHT: u8 = 11;
 
     fn key(byte: u8) -> Address {
         Address::new_from_array([byte; 32])
     }
 
-    fn account(owner: Address, len: usize, fields: &[(usize, &[u8])]) -> Account {
-        let mut data = vec![0; len];
-        for (at, bytes) in fields {
-            data[*at..*at + bytes.len()].copy_from_slice(bytes);
+    fn reserve(mint: u8) -> ReserveAddresses {
+        ReserveAddresses {
+            reserve: key(mint + 100),
+            lending_market: key(1),
+            lending_market_authority: key(2),
+            liquidity_mint: key(mint),
+            liquidity_token_program: TOKEN_PROGRAM_ID,
+            liquidity_supply_vault: key(3),
+            fee_vault: key(4),
+            ctoken_mint: key(5),
+            collateral_supply_vault: key(6),
+            collateral_farm: None,
+            debt_farm: None,
+            oracles: flash_liquidator_client::klend::Oracles::default(),
         }
-        Account { data, owner, ..Account::default() }
     }
 
-    /// Of the mints 10 and 11, at tick zero of spacing one, in the published layout.
-    fn clmm(status: u8) -> Account {
-        let fields: [(usize, &[u8]); 6] = [
-            (0, &[247, 237, 227, 245, 215, 195, 222, 70]),
-            (73, &[10; 32]),
-            (105, &[11; 32]),
-            (235, &[1, 0]),
-            (389, &[status]),
-            // Liquidity in the array that begins at tick zero only.
-            (904 + 64, &[1]),
-        ];
-        account(raydium_clmm::PROGRAM_ID, 1544, &fields)
+    /// Takes an account's data into the book.
+    fn put(accounts: &mut Accounts, key: &Address, owner: Address, data: Vec<u8>) {
+        let account = Account { lamports: 1, data, owner, ..Account::default() };
+        accounts.put(key, Version::end_of(1), Some(account));
     }
 
-    fn discover(accounts: &Accounts, named: &[Address]) -> Result<Venue> {
-        let pools = Pools { named: named.to_vec(), ..Pools::default() };
-        Venue::find(accounts, &[], &[], &pools, 25)
+    /// A stand-in pool of the two mints with these balances and this fee.
+    fn pool(accounts: &mut Accounts, at: u8, balances: [u64; 2], fee_bps: u16) {
+        let (authority, bump) = stand_in::pool_authority_and_bump(&key(at));
+        put(accounts, &key(at), stand_in::PROGRAM_ID, stand_in::pool_data(fee_bps, bump).to_vec());
+        for (mint, balance) in [SOLD, BOUGHT].into_iter().zip(balances) {
+            let vault = associated_token_account(&authority, &key(mint), &TOKEN_PROGRAM_ID);
+            let mut data = vec![0; 165];
+            data[..32].copy_from_slice(key(mint).as_ref());
+            data[32..64].copy_from_slice(authority.as_ref());
+            data[64..72].copy_from_slice(&balance.to_le_bytes());
+            data[108] = 1;
+            put(accounts, &vault, TOKEN_PROGRAM_ID, data);
+            let mut data = vec![0; 82];
+            data[45] = 1;
+            put(accounts, &key(mint), TOKEN_PROGRAM_ID, data);
+        }
     }
 
-    fn trade(sold: u8, bought: u8) -> Trade {
-        let side = |account, mint, token_program| Side {
-            account: key(account),
-            mint: key(mint),
-            token_program,
+    fn find(accounts: &Accounts, pools: &Pools) -> Result<Venue> {
+        let clock = Clock { slot: 1, unix_timestamp: 1 };
+        Venue::find(accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], pools, clock, 25)
+    }
+
+    #[test]
+    fn it_is_sold_where_this_amount_brings_most() {
+        let mut accounts = Accounts::default();
+        // A thin pool without a fee, and a deep one with one.
+        pool(&mut accounts, 20, [1_000_000, 1_000_000], 0);
+        pool(&mut accounts, 21, [1_000_000_000, 1_000_000_000], 30);
+        let pools = Pools { named: Vec::new(), stand_ins: vec![key(20), key(21)] };
+        let needs = Venue::needs(&accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], &pools);
+        assert!(needs.len() > 2 && accounts.unread(needs).is_empty());
+        let venue = find(&accounts, &pools).unwrap();
+        let chosen = |amount| {
+            let (curve, out) = venue.best(&key(SOLD), &key(BOUGHT), amount).unwrap();
+            (*curve.pool(), out)
         };
-        Trade {
-            authority: key(1),
-            input: side(2, sold, TOKEN_PROGRAM_ID),
-            output: side(3, bought, TOKEN_2022_PROGRAM_ID),
-            min_out: 0,
-            token: 0,
-        }
+        assert_eq!(chosen(1_000), (key(20), 999));
+        assert_eq!(chosen(500_000).0, key(21));
+        let route = venue
+            .route(&key(7), &reserve(SOLD), &reserve(BOUGHT), &key(8), 500_000)
+            .unwrap()
+            .unwrap();
+        assert_eq!(route.legs.len(), 1);
+        assert!(route.legs[0].accounts.iter().any(|meta| meta.pubkey == key(21)));
+        // The other way round nobody asked about.
+        let back = venue.route(&key(7), &reserve(BOUGHT), &reserve(SOLD), &key(8), 1);
+        assert!(back.unwrap_err().to_string().contains("none of the pools known"));
     }
 
     #[test]
-    fn a_clmm_pool_is_sold_in_with_the_liquidity_its_bitmaps_tell_of() {
-        let mut accounts = known([(key(5), clmm(0))]);
-        let venue = discover(&accounts, &[key(5)]).unwrap();
-        assert!(venue.describe().starts_with("Raydium CLMM pool, assumed to cost 0.25 %"));
-        let near = venue.leg(&trade(10, 11)).unwrap();
-        assert_eq!(near.program, raydium_clmm::PROGRAM_ID);
-        assert_eq!(near.accounts.len(), 14 + 1);
-        let said = venue.leg(&trade(10, 12)).unwrap_err().to_string();
-        assert!(said.contains("none of the pools given"), "{said}");
-
-        // Another array, beyond the pool's own bitmap.
-        let Venue::Pools { pools, .. } = venue else { panic!() };
-        let [Pool::Clmm { pool, extension: None }] = &pools[..] else { panic!("{pools:?}") };
-        // It has to be read before it is known not to be there.
-        assert_eq!(Pool::needs(&accounts, &key(5)), [pool.bitmap_extension()]);
-        let extension = account(
-            raydium_clmm::PROGRAM_ID,
-            1832,
-            &[(0, &[60, 150, 36, 219, 97, 128, 139, 153]), (8, &[5; 32]), (40, &[1])],
-        );
-        let extension = Account { lamports: 1, ..extension };
-        accounts.put(&pool.bitmap_extension(), Version::end_of(2), Some(extension));
-        let venue = discover(&accounts, &[key(5)]).unwrap();
-        let both = venue.leg(&trade(11, 10)).unwrap();
-        assert_eq!(both.accounts.len(), 14 + 2);
-        // That one lies above: selling the first mint does not reach it.
-        assert_eq!(venue.leg(&trade(10, 11)).unwrap(), near);
+    fn without_pools_the_oracles_price_is_assumed_and_nothing_is_sent() {
+        let venue = find(&Accounts::default(), &Pools::default()).unwrap();
+        assert_eq!(venue.describe(), "assumed: oracle prices less 0.25 %");
+        let route = venue.route(&key(7), &reserve(SOLD), &reserve(BOUGHT), &key(8), 1);
+        assert!(route.unwrap_err().to_string().contains("give a pool with --pool"));
     }
 
     #[test]
-    fn a_pool_that_cannot_be_sold_in_says_why() {
-        let other = account(key(9), 1544, &[]);
-        let accounts = known([(key(5), clmm(1 << 4)), (key(6), other)]);
-        let said = |named| discover(&accounts, &[key(named)]).err().unwrap().to_string();
-        assert!(said(5).contains("does not swap at present"), "{}", said(5));
-        assert!(said(6).contains("neither a Whirlpool nor a Raydium"), "{}", said(6));
+    fn a_pool_that_was_named_has_to_be_one() {
+        let mut accounts = Accounts::default();
+        put(&mut accounts, &key(5), key(9), vec![0; 1_544]);
+        let said = |named| {
+            let pools = Pools { named: vec![key(named)], stand_ins: Vec::new() };
+            find(&accounts, &pools).err().unwrap().to_string()
+        };
+        assert!(said(5).contains("no venue that is known"), "{}", said(5));
         assert!(said(7).contains("no such account"), "{}", said(7));
+    }
+
+    #[test]
+    fn the_book_knows_what_is_there_what_is_not_and_what_it_has_not_read() {
+        use liquidation_venues::Accounts as _;
+        let mut accounts = Accounts::default();
+        put(&mut accounts, &key(1), key(9), vec![3]);
+        accounts.put(&key(2), Version::end_of(1), None);
+        let Known::Present(account) = accounts.known(&key(1)) else { panic!() };
+        assert_eq!((*account.owner, account.data), (key(9), &[3][..]));
+        assert!(matches!(accounts.known(&key(2)), Known::Absent));
+        assert!(matches!(accounts.known(&key(3)), Known::Unread));
     }
 }

@@ -59,7 +59,7 @@ pub struct Parts {
     pub tips: Option<Arc<TipService>>,
     pub metrics: Arc<Metrics>,
     /// Makes the way updates come, if they do not have to be polled for.
-    pub connector: Option<Box<dyn Fn() -> Box<dyn Connector>>>,
+    pub connector: Option<Box<dyn Fn() -> Box<dyn Connector> + Send>>,
 }
 
 /// What the loop waits for.
@@ -102,6 +102,8 @@ pub(super) struct Engine {
     pub feeds_started: u64,
     /// Accounts of pools, kept as they change.
     pub live: BTreeSet<Address>,
+    /// What their prices depend on may be other accounts now.
+    pub pools_moved: bool,
     /// Obligations whose needs are known.
     pub prepared: HashSet<Address>,
     /// Accounts that a look was ordered for.
@@ -192,6 +194,7 @@ impl Engine {
             pool_feed: Subscription::default(),
             feeds_started: 0,
             live: BTreeSet::new(),
+            pools_moved: false,
             prepared: HashSet::new(),
             asked: HashSet::new(),
             loaded: BTreeSet::new(),

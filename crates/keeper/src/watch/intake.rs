@@ -22,7 +22,7 @@ use crate::{
         source::read_clock,
     },
     judge::state::{Effect, State},
-    route::{fees::UnitPrice, needs},
+    route::{fees::UnitPrice, needs, venue::Venue},
 };
 
 /// Longest pause after a source failed again and again.
@@ -82,8 +82,8 @@ impl Engine {
             if !self.accounts.put(&key, version, account.clone()) {
                 self.parts.metrics.stale_updates.increment();
             } else if self.live.contains(&key) {
-                // What a pool pays has changed: so has what is worth trying.
-                self.heard.get_or_insert(heard);
+                // What a pool pays has changed.
+                self.pools_moved = true;
             }
         }
         let Some(account) = account else { return };
@@ -332,6 +332,11 @@ impl Engine {
         wanted.extend(self.parts.config.wishes.dont_front);
         wanted.extend(self.tip_accounts());
         let live = self.live.len();
+        if std::mem::take(&mut self.pools_moved) {
+            let around = Venue::around_prices(&self.accounts, &self.pools);
+            self.live.extend(around.iter().copied());
+            wanted.extend(around);
+        }
         for state in self.states.values_mut() {
             let is_new = self.prepared.insert(state.market.key);
             if is_new {

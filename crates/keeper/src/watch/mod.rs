@@ -6,7 +6,7 @@
 //! * [`worker`]: tries what was decided in a virtual machine, signs it, and sends it
 //!   until its fate is known.
 
-pub(crate) mod decide;
-pub(crate) mod engine;
-pub(crate) mod intake;
-pub(crate) mod worker;
+pub mod decide;
+pub mod engine;
+pub mod intake;
+pub mod worker;

@@ -275,10 +275,17 @@ impl Node {
         self.state.tell(key, account, slot);
     }
 
-    /// How many websockets have made all their subscriptions: at least `least`.
+    /// How many websockets have made all their subscriptions to klend's accounts and
+    /// what goes with them: at least `least`.
     pub fn subscribers(&self, least: usize) -> usize {
         let sockets = self.state.sockets.lock().unwrap();
-        sockets.iter().filter(|s| s.subscriptions.lock().unwrap().len() >= least).count()
+        let is_of_klend = |socket: &&Socket| {
+            let subscriptions = socket.subscriptions.lock().unwrap();
+            let is_program =
+                |subscription: &Subscription| matches!(subscription.subject, Subject::Program(..));
+            subscriptions.len() >= least && subscriptions.iter().any(is_program)
+        };
+        sockets.iter().filter(is_of_klend).count()
     }
 
     /// Closes all websockets and, until told otherwise, takes no new ones.

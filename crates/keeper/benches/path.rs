@@ -1,0 +1,289 @@
+//! From an update to signed bytes, in the running loop of `keeper watch`, over 100,000
+//! obligations: with local simulation and without.
+//!
+//! `cargo bench --profile measure -p klend-flash-keeper --bench path` prints median,
+//! 99th percentile and maximum; `-- --obligations N` takes another number, `-- --json`
+//! prints JSON. A price update makes one obligation unhealthy, the time is taken from
+//! when the loop hears of it until the transaction is signed, and another update makes
+//! it healthy again. It needs the programs to be built (`cargo xtask build`).
+
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use klend_flash_keeper::{
+    config::Config,
+    feeds::{
+        feed::{Connector, Emit, Update, Version, Wanted},
+        source::{Filter, Progress, Source, Visitor},
+    },
+    keys::Key,
+    ledger::metrics::Metrics,
+    watch::engine::{self, Parts},
+};
+use klend_fork::{Position, World};
+use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
+use klend_model::reserve::Clock;
+use serde_json::{Value, json};
+use solana_account::Account;
+use solana_address::Address;
+
+const OBLIGATIONS: u32 = 100_000;
+const ROUNDS: usize = 300;
+/// Rounds before those that count.
+const WARM_UP: usize = 20;
+/// Pause after each.
+const REST: Duration = Duration::from_millis(10);
+/// Longest that anything may take here.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn main() -> Result<()> {
+    // `cargo test --benches` only wants to know that it starts.
+    let arguments: Vec<String> = std::env::args().collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let stated = arguments.iter().position(|argument| argument == "--obligations");
+    let obligations = match stated {
+        Some(at) => arguments.get(at + 1).context("--obligations N")?.parse()?,
+        None => OBLIGATIONS,
+    };
+    let (lines, log) = mpsc::channel();
+    let lines = Mutex::new(Log(lines));
+    tracing_subscriber::fmt().json().with_writer(lines).init();
+    let mut results = serde_json::Map::new();
+    for simulate in ["none", "local"] {
+        let mut times = measure(simulate, obligations, &log)?;
+        times.sort_unstable();
+        let (median, p99, most) =
+            (times[times.len() / 2], times[times.len() * 99 / 100], times[times.len() - 1]);
+        eprintln!(
+            "update to signed bytes, {obligations} obligations, simulate = {simulate:?}: median \
+             {median} us, 99 % within {p99} us, at most {most} us"
+        );
+        results.insert(simulate.to_owned(), json!({ "median": median, "p99": p99, "most": most }));
+    }
+    eprintln!("{:.0} MiB resident at most", memory()? as f64 / 1024.0);
+    if arguments.iter().any(|argument| argument == "--json") {
+        println!("{}", json!({ "obligations": obligations, "microseconds": results }));
+    }
+    Ok(())
+}
+
+/// Peak of resident memory, KiB.
+fn memory() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    Ok(line.context("VmHWM")?.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Accounts in memory.
+struct Memory {
+    world: Mutex<World>,
+    clock: Clock,
+    obligations: Vec<(Address, Account)>,
+    market: Address,
+}
+
+impl Source for Memory {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn clock(&self) -> Result<Clock> {
+        Ok(self.clock)
+    }
+
+    fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+        let world = self.world.lock().map_err(|_| anyhow!("it broke down"))?;
+        Ok((self.clock.slot, keys.iter().map(|key| world.account(key)).collect()))
+    }
+
+    fn program_accounts(
+        &self,
+        program: &Address,
+        filter: Filter,
+    ) -> Result<Vec<(Address, Account)>> {
+        let mut world = self.world.lock().map_err(|_| anyhow!("it broke down"))?;
+        let mut accounts = world.svm().get_program_accounts(program);
+        accounts.retain(|(_, account)| filter.accepts(&account.data));
+        Ok(accounts)
+    }
+
+    fn visit_obligations(&self, market: &Address, _: Progress, visit: Visitor) -> Result<()> {
+        if *market == self.market {
+            for (key, account) in &self.obligations {
+                visit(self.clock.slot, key, account);
+            }
+        }
+        Ok(())
+    }
+
+    fn world(&self, _: &[Address]) -> Result<World> {
+        Ok(self.world.lock().map_err(|_| anyhow!("it broke down"))?.clone())
+    }
+}
+
+/// Updates from this program.
+struct Told(Arc<Mutex<Receiver<Update>>>);
+
+impl Connector for Told {
+    fn run(&mut self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
+        emit(Update::Connected)?;
+        while !stop.load(Ordering::Relaxed) {
+            if wanted.markets.is_empty() {
+                thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            let updates = self.0.lock().map_err(|_| anyhow!("it broke down"))?;
+            if let Ok(update) = updates.recv_timeout(Duration::from_millis(20)) {
+                emit(update)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lines of the loop's log, as JSON.
+#[derive(Clone)]
+struct Log(Sender<Value>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if let Ok(line) = serde_json::from_slice(line) {
+            // Nobody listens any more when it ends.
+            let _ = self.0.send(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Waits for the next line with one of these messages.
+fn wait_for(log: &Receiver<Value>, messages: &[&str]) -> Result<Value> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let line = log.recv_timeout(left).with_context(|| format!("no {messages:?}"))?;
+        let fields = &line["fields"];
+        if fields["message"].as_str().is_some_and(|message| messages.contains(&message)) {
+            return Ok(fields.clone());
+        }
+        if fields["message"] == "failed" || fields["message"] == "not liquidated" {
+            bail!("{fields}");
+        }
+    }
+}
+
+/// Microseconds of each round.
+fn measure(simulate: &str, count: u32, log: &Receiver<Value>) -> Result<Vec<u64>> {
+    let Market { source, table, oracle, healthy, unhealthy } = market(count)?;
+    let mut slot = source.clock.slot;
+    let config = format!(
+        "poll_ms = 600000\nrescan_seconds = 86400\ncooldown_seconds = 0\nworkers = 1\n\
+         near_health = 1.6\ntables = [\"{table}\"]\nsimulate = \"{simulate}\""
+    );
+    let (config, mistakes) = Config::read(&config);
+    if !mistakes.is_empty() {
+        bail!("{mistakes:?}");
+    }
+    let (told, updates) = mpsc::channel();
+    let updates = Arc::new(Mutex::new(updates));
+    let parts = Parts {
+        source: Arc::new(source),
+        config: Arc::new(config.context("a configuration")?),
+        key: Arc::new(Key::simulated()),
+        roads: Vec::new(),
+        tips: None,
+        metrics: Arc::new(Metrics::new()),
+        connector: Some(Box::new(move || Box::new(Told(Arc::clone(&updates))))),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let running = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || engine::run(parts, &stop, None))
+    };
+    wait_for(log, &["ready"])?;
+    thread::sleep(Duration::from_secs(1));
+    let mut tell = |account: &Account| -> Result<()> {
+        slot += 1;
+        let version = Version { slot, write: 0 };
+        Ok(told.send(Update::Account { key: oracle, version, account: account.clone() })?)
+    };
+    let mut times = Vec::new();
+    for round in 0..ROUNDS + WARM_UP {
+        tell(&unhealthy)?;
+        let micros = wait_for(log, &["signed"])?["micros"].as_u64().context("micros")?;
+        if round >= WARM_UP {
+            times.push(micros);
+        }
+        wait_for(log, &["liquidated", "ready to be sent: send = false"])?;
+        tell(&healthy)?;
+        thread::sleep(REST);
+    }
+    stop.store(true, Ordering::Relaxed);
+    running.join().map_err(|_| anyhow!("the loop broke down"))??;
+    Ok(times)
+}
+
+/// A market with its obligations, and two prices of SOL.
+struct Market {
+    source: Memory,
+    table: Address,
+    oracle: Address,
+    /// At this price all are healthy.
+    healthy: Account,
+    /// At this one, one is not.
+    unhealthy: Account,
+}
+
+/// The built-in market with many obligations, no two alike, of which one is closer to
+/// its limit than the rest.
+fn market(count: u32) -> Result<Market> {
+    let mut world = World::builtin()?;
+    let (sol, usdc) = (world.reserve_named("SOL")?, world.reserve_named("USDC")?);
+    let owner = world.actor("borrower");
+    let price = world.price(&sol)?;
+    let debt = (1_000.0 * price.to_f64() * 0.6 * 1e6) as u64;
+    let (deposits, borrows) = ([(sol, 1_000_000_000_000)], [(usdc, debt)]);
+    let opened = world.open_position(&owner, &Position::new(&deposits, &borrows))?;
+    world.create_pool_at_oracle_price(&sol, &usdc, 50_000_000, 5)?;
+    let template = world.account(&opened).context("the position was opened")?;
+    let oracle = world.reserve_addresses(&sol)?.oracles.scope.context("SOL has an oracle")?;
+    let healthy = world.account(&oracle).context("the oracle is there")?;
+    let fallen = price.scaled(80, 100).context("a fifth less is still a price")?;
+    world.set_price(&sol, fallen)?;
+    let unhealthy = world.account(&oracle).context("the oracle is there")?;
+    world.set_account(&oracle, healthy.clone())?;
+    let market = world.reserve_addresses(&sol)?.lending_market;
+    let keys: Vec<Address> = world.snapshot().accounts.into_keys().collect();
+    let table = world.create_lookup_table(&keys[..keys.len().min(256)])?.key;
+
+    let mut obligations = vec![(opened, template.clone())];
+    for number in 1..count {
+        let mut account = template.clone();
+        let body = account.data.get_mut(DISCRIMINATOR_SIZE..).context("an obligation has data")?;
+        let obligation: &mut Obligation = bytemuck::from_bytes_mut(body);
+        // From one and a half times to three times as much collateral.
+        let deposit = &mut obligation.deposits[0].deposited_amount;
+        *deposit += *deposit / 2 + *deposit / u64::from(count) * u64::from(number) * 3 / 2;
+        let mut key = [7; 32];
+        key[..4].copy_from_slice(&number.to_be_bytes());
+        obligations.push((Address::new_from_array(key), account));
+    }
+    let clock =
+        Clock { slot: world.slot(), unix_timestamp: u64::try_from(world.unix_timestamp())? };
+    let source = Memory { world: Mutex::new(world), clock, obligations, market };
+    Ok(Market { source, table, oracle, healthy, unhealthy })
+}
