@@ -255,7 +255,7 @@ fn market(count: u32) -> Result<Market> {
     let (sol, usdc) = (world.reserve_named("SOL")?, world.reserve_named("USDC")?);
     let owner = world.actor("borrower");
     let price = world.price(&sol)?;
-    let debt = (1_000.0 * price.to_f64() * 0.6 * 1e6) as u64;
+    let debt = (1_000.0 * price.to_f64() * 0.62 * 1e6) as u64;
     let (deposits, borrows) = ([(sol, 1_000_000_000_000)], [(usdc, debt)]);
     let opened = world.open_position(&owner, &Position::new(&deposits, &borrows))?;
     world.create_pool_at_oracle_price(&sol, &usdc, 50_000_000, 5)?;
