@@ -115,13 +115,14 @@ class Liquidation:
         for leg in self.legs:
             accounts += [readonly(leg.program), *leg.accounts]
         data = bytes.fromhex("dfb3e27d302e274a") + struct.pack(
-            "<QQqQBBBBBBI",
+            "<QQqQBBBBBBBI",
             AS_MUCH_AS_POSSIBLE,
             1,
             self.min_profit,
             self.deadline_slot,
             borrow_index,
             repay_index,
+            0,
             0,
             0,
             0,

@@ -2,7 +2,7 @@
 
 use anchor_lang::prelude::AccountInfo;
 use flash_liquidator::introspection::{
-    ExpectedLoan, current_index, instruction_at, verify_flash_pair, verify_settle_follows,
+    ExpectedLoan, current_index, instruction_at, verify_bracket, verify_flash_pair,
 };
 use solana_address::Address;
 use solana_instruction::Instruction;
@@ -20,7 +20,7 @@ pub fn run(bytes: &[u8]) {
         ExpectedLoan { keeper: &key, flash_reserve: &key, mint: &key, token_account: &key };
     // Whatever they say: they end by themselves.
     let _ = verify_flash_pair(&data, borrow, repay, &expected);
-    let _ = verify_settle_follows(&data, borrow, repay);
+    let _ = verify_bracket(&data, borrow, repay, repay);
 }
 
 /// What the standard parser makes of the bytes.

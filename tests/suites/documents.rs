@@ -52,6 +52,7 @@ fn liquidate_is_encoded_as_the_page_shows() {
         flash_repay_index: 9,
         redemption: Redemption::RequireFull,
         deposit_reserve_count: 0,
+        has_permissioner: false,
         intermediate_count: 0,
         swap_authority_bump: 254,
         legs: vec![SwapLeg { account_count: 12, input: 0, amount_in_offset: Some(8), data }],
@@ -73,6 +74,7 @@ fn the_bracket_is_encoded_as_the_page_shows() {
     };
     assert_eq!(ours::Open { args }.data(), block("open"));
     assert_eq!(ours::Settle {}.data(), block("settle"));
+    assert_eq!(ours::Sweep { swap_authority_bump: 254 }.data(), block("sweep"));
 }
 
 #[test]

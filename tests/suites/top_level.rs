@@ -8,7 +8,7 @@
 use anchor_lang::{AnchorDeserialize, Discriminator};
 use flash_liquidator::FlashLiquidatorError;
 use flash_liquidator_client::{
-    bracket::{Guard, GuardedFlash, Settled},
+    bracket::{Guard, GuardedFlash, Guards, Settled},
     budget::Format,
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
     klend::{FlashLoan, ReserveAddresses},
@@ -75,12 +75,12 @@ impl Scene {
     /// The whole transaction around these instructions of a router.
     fn instructions(&self, router: &[Instruction], min_profit: i64) -> Vec<Instruction> {
         let guards = [Guard { account: self.sol, max_loss: 0 }];
-        self.flash(&guards, router, min_profit).instructions().unwrap()
+        self.flash(Guards::These(&guards), router, min_profit).instructions().unwrap()
     }
 
     fn flash<'a>(
         &'a self,
-        guards: &'a [Guard],
+        guards: Guards<'a>,
         router: &[Instruction],
         min_profit: i64,
     ) -> GuardedFlash<'a> {
@@ -245,7 +245,7 @@ fn both_formats_carry_it() {
     let keeper = scene.stage.keeper.pubkey();
     let table = scene.stage.world.table_for(&instructions, &keeper).unwrap();
     let guards = [Guard { account: scene.sol, max_loss: 0 }];
-    let flash = scene.flash(&guards, &[sale], 1);
+    let flash = scene.flash(Guards::These(&guards), &[sale], 1);
 
     let (message, budget) = flash.compile_v0(&[table], Hash::default()).unwrap();
     let outcome = scene.stage.clone().send(&instructions).unwrap();

@@ -47,6 +47,11 @@ export interface FlashLiquidation {
   readonly flashAmount: bigint;
   /** What the keeper signs for. */
   readonly terms?: Terms;
+  /**
+   * The market's permissioning authority, who signs as well, where klend wants it for
+   * this liquidation (klend 1.20 and later).
+   */
+  readonly permissioner?: TransactionSigner;
   /** How the collateral becomes the debt token; none when it is kept, or is the debt token. */
   readonly route?: Route;
   /** The keeper's token accounts. Default: the associated ones. */
@@ -107,6 +112,7 @@ export async function flashLiquidationInstructions(
       flashRepayIndex,
       ...(liquidation.terms && { terms: liquidation.terms }),
       route: liquidation.route,
+      permissioner: liquidation.permissioner,
     }),
     flashRepay(loan, flashAmount, flashBorrowIndex),
   ];

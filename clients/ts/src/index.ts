@@ -80,11 +80,13 @@ export {
   type LiquidateInput,
   type Route,
   type SwapLeg,
+  type Swept,
   type Terms,
   intermediate,
   keeperAccounts,
   liquidate,
   swapAuthority,
+  sweep,
 } from './receiver.js';
 export { associatedTokenAccount, createAssociatedTokenAccount } from './token.js';
 export { MAX_TRANSACTION_BYTES, type TransactionInput, signedTransaction } from './transaction.js';

@@ -19,10 +19,16 @@ import {
   Redemption,
   findSwapAuthorityPda,
   getLiquidateInstruction,
+  getSweepInstruction,
 } from './generated/index.js';
 import type { Obligation, Reserve } from './klend/accounts.js';
 import { farmUserState } from './klend/pda.js';
-import { type BuiltInstruction, instructionsSysvarAddress, tokenProgramAddress } from './meta.js';
+import {
+  type BuiltInstruction,
+  type SignerMeta,
+  instructionsSysvarAddress,
+  tokenProgramAddress,
+} from './meta.js';
 import { associatedTokenAccount } from './token.js';
 
 /** Largest u64: as much as the flash loan and klend allow. */
@@ -90,7 +96,9 @@ export interface Route {
   readonly swapCollateral: Address;
   /**
    * The swap authority's account of the debt mint; `null` when the last leg pays the
-   * keeper's debt account itself.
+   * keeper's debt account itself. With it no leg may touch the debt account, so that
+   * nothing that arrives there from elsewhere can stand in for proceeds that a leg
+   * withholds: leave it out only for programs that you know well.
    */
   readonly swapDebt: Address | null;
   /** Tokens on the way, numbered from 1 by {@link SwapLeg.input}. */
@@ -157,6 +165,11 @@ export interface LiquidateInput {
   readonly terms?: Terms;
   /** How the collateral becomes the debt token; none when it is kept, or is the debt token. */
   readonly route?: Route | undefined;
+  /**
+   * The market's permissioning authority, who signs as well, where klend wants it for
+   * this liquidation (klend 1.20 and later).
+   */
+  readonly permissioner?: TransactionSigner | undefined;
 }
 
 /**
@@ -165,7 +178,7 @@ export interface LiquidateInput {
  * @throws RangeError when a count or an index does not fit its byte.
  */
 export async function liquidate(input: LiquidateInput): Promise<BuiltInstruction> {
-  const { keeper, obligation, repay, withdraw, route, terms = {} } = input;
+  const { keeper, obligation, repay, withdraw, route, permissioner, terms = {} } = input;
   const authority = await swapAuthority(keeper.address);
   const collateralFarm = await farm(withdraw.collateralFarm, obligation.address);
   const debtFarm = await farm(repay.debtFarm, obligation.address);
@@ -214,6 +227,7 @@ export async function liquidate(input: LiquidateInput): Promise<BuiltInstruction
     flashRepayIndex: byte('flash repay', input.flashRepayIndex),
     redemption: terms.redemption ?? Redemption.RequireFull,
     depositReserveCount: byte('deposit reserves', depositReserves.length),
+    hasPermissioner: permissioner !== undefined,
     intermediateCount: byte('intermediates', intermediates.length),
     swapAuthorityBump: authority.bump,
     legs: legs.map(({ accounts, input, amountInOffset, data }) => ({
@@ -239,6 +253,7 @@ export async function liquidate(input: LiquidateInput): Promise<BuiltInstruction
     accounts: [
       ...named,
       ...depositReserves.map(writable),
+      ...(permissioner ? [signing(permissioner)] : []),
       ...intermediates.flatMap(({ swapAccount, keeperAccount, mint, tokenProgram }) => [
         writable(swapAccount),
         writable(keeperAccount),
@@ -258,6 +273,55 @@ export async function liquidate(input: LiquidateInput): Promise<BuiltInstruction
   };
 }
 
+/** A token account of a keeper's swap authority to empty and close. */
+export interface Swept {
+  /** The swap authority's account. */
+  readonly swapAccount: Address;
+  /** The keeper's account of the same mint, where the tokens go. It must exist. */
+  readonly keeperAccount: Address;
+  /** Their mint. */
+  readonly mint: Address;
+  /** Token program of the mint. */
+  readonly tokenProgram: Address;
+}
+
+/**
+ * `sweep`: everything in these accounts of the keeper's swap authority goes to the keeper,
+ * and so does their rent. {@link intermediate} names the associated accounts of a mint.
+ *
+ * An account in which a fee is withheld is emptied and stays: anybody may collect the
+ * fee into the mint first (`HarvestWithheldTokensToMint` of Token-2022).
+ */
+export async function sweep(
+  keeper: TransactionSigner,
+  accounts: readonly Swept[],
+): Promise<BuiltInstruction> {
+  const authority = await swapAuthority(keeper.address);
+  const built = getSweepInstruction({
+    keeper,
+    swapAuthority: authority.address,
+    swapAuthorityBump: authority.bump,
+  });
+  return {
+    programAddress: FLASH_LIQUIDATOR_PROGRAM_ADDRESS,
+    accounts: [
+      ...built.accounts,
+      ...accounts.flatMap(({ swapAccount, keeperAccount, mint, tokenProgram }) => [
+        writable(swapAccount),
+        writable(keeperAccount),
+        readonly(mint),
+        readonly(tokenProgram),
+      ]),
+    ],
+    data: built.data,
+  };
+}
+
+const signing = (signer: TransactionSigner): SignerMeta => ({
+  address: signer.address,
+  role: AccountRole.READONLY_SIGNER,
+  signer,
+});
 const readonly = (address: Address): AccountMeta => ({ address, role: AccountRole.READONLY });
 const writable = (address: Address): AccountMeta => ({ address, role: AccountRole.WRITABLE });
 

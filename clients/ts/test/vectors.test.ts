@@ -28,6 +28,7 @@ import {
   readReferralFeeBps,
   readReserve,
   referrerTokenStates,
+  sweep,
 } from 'klend-flash-liquidator';
 
 interface MetaJson {
@@ -51,6 +52,7 @@ interface Case {
   readonly withdrawReserve: string;
   readonly flashReserve: string;
   readonly flashAmount: string;
+  readonly permissioner: string | null;
   readonly refresh: 'batch' | 'each';
   readonly terms: {
     readonly repayAmount: string;
@@ -77,11 +79,12 @@ interface Case {
 interface Vectors {
   readonly accounts: Readonly<Record<string, { readonly owner: string; readonly data: string }>>;
   readonly cases: readonly Case[];
+  readonly sweep: InstructionJson;
 }
 
 const file =
   process.env['VECTORS'] || join(import.meta.dirname, '../../../../target/typescript/vectors.json');
-const { accounts, cases } = JSON.parse(readFileSync(file, 'utf8')) as Vectors;
+const { accounts, cases, sweep: expectedSweep } = JSON.parse(readFileSync(file, 'utf8')) as Vectors;
 
 function account(key: string) {
   const found = accounts[key];
@@ -157,6 +160,9 @@ async function build(vector: Case): Promise<Instruction[]> {
       reserves,
       readReferralFeeBps(account(vector.lendingMarket)),
     ),
+    ...(vector.permissioner && {
+      permissioner: createNoopSigner(address(vector.permissioner)),
+    }),
     ...(vector.route && { route: await route(keeper.address, vector.route) }),
   });
 }
@@ -175,6 +181,20 @@ for (const vector of cases) {
     }
   });
 }
+
+test('as Rust builds it: a sweep', async () => {
+  const [keeperMeta, , ...swept] = expectedSweep.accounts;
+  assert(keeperMeta && swept.length === 8);
+  const keeper = createNoopSigner(address(keeperMeta.address));
+  const token = (at: number) =>
+    intermediate(
+      keeper.address,
+      address(swept[at + 2]?.address ?? ''),
+      address(swept[at + 3]?.address ?? ''),
+    );
+  const built = await sweep(keeper, [await token(0), await token(4)]);
+  assert.deepEqual(toJson(built), expectedSweep);
+});
 
 test('defaults are those of the Rust client', async () => {
   const vector = cases.find(({ name }) => name.startsWith('no swap'));
@@ -197,8 +217,10 @@ test('accounts of another kind, owner or length are refused', async () => {
   const obligation = account(key);
   const system = address('11111111111111111111111111111111');
   assert.throws(() => readObligation({ ...obligation, programAddress: system }), /belongs to/);
+  const shorter = obligation.data.slice(0, -1);
+  assert.throws(() => readObligation({ ...obligation, data: shorter }), /3343 bytes/);
   const longer = Uint8Array.of(...obligation.data, 0);
-  assert.throws(() => readObligation({ ...obligation, data: longer }), /3345 bytes/);
+  assert.deepEqual(readObligation({ ...obligation, data: longer }), readObligation(obligation));
   const other = Uint8Array.from(obligation.data).fill(0, 0, 8);
   assert.throws(() => readObligation({ ...obligation, data: other }), /no klend Obligation/);
   await assert.rejects(readReserve(obligation), /bytes/);

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use flash_liquidator_client::{
-//!     bracket::{Guard, GuardedFlash},
+//!     bracket::{GuardedFlash, Guards, derive_guards},
 //!     compute_budget::ComputeBudget,
 //!     klend::{FlashLoan, PROGRAM_ID, ReserveAddresses},
 //!     lookup_table, receiver,
@@ -29,6 +29,16 @@
 //! # let (buy, sell) = (swap(10), swap(11));
 //! // `account` has been read from the chain, at this address.
 //! let reserve = ReserveAddresses::read(&key(4), &account);
+//! // Here the keeper's SOL: it may not become less either.
+//! # let token_account = |mint: Address| {
+//! #     let mut data = [mint.to_bytes(), keeper.to_bytes()].concat();
+//! #     data.resize(165, 0);
+//! #     data[108] = 1;
+//! #     Some((flash_liquidator_client::token::TOKEN_PROGRAM_ID, data))
+//! # };
+//! # let read = |key: &Address| (*key == sol_account).then(|| token_account(*key)).flatten();
+//! let guards = derive_guards(&keeper, &usdc_account, &[buy.clone(), sell.clone()], read)?;
+//! assert_eq!((guards.len(), guards[0].account), (1, sol_account));
 //! let flash = GuardedFlash {
 //!     loan: FlashLoan {
 //!         reserve: &reserve,
@@ -41,8 +51,7 @@
 //!     min_profit: 2_000_000,
 //!     deadline_slot: 0,
 //!     max_lamports_spent: 0,
-//!     // The keeper's SOL may not become less either.
-//!     guards: &[Guard { account: sol_account, max_loss: 0 }],
+//!     guards: Guards::These(&guards),
 //!     compute_budget: ComputeBudget { unit_limit: Some(600_000), unit_price: 10_000 },
 //!     setup: vec![],
 //!     body: vec![buy, sell],
@@ -86,7 +95,7 @@ use crate::{
     compute_budget::ComputeBudget,
     klend::{self, FlashLoan},
     receiver::{BuildError, FlashIndexes, LiquidateArgs, PROGRAM_ID, byte},
-    transaction,
+    token, transaction,
 };
 
 /// Address and bump of a keeper's bracket: PDA `["bracket", keeper]`.
@@ -104,9 +113,69 @@ pub struct Guard {
     pub max_loss: u64,
 }
 
+/// Which token accounts a bracket watches, besides the one the loan arrives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guards<'a> {
+    /// These, at least one: [`derive_guards`] finds them.
+    These(&'a [Guard]),
+    /// No other. Whatever the body does to the keeper's other token accounts, the keeper
+    /// consents to it.
+    DebtAccountOnly,
+}
+
+impl<'a> Guards<'a> {
+    const fn list(self) -> &'a [Guard] {
+        match self {
+            Self::These(guards) => guards,
+            Self::DebtAccountOnly => &[],
+        }
+    }
+}
+
+/// A guard, with no loss allowed, for every token account of the keeper that the
+/// instructions of `body` write, but for `debt_account`.
+///
+/// `read` gives an account's program and data, `None` where there is none: what does not
+/// exist yet has nothing to lose. Raise [`Guard::max_loss`] of those that the body is to
+/// sell from.
+///
+/// # Errors
+/// [`BuildError::TooMany`] when there are more than a bracket can watch: none is left out.
+pub fn derive_guards(
+    keeper: &Address,
+    debt_account: &Address,
+    body: &[Instruction],
+    mut read: impl FnMut(&Address) -> Option<(Address, Vec<u8>)>,
+) -> Result<Vec<Guard>, BuildError> {
+    let mut guards: Vec<Guard> = Vec::new();
+    let metas = body.iter().flat_map(|instruction| &instruction.accounts);
+    for key in metas.filter(|meta| meta.is_writable).map(|meta| meta.pubkey) {
+        let is_new = key != *debt_account && guards.iter().all(|guard| guard.account != key);
+        let is_theirs = |(program, data): (Address, Vec<u8>)| {
+            token::owner_of_token_account(&program, &data) == Some(*keeper)
+        };
+        if is_new && read(&key).is_some_and(is_theirs) {
+            guards.push(Guard { account: key, max_loss: 0 });
+        }
+    }
+    require_few(&guards)?;
+    Ok(guards)
+}
+
+fn require_few(guards: &[Guard]) -> Result<(), BuildError> {
+    let (count, limit) = (guards.len(), MAX_GUARDS);
+    if count > limit {
+        return Err(BuildError::TooMany { what: "guarded token accounts", count, limit });
+    }
+    Ok(())
+}
+
 /// Why no guarded transaction can be built.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardedFlashError {
+    /// A list of guards with none in it, which nobody decided on.
+    #[error("no token account is guarded: derive the guards, or say `DebtAccountOnly`")]
+    NoGuards,
     /// A count or an index does not fit.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -142,7 +211,7 @@ pub struct GuardedFlash<'a> {
     /// Most lamports the keeper may be poorer by when the bracket is settled.
     pub max_lamports_spent: u64,
     /// Token accounts to watch besides the one the loan arrives in.
-    pub guards: &'a [Guard],
+    pub guards: Guards<'a>,
     /// Compute-unit limit and price.
     pub compute_budget: ComputeBudget,
     /// Instructions before the loan.
@@ -215,14 +284,10 @@ impl GuardedFlash<'_> {
 
     /// Everything but the instructions of the compute budget.
     fn after_the_budget(&self, format: Format) -> Result<Vec<Instruction>, GuardedFlashError> {
-        if self.guards.len() > MAX_GUARDS {
-            return Err(BuildError::TooMany {
-                what: "guarded token accounts",
-                count: self.guards.len(),
-                limit: MAX_GUARDS,
-            }
-            .into());
+        if self.guards == Guards::These(&[]) {
+            return Err(GuardedFlashError::NoGuards);
         }
+        require_few(self.guards.list())?;
         let indexes = self.flash_indexes(format)?;
 
         let mut instructions = self.setup.clone();
@@ -245,7 +310,7 @@ impl GuardedFlash<'_> {
             min_profit: self.min_profit,
             deadline_slot: self.deadline_slot,
             max_lamports_spent: self.max_lamports_spent,
-            max_losses: self.guards.iter().map(|guard| guard.max_loss).collect(),
+            max_losses: self.guards.list().iter().map(|guard| guard.max_loss).collect(),
         };
         self.instruction(Open { args }.data())
     }
@@ -267,7 +332,7 @@ impl GuardedFlash<'_> {
             AccountMeta::new_readonly(sysvar::instructions::ID, false),
             AccountMeta::new_readonly(system_program::ID, false),
         ];
-        let guards = self.guards.iter().map(|guard| guard.account);
+        let guards = self.guards.list().iter().map(|guard| guard.account);
         accounts.extend(guards.map(|key| AccountMeta::new_readonly(key, false)));
         Instruction { program_id: PROGRAM_ID, accounts, data }
     }
@@ -315,7 +380,7 @@ mod tests {
         ReserveAddresses::read(&key(4), &Reserve::zeroed())
     }
 
-    fn flash<'a>(reserve: &'a ReserveAddresses, guards: &'a [Guard]) -> GuardedFlash<'a> {
+    fn flash<'a>(reserve: &'a ReserveAddresses, guards: Guards<'a>) -> GuardedFlash<'a> {
         GuardedFlash {
             loan: FlashLoan { reserve, borrower: key(1), token_account: key(2), referrer: None },
             amount: 1_000,
@@ -343,6 +408,7 @@ mod tests {
             flash_repay_index: 251,
             redemption: crate::receiver::Redemption::AllowPartial,
             deposit_reserve_count: 0,
+            has_permissioner: false,
             intermediate_count: 0,
             swap_authority_bump: 6,
             legs: vec![],
@@ -358,7 +424,7 @@ mod tests {
     fn every_index_names_what_it_should() {
         let reserve = reserve();
         let guards = [Guard { account: key(30), max_loss: 11 }];
-        let mut flash = flash(&reserve, &guards);
+        let mut flash = flash(&reserve, Guards::These(&guards));
         flash.body.insert(1, liquidate());
         let with_budget = flash.instructions().unwrap();
         let without = flash.after_the_budget(Format::V1).unwrap();
@@ -398,7 +464,7 @@ mod tests {
     #[test]
     fn a_second_bracket_and_broken_arguments_are_refused() {
         let reserve = reserve();
-        let mut flash = flash(&reserve, &[]);
+        let mut flash = flash(&reserve, Guards::DebtAccountOnly);
         let ours = |data: &[u8]| Instruction {
             program_id: PROGRAM_ID,
             accounts: vec![],
@@ -417,13 +483,47 @@ mod tests {
     }
 
     #[test]
+    fn every_token_account_that_the_body_writes_is_guarded() {
+        let token_account = |owner: Address, state: u8| {
+            let mut data = [key(60).to_bytes(), owner.to_bytes()].concat();
+            data.resize(165, 0);
+            data[108] = state;
+            (token::TOKEN_PROGRAM_ID, data)
+        };
+        let read = |at: &Address| match at.as_ref()[0] {
+            2 | 30..40 => Some(token_account(key(1), 1)),
+            40 => Some(token_account(key(9), 1)),
+            41 => Some((key(8), token_account(key(1), 1).1)),
+            42 => Some((token::TOKEN_2022_PROGRAM_ID, vec![1; 82])),
+            43 => Some(token_account(key(1), 0)),
+            _ => None,
+        };
+        let body = |writable: std::ops::Range<u8>| {
+            let mut accounts: Vec<_> =
+                writable.map(|at| AccountMeta::new(key(at), false)).collect();
+            accounts.extend([AccountMeta::new(key(2), false), AccountMeta::new(key(30), false)]);
+            accounts.push(AccountMeta::new_readonly(key(39), false));
+            vec![other(22), Instruction { accounts, ..other(23) }]
+        };
+        let guards = |writable| derive_guards(&key(1), &key(2), &body(writable), read);
+        let found = guards(40..45).unwrap();
+        assert_eq!(found, [Guard { account: key(30), max_loss: 0 }]);
+        assert_eq!(guards(30..38).unwrap().len(), MAX_GUARDS);
+        let error = guards(30..39).unwrap_err().to_string();
+        assert_eq!(error, "guarded token accounts: 9, at most 8 can be encoded");
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_with_the_reason() {
         let reserve = reserve();
         let guard = Guard { account: key(30), max_loss: 0 };
-        let error = flash(&reserve, &[guard; MAX_GUARDS + 1]).instructions().unwrap_err();
+        let guards = [guard; MAX_GUARDS + 1];
+        let error = flash(&reserve, Guards::These(&guards)).instructions().unwrap_err();
         assert_eq!(error.to_string(), "guarded token accounts: 9, at most 8 can be encoded");
+        let error = flash(&reserve, Guards::These(&[])).instructions().unwrap_err();
+        assert!(matches!(error, GuardedFlashError::NoGuards), "{error}");
 
-        let mut flash = flash(&reserve, &[]);
+        let mut flash = flash(&reserve, Guards::DebtAccountOnly);
         flash.body = vec![other(22); 300];
         let error = flash.instructions().unwrap_err().to_string();
         assert_eq!(error, "instructions up to the repay: 307, at most 255 can be encoded");

@@ -92,6 +92,9 @@ pub struct FlashLiquidation<'a> {
     pub flash_reserve: &'a ReserveAddresses,
     /// Principal of the flash loan, debt units.
     pub flash_amount: u64,
+    /// The market's permissioning authority, whose signature the transaction then needs,
+    /// where klend wants it for liquidations.
+    pub permissioner: Option<Address>,
     /// What the keeper signs for.
     pub terms: Terms,
     /// How the collateral becomes the debt token.
@@ -273,6 +276,7 @@ impl FlashLiquidation<'_> {
                     withdraw_reserve,
                 ),
                 deposit_reserves: obligation.liquidation_tail(),
+                permissioner: self.permissioner,
             },
             &self.flash_reserve.reserve,
             FlashIndexes { borrow: borrow_index, repay: repay_index },

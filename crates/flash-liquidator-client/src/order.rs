@@ -134,6 +134,7 @@ impl Order {
                 .reserve(&self.flash_reserve)
                 .ok_or(BuildError::LenderMissing { reserve: self.flash_reserve })?,
             flash_amount: self.flash_amount,
+            permissioner: None,
             terms: self.terms,
             route,
             compute_budget: ComputeBudget::default(),

@@ -11,6 +11,7 @@ use solana_instruction::{AccountMeta, Instruction};
 
 use crate::{
     klend::{self, LiquidateAccounts, ReserveAddresses},
+    swap,
     token::associated_token_account,
 };
 
@@ -130,7 +131,7 @@ pub struct Route {
     /// The swap authority's account of the collateral mint.
     pub swap_collateral: Address,
     /// The swap authority's account of the debt mint; `None` when the last leg
-    /// pays the keeper's debt account itself.
+    /// pays the keeper's debt account itself ([`Self::pay_directly`]).
     pub swap_debt: Option<Address>,
     /// Tokens on the way, numbered from 1 by [`SwapLeg::input`].
     pub intermediates: Vec<Intermediate>,
@@ -158,6 +159,23 @@ impl Route {
             legs: Vec::new(),
         }
     }
+
+    /// Has the legs pay `keeper_debt` where they would pay the swap authority's account of
+    /// the debt mint, which saves a transfer, if every program on the route is well known
+    /// ([`swap::is_well_known`]); leaves the route as it is otherwise.
+    ///
+    /// Without it no leg may touch the keeper's debt account, so that nothing that arrives
+    /// there from elsewhere can stand in for proceeds that a leg withholds.
+    pub fn pay_directly(&mut self, keeper_debt: &Address) {
+        if !self.legs.iter().all(|leg| swap::is_well_known(&leg.program)) {
+            return;
+        }
+        let Some(swap_debt) = self.swap_debt.take() else { return };
+        let metas = self.legs.iter_mut().flat_map(|leg| &mut leg.accounts);
+        for meta in metas.filter(|meta| meta.pubkey == swap_debt) {
+            meta.pubkey = *keeper_debt;
+        }
+    }
 }
 
 /// `liquidate`: see the program for what it checks.
@@ -179,9 +197,9 @@ pub fn liquidate(
     let legs = route.map_or(&[][..], |route| &route.legs);
     let intermediates = route.map_or(&[][..], |route| &route.intermediates);
 
-    // klend's own list is the beginning of ours, the deposit reserves apart.
+    // klend's own list is the beginning of ours, the remaining accounts apart.
     let mut metas = klend::liquidate_v2(
-        &LiquidateAccounts { deposit_reserves: &[], ..*accounts },
+        &LiquidateAccounts { deposit_reserves: &[], permissioner: None, ..*accounts },
         terms.repay_amount,
         0,
     )
@@ -192,6 +210,7 @@ pub fn liquidate(
     metas.push(optional(route.map(|route| route.swap_collateral)));
     metas.push(optional(route.and_then(|route| route.swap_debt)));
     metas.extend(accounts.deposit_reserves.iter().map(|key| AccountMeta::new(*key, false)));
+    metas.extend(accounts.permissioner.map(|key| AccountMeta::new_readonly(key, true)));
     for token in intermediates {
         metas.push(AccountMeta::new(token.swap_account, false));
         metas.push(AccountMeta::new(token.keeper_account, false));
@@ -221,6 +240,7 @@ pub fn liquidate(
         flash_repay_index: flash.repay,
         redemption: terms.redemption,
         deposit_reserve_count: byte("deposit reserves", accounts.deposit_reserves.len())?,
+        has_permissioner: accounts.permissioner.is_some(),
         intermediate_count: byte("intermediate tokens", intermediates.len())?,
         swap_authority_bump,
         legs: encoded_legs,
@@ -230,6 +250,49 @@ pub fn liquidate(
         accounts: metas,
         data: flash_liquidator::instruction::Liquidate { args }.data(),
     })
+}
+
+/// A token account of a keeper's swap authority to empty and close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// The swap authority's account.
+    pub swap_account: Address,
+    /// The keeper's account of the same mint, where the tokens go. It must exist.
+    pub keeper_account: Address,
+    /// Their mint.
+    pub mint: Address,
+    /// Token program of the mint.
+    pub token_program: Address,
+}
+
+impl Swept {
+    /// The associated token accounts of the keeper and its swap authority.
+    #[must_use]
+    pub fn associated(keeper: &Address, mint: &Address, token_program: &Address) -> Self {
+        let Intermediate { swap_account, keeper_account, mint, token_program } =
+            Intermediate::new(keeper, mint, token_program);
+        Self { swap_account, keeper_account, mint, token_program }
+    }
+}
+
+/// `sweep`: everything in these accounts of the keeper's swap authority goes to the
+/// keeper, and so does their rent.
+///
+/// An account in which a fee is withheld is emptied and stays: anybody may collect
+/// the fee into the mint first (`HarvestWithheldTokensToMint` of Token-2022).
+#[must_use]
+pub fn sweep(keeper: &Address, accounts: &[Swept]) -> Instruction {
+    let (swap_authority, swap_authority_bump) = swap_authority(keeper);
+    let mut metas =
+        vec![AccountMeta::new(*keeper, true), AccountMeta::new_readonly(swap_authority, false)];
+    for swept in accounts {
+        metas.push(AccountMeta::new(swept.swap_account, false));
+        metas.push(AccountMeta::new(swept.keeper_account, false));
+        metas.push(AccountMeta::new_readonly(swept.mint, false));
+        metas.push(AccountMeta::new_readonly(swept.token_program, false));
+    }
+    let data = flash_liquidator::instruction::Sweep { swap_authority_bump }.data();
+    Instruction { program_id: PROGRAM_ID, accounts: metas, data }
 }
 
 /// Anchor's form of an optional writable account: the program's own id if absent.
@@ -290,6 +353,7 @@ mod tests {
             user_collateral: key(14),
             farms: ObligationFarms::read(&key(11), repay, withdraw),
             deposit_reserves,
+            permissioner: Some(key(15)),
         }
     }
 
@@ -371,6 +435,7 @@ mod tests {
         let expected = [
             AccountMeta::new(key(60), false),
             AccountMeta::new(key(61), false),
+            AccountMeta::new_readonly(key(15), true),
             AccountMeta::new(intermediate.swap_account, false),
             AccountMeta::new(intermediate.keeper_account, false),
             AccountMeta::new_readonly(key(70), false),
@@ -398,6 +463,7 @@ mod tests {
                 flash_repay_index: 6,
                 redemption: Redemption::RequireFull,
                 deposit_reserve_count: 2,
+                has_permissioner: true,
                 intermediate_count: 1,
                 swap_authority_bump: bump,
                 legs: vec![flash_liquidator::SwapLeg {
@@ -411,9 +477,63 @@ mod tests {
     }
 
     #[test]
+    fn only_well_known_programs_pay_the_keeper_directly() {
+        let (repay, withdraw) = (reserve(20), reserve(40));
+        for (programs, direct) in [
+            (vec![swap::whirlpool::PROGRAM_ID, swap::raydium_cpmm::PROGRAM_ID], true),
+            (vec![swap::raydium_clmm::PROGRAM_ID, key(80)], false),
+            (vec![swap::jupiter::PROGRAM_ID], false),
+        ] {
+            let mut route = Route::new(&key(10), &withdraw, &repay);
+            let swap_debt = route.swap_debt.unwrap();
+            let leg = |program: &Address| SwapLeg {
+                program: *program,
+                accounts: vec![
+                    AccountMeta::new(swap_debt, false),
+                    AccountMeta::new(key(81), false),
+                ],
+                input: 0,
+                amount_in_offset: None,
+                data: Vec::new(),
+            };
+            route.legs = programs.iter().map(leg).collect();
+            route.pay_directly(&key(12));
+            assert_eq!(route.swap_debt, (!direct).then_some(swap_debt));
+            let paid = if direct { key(12) } else { swap_debt };
+            for leg in &route.legs {
+                assert_eq!(leg.accounts[0], AccountMeta::new(paid, false));
+                assert_eq!(leg.accounts[1], AccountMeta::new(key(81), false));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sweep_names_groups_of_four() {
+        let swept = [50, 52].map(|mint| Swept::associated(&key(10), &key(mint), &key(mint + 1)));
+        let built = sweep(&key(10), &swept);
+        let (authority, bump) = swap_authority(&key(10));
+        let named =
+            flash_liquidator::accounts::Sweep { keeper: key(10), swap_authority: authority }
+                .to_account_metas(None);
+        assert_eq!(built.accounts[..2], named);
+        assert_eq!(built.accounts.len(), 2 + 2 * 4);
+        assert_eq!(
+            built.accounts[6..],
+            [
+                AccountMeta::new(swept[1].swap_account, false),
+                AccountMeta::new(swept[1].keeper_account, false),
+                AccountMeta::new_readonly(key(52), false),
+                AccountMeta::new_readonly(key(53), false),
+            ]
+        );
+        let data = [flash_liquidator::instruction::Sweep::DISCRIMINATOR, &[bump]].concat();
+        assert_eq!(built.data, data);
+    }
+
+    #[test]
     fn klends_own_instruction_is_the_beginning_of_ours() {
         let (repay, withdraw) = (reserve(20), reserve(40));
-        let accounts = accounts(&repay, &withdraw, &[]);
+        let accounts = LiquidateAccounts { permissioner: None, ..accounts(&repay, &withdraw, &[]) };
         let theirs = klend::liquidate_v2(&accounts, 1, 2).accounts;
         let ours = liquidate(
             &accounts,
@@ -451,6 +571,6 @@ mod tests {
             BuildError::TooMany { what: "accounts of a swap leg", count: 256, limit: 255 }
         );
         route.legs[0].accounts.pop();
-        assert_eq!(build(&route).unwrap().accounts.len(), 30 + 255);
+        assert_eq!(build(&route).unwrap().accounts.len(), 30 + 1 + 255);
     }
 }

@@ -2,10 +2,12 @@
 
 use solana_address::{Address, address};
 use solana_instruction::{AccountMeta, Instruction};
+use solana_program_pack::Pack;
 use spl_associated_token_account_interface::{
     address::get_associated_token_address_with_program_id,
     instruction::create_associated_token_account_idempotent,
 };
+use spl_token_interface::state::Account as TokenAccount;
 
 /// SPL Token, the program of every cToken.
 pub const TOKEN_PROGRAM_ID: Address = spl_token_interface::ID;
@@ -34,6 +36,19 @@ pub fn create_associated_token_account(
     token_program: &Address,
 ) -> Instruction {
     create_associated_token_account_idempotent(payer, wallet, mint, token_program)
+}
+
+/// Who owns an initialised token account with this program and data; `None` when it is
+/// none.
+#[must_use]
+pub fn owner_of_token_account(program: &Address, data: &[u8]) -> Option<Address> {
+    // Both programs begin their accounts alike; behind these bytes stands, in Token-2022,
+    // what kind of account it is, 2 for a token account.
+    let base = data.get(..TokenAccount::LEN)?;
+    let kind = data.get(TokenAccount::LEN).copied().unwrap_or(2);
+    let is_token_program = [TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID].contains(program);
+    let account = TokenAccount::unpack(base).ok()?;
+    (is_token_program && kind == 2).then_some(account.owner)
 }
 
 /// Closes an empty token account; its lamports go to its owner, who signs.

@@ -120,6 +120,8 @@ pub enum Command {
     /// Token accounts and lookup tables for liquidations in a market. Shows the
     /// costs; does it with --yes.
     Setup(SetupArgs),
+    /// Fetch what lies in the swap authority's token accounts, and their rent.
+    Sweep(SweepArgs),
     /// Writes a fork folder that --fork reads: accounts, programs with their code,
     /// a manifest with the slot. The folder appears when it is complete.
     Fork {
@@ -266,13 +268,22 @@ pub struct SetupArgs {
     /// Only this reserve; may be given several times.
     #[arg(long = "reserve", value_name = "RESERVE")]
     pub reserves: Vec<Address>,
-    /// Close the keeper's empty token accounts, and retire, then close, the tables
-    /// given.
+    /// Sweep the swap authority's token accounts, close the keeper's empty ones, and
+    /// retire, then close, the tables given.
     #[arg(long)]
     pub undo: bool,
     /// Lookup table to retire and close, with --undo; may be given several times.
     #[arg(long = "table", value_name = "TABLE", requires = "undo")]
     pub tables: Vec<Address>,
+    #[command(flatten)]
+    pub signer: SignerArgs,
+    /// Do it.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SweepArgs {
     #[command(flatten)]
     pub signer: SignerArgs,
     /// Do it.

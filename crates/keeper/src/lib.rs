@@ -95,6 +95,7 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
         }
         Command::Liquidate(args) => return commands::liquidate::run(&open()?, args),
         Command::Setup(args) => commands::setup::run(&open()?, args)?,
+        Command::Sweep(args) => commands::sweep::run(&open()?, args)?,
         Command::Watch(args) => commands::watch::run(&open()?, args)?,
         Command::Fork { obligation, market, out } => {
             commands::fork::run(&open()?, obligation.as_ref(), market.as_ref(), out)?;

@@ -34,6 +34,8 @@ pub struct Rehearsal {
     pub flash_reserve: Address,
     /// Principal of the loan, debt units.
     pub flash_amount: u64,
+    /// The market's permissioning authority, where klend wants it; signs as well.
+    pub permissioner: Option<Address>,
     /// What the keeper signs for.
     pub terms: Terms,
     /// How collateral becomes debt tokens.
@@ -71,6 +73,7 @@ impl Rehearsal {
             withdraw_reserve: *withdraw_reserve,
             flash_reserve: *repay_reserve,
             flash_amount,
+            permissioner: None,
             terms: Terms::default(),
             route: None,
             compute_budget: ComputeBudget {
@@ -161,6 +164,7 @@ impl Rehearsal {
             withdraw_reserve: self.withdraw_reserve,
             flash_reserve: &flash_reserve,
             flash_amount: self.flash_amount,
+            permissioner: self.permissioner,
             terms: self.terms,
             route: self.route.clone(),
             compute_budget: self.compute_budget,

@@ -317,6 +317,7 @@ fn a_failure_says_which_instruction_and_why() {
             user_collateral,
             farms: ObligationFarms::read(&obligation, &repay, &withdraw),
             deposit_reserves: &[],
+            permissioner: None,
         },
         u64::MAX,
         0,

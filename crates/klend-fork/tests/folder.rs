@@ -322,6 +322,7 @@ fn mainnet_of_october_2024_gives_what_klend_gave() {
                     user_collateral: accounts.collateral,
                     farms: ObligationFarms::read(&obligation, &repay, &withdraw),
                     deposit_reserves: &[],
+                    permissioner: None,
                 },
                 cap,
                 0,

@@ -5,7 +5,10 @@
 //! The feature `mutation` lets the tests switch one check off, to prove that some
 //! attack then gets through. Nothing of it is in any other build.
 
-use anchor_lang::{prelude::*, solana_program::log::sol_log};
+use anchor_lang::{
+    prelude::*,
+    solana_program::{log::sol_log, system_program},
+};
 
 use crate::errors::{ErrorText, FlashLiquidatorError, InterfaceError, Result};
 
@@ -50,16 +53,18 @@ pub fn require_key(actual: &Pubkey, expected: &Pubkey, error: FlashLiquidatorErr
 }
 
 /// Profit of an account that went from `before` to `after` and still owes
-/// `flash_fee`, in its raw units.
+/// `flash_fee`, in its raw units; as much as an i64 holds where it is more.
 ///
 /// # Errors
-/// `ProfitBelowMinimum`, logging both numbers, when it is below `min_profit`;
-/// `MathOverflow` when it does not fit an i64.
+/// `ProfitBelowMinimum`, logging both numbers, when it is below `min_profit`.
 #[cfg_attr(feature = "mutation", track_caller)]
 #[expect(clippy::arithmetic_side_effects, reason = "three 64-bit numbers fit an i128")]
 pub fn require_profit(before: u64, after: u64, flash_fee: u64, min_profit: i64) -> Result<i64> {
     let profit = i128::from(after) - i128::from(before) - i128::from(flash_fee);
-    let profit = i64::try_from(profit).map_err(|_| fail(FlashLiquidatorError::MathOverflow))?;
+    // A loss that does not fit stays below every minimum, `i64::MIN` excepted, which
+    // consents to any.
+    let profit =
+        i64::try_from(profit).unwrap_or(if profit.is_negative() { i64::MIN } else { i64::MAX });
     if profit >= min_profit || switched_off() {
         Ok(profit)
     } else {
@@ -98,6 +103,18 @@ pub fn require_program(account: &AccountInfo, expected: &Pubkey, name: &str) -> 
     } else {
         Err(fail_interface(InterfaceError::InvalidProgramId, Some(name)))
     }
+}
+
+/// Fails unless `account` is a plain wallet: the system program's, and without data.
+///
+/// For every signer whose signature others had in hand. As an account of another
+/// program it would sign for whoever set it up (a token multisig); with data in it the
+/// system program takes lamports out of it on another's word (a nonce account), or not
+/// at all.
+#[cfg_attr(feature = "mutation", track_caller)]
+pub fn require_plain_wallet(account: &AccountInfo) -> Result<()> {
+    let is_plain = *account.owner == system_program::ID && account.data_is_empty();
+    require(is_plain, FlashLiquidatorError::SignerReassigned)
 }
 
 /// Logs the error and gives its number to return, for `ok_or_else` and `map_err`.

@@ -12,7 +12,7 @@ use crate::{
     account_list::AccountList,
     checks::fail_interface,
     errors::{InterfaceError, Result},
-    instructions::{BracketAccounts, Liquidate, LiquidateArgs, OpenArgs},
+    instructions::{BracketAccounts, Liquidate, LiquidateArgs, OpenArgs, Sweep},
     reader::Reader,
 };
 
@@ -22,6 +22,9 @@ pub const LIQUIDATE: [u8; 8] = [223, 179, 226, 125, 48, 46, 39, 74];
 pub const OPEN: [u8; 8] = [228, 220, 155, 71, 199, 189, 60, 45];
 /// First bytes of the data of `settle`, and all there are.
 pub const SETTLE: [u8; 8] = [175, 42, 185, 87, 144, 131, 102, 212];
+
+/// First bytes of the data of `sweep`.
+pub const SWEEP: [u8; 8] = [40, 23, 234, 175, 14, 61, 154, 177];
 
 /// The symbol that the runtime calls. What Solana's `entrypoint!` defines, but for the
 /// list of accounts: it is written in place and never dropped, which saves `liquidate`
@@ -81,19 +84,25 @@ pub fn process_instruction<'info>(
             sol_log("Instruction: Liquidate");
             let args = read(args, LiquidateArgs::read)?;
             let mut list = AccountList::new(accounts);
-            Liquidate::take(&mut list)?.process(args, accounts, list.remaining())
+            Liquidate::take(&mut list)?.process(args, list)
         }
         Some((&OPEN, args)) => {
             sol_log("Instruction: Open");
             let args = read(args, OpenArgs::read)?;
             let mut list = AccountList::new(accounts);
-            BracketAccounts::take(&mut list)?.open(args, list.remaining())
+            BracketAccounts::take(&mut list)?.open(args, list)
         }
         Some((&SETTLE, args)) => {
             sol_log("Instruction: Settle");
             read(args, |_| Some(()))?;
             let mut list = AccountList::new(accounts);
-            BracketAccounts::take(&mut list)?.settle(list.remaining())
+            BracketAccounts::take(&mut list)?.settle(list)
+        }
+        Some((&SWEEP, args)) => {
+            sol_log("Instruction: Sweep");
+            let swap_authority_bump = read(args, |reader| reader.u8())?;
+            let mut list = AccountList::new(accounts);
+            Sweep::take(&mut list)?.process(swap_authority_bump, list)
         }
         _ => Err(fail_interface(InterfaceError::InstructionFallbackNotFound, None)),
     }

@@ -46,7 +46,7 @@ pub struct ErrorText {
 error_codes! {
     /// Everything this program refuses, with what to do about it.
     ///
-    /// Numbers start at 7000, clear of klend's own 6000..6184: a failing CPI
+    /// Numbers start at 7000, clear of klend's own 6000..6194: a failing CPI
     /// surfaces its error at our instruction, and the two must not be confused.
     pub enum FlashLiquidatorError {
         // Position in the transaction.
@@ -106,7 +106,9 @@ error_codes! {
         #[msg("Not a klend account of the expected type: check owner, discriminator and length")]
         KlendAccountInvalid,
         /// 7015
-        #[msg("Liquidations of this market or reserve need a permissioner: skip it")]
+        #[msg(
+            "Liquidations here need the market's permissioning authority: pass it, signing, with has_permissioner, or skip it"
+        )]
         LiquidationPermissioned,
         /// 7016
         #[msg("A reserve of this liquidation is in emergency mode: skip it until it is lifted")]
@@ -142,7 +144,7 @@ error_codes! {
         #[msg("A swap leg needs swap_collateral, the swap authority's account of the collateral mint")]
         SwapCollateralMissing,
         /// 7025
-        #[msg("Too few remaining accounts for what the arguments announce")]
+        #[msg("Too few remaining accounts, or no whole groups: pass what the arguments announce")]
         RemainingAccountsMissing,
         /// 7026
         #[msg("More remaining accounts than the arguments announce")]
@@ -199,7 +201,9 @@ error_codes! {
         )]
         SettleNotFound,
         /// 7040
-        #[msg("Another open or settle stands before the flash repay: one bracket per flash loan")]
+        #[msg(
+            "Another open, a settle or a sweep stands before the flash repay: one bracket per flash loan, and sweep outside of it"
+        )]
         BracketNested,
         /// 7041
         #[msg("This settle does not belong to the open that created the bracket")]
@@ -220,9 +224,24 @@ error_codes! {
         // Signers.
         /// 7046
         #[msg(
-            "A program took over the account of the keeper or of its swap authority: avoid that program"
+            "The account of the keeper or of its swap authority is no plain wallet (any more): avoid the program that took it over"
         )]
         SignerReassigned,
+
+        // What others had in hand.
+        /// 7047
+        #[msg(
+            "A token account's extensions or rent reserve are not what they were: avoid the program that changed them"
+        )]
+        TokenAccountChanged,
+        /// 7048
+        #[msg(
+            "A leg changed the keeper's debt account though swap_debt receives the proceeds: avoid its program, or pass no swap_debt"
+        )]
+        DebtAccountChanged,
+        /// 7049
+        #[msg("open must be the instruction right after the flash borrow: move what is between")]
+        OpenNotAfterBorrow,
     }
 }
 

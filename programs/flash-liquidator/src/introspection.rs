@@ -17,7 +17,7 @@ use anchor_lang::{
 };
 
 use crate::{
-    checks::{fail, require},
+    checks::{fail, require, require_equal},
     entrypoint,
     errors::{FlashLiquidatorError, Result},
     klend::{self, flash_account},
@@ -89,6 +89,14 @@ pub struct ExpectedLoan<'a> {
     pub token_account: &'a Pubkey,
 }
 
+/// Fails when another program called this one.
+///
+/// # Errors
+/// `NotTopLevel`.
+pub fn verify_top_level() -> Result<()> {
+    require(get_stack_height() == TRANSACTION_LEVEL_STACK_HEIGHT, FlashLiquidatorError::NotTopLevel)
+}
+
 /// Proves that the running instruction is a top-level one between klend's
 /// `flash_borrow` at `borrow_index` and the `flash_repay` at `repay_index`, and
 /// that the loan is the expected one. Returns the principal in token units.
@@ -109,10 +117,7 @@ pub fn verify_flash_loan(
     repay_index: u8,
     expected: &ExpectedLoan,
 ) -> Result<u64> {
-    require(
-        get_stack_height() == TRANSACTION_LEVEL_STACK_HEIGHT,
-        FlashLiquidatorError::NotTopLevel,
-    )?;
+    verify_top_level()?;
     verify_flash_pair(sysvar, borrow_index, repay_index, expected)
 }
 
@@ -194,16 +199,27 @@ fn repays(
         && instruction.metas == borrow.metas
 }
 
-/// Proves that the running `open` is ended by this program's `settle` at
-/// `settle_index`, before the flash repay, with the same accounts, and that no
-/// other bracket instruction stands between here and the repay.
+/// Proves that the running `open` stands right behind the flash borrow, that it is
+/// ended by this program's `settle` at `settle_index`, before the flash repay, with the
+/// same accounts, and that of this program only `liquidate` stands between here and the
+/// repay otherwise.
 ///
 /// # Errors
-/// `SettleNotFound`, `BracketNested`, `InstructionsSysvarMalformed`.
-#[expect(clippy::arithmetic_side_effects, reason = "an index below a count of the same type")]
-pub fn verify_settle_follows(sysvar: &[u8], settle_index: u8, repay_index: u8) -> Result<()> {
+/// `OpenNotAfterBorrow`, `SettleNotFound`, `BracketNested`, `InstructionsSysvarMalformed`.
+#[expect(clippy::arithmetic_side_effects, reason = "indexes below a count of the same type")]
+pub fn verify_bracket(
+    sysvar: &[u8],
+    borrow_index: u8,
+    settle_index: u8,
+    repay_index: u8,
+) -> Result<()> {
     let malformed = || fail(FlashLiquidatorError::InstructionsSysvarMalformed);
     let current = current_index(sysvar).ok_or_else(malformed)?;
+    require_equal(
+        current.into(),
+        u64::from(borrow_index) + 1,
+        FlashLiquidatorError::OpenNotAfterBorrow,
+    )?;
     let settle_index = u16::from(settle_index);
     let open = instruction_at(sysvar, current).ok_or_else(malformed)?;
     let mut found = false;
@@ -219,8 +235,7 @@ pub fn verify_settle_follows(sysvar: &[u8], settle_index: u8, repay_index: u8) -
             continue;
         }
         require(
-            !instruction.data.starts_with(&entrypoint::SETTLE)
-                && !instruction.data.starts_with(&entrypoint::OPEN),
+            instruction.data.starts_with(&entrypoint::LIQUIDATE),
             FlashLiquidatorError::BracketNested,
         )?;
     }

@@ -79,9 +79,9 @@ pub const LIQUIDATE_V2_WRITABLE: [bool; LIQUIDATE_V2_ACCOUNTS] = [
 pub const RESERVE_ACCOUNT_DISCRIMINATOR: [u8; 8] = [43, 242, 204, 202, 26, 247, 59, 127];
 /// First eight bytes of a `LendingMarket` account.
 pub const MARKET_ACCOUNT_DISCRIMINATOR: [u8; 8] = [246, 114, 50, 98, 72, 157, 28, 120];
-/// Bytes of a `Reserve` account, discriminator included.
+/// Least bytes of a `Reserve` account, discriminator included.
 pub const RESERVE_LEN: usize = 8_624;
-/// Bytes of a `LendingMarket` account, discriminator included.
+/// Least bytes of a `LendingMarket` account, discriminator included.
 pub const MARKET_LEN: usize = 4_664;
 
 /// Byte offsets in account data, discriminator included.
@@ -94,6 +94,8 @@ pub mod offset {
     pub const RESERVE_FLASH_LOAN_FEE_SF: usize = 8 + 4_896;
     /// `Reserve.config.permissioned_ops: u64`, a bit set.
     pub const RESERVE_PERMISSIONED_OPS: usize = 8 + 5_792;
+    /// `LendingMarket.permissioning_authority`, a key; all zeros for none.
+    pub const MARKET_PERMISSIONING_AUTHORITY: usize = 8 + 3_392;
     /// `LendingMarket.permissioned_ops: u64`, a bit set.
     pub const MARKET_PERMISSIONED_OPS: usize = 8 + 3_424;
 }
@@ -139,20 +141,21 @@ pub fn flash_loan_fee_of(flash_reserve: &AccountInfo, principal: u64) -> Result<
     flash_loan_fee(principal, rate)
 }
 
-/// Bytes of a klend account after checking that it is one.
+/// Bytes of a klend account after checking that it is one. It may be longer than is
+/// known here: klend appends to its accounts and moves nothing in them.
 ///
 /// # Errors
-/// [`FlashLiquidatorError::KlendAccountInvalid`] when klend does not own it, or
-/// its length or discriminator is another account type's.
+/// [`FlashLiquidatorError::KlendAccountInvalid`] when klend does not own it, its
+/// discriminator is another account type's, or it is too short.
 fn checked_data<'a>(
     account: &'a AccountInfo,
     discriminator: [u8; 8],
-    len: usize,
+    min_len: usize,
 ) -> Result<core::cell::Ref<'a, [u8]>> {
     require_key(account.owner, &PROGRAM_ID, FlashLiquidatorError::KlendAccountInvalid)?;
     let data = account.try_borrow_data()?;
     require(
-        data.len() == len && data.starts_with(&discriminator),
+        data.len() >= min_len && data.starts_with(&discriminator),
         FlashLiquidatorError::KlendAccountInvalid,
     )?;
     Ok(core::cell::Ref::map(data, |data| &**data))
@@ -189,28 +192,27 @@ pub fn u128_at(data: &[u8], offset: usize) -> Result<u128> {
     bytes_at(data, offset).map(u128::from_le_bytes)
 }
 
-/// Refuses a market or reserve whose liquidations need a permissioner's
-/// signature, and a reserve in emergency mode.
-///
-/// klend takes the permissioner as the last account of the call; this program has
-/// no place for one: it says so instead of sending a doomed CPI.
-pub fn require_open_for_liquidation<'info>(
+/// Refuses a reserve in emergency mode. Returns whose signature klend wants for a
+/// liquidation: that of the market's permissioning authority, where there is one and
+/// the market or one of the two reserves reserves liquidations for it.
+pub fn permissioner<'info>(
     market: &AccountInfo<'info>,
     repay_reserve: &AccountInfo<'info>,
     withdraw_reserve: &AccountInfo<'info>,
-) -> Result<()> {
-    let mut permissioned_ops = u64_at(&market_data(market)?, offset::MARKET_PERMISSIONED_OPS)?;
+) -> Result<Option<Pubkey>> {
+    let market = market_data(market)?;
+    let mut permissioned_ops = u64_at(&market, offset::MARKET_PERMISSIONED_OPS)?;
     for reserve in [repay_reserve, withdraw_reserve] {
         let data = reserve_data(reserve)?;
         permissioned_ops |= u64_at(&data, offset::RESERVE_PERMISSIONED_OPS)?;
         let [emergency_mode] = bytes_at(&data, offset::RESERVE_EMERGENCY_MODE)?;
         require(emergency_mode == 0, FlashLiquidatorError::ReserveInEmergencyMode)?;
     }
-    require(
-        permissioned_ops & PERMISSIONED_LIQUIDATE == 0,
-        FlashLiquidatorError::LiquidationPermissioned,
-    )?;
-    Ok(())
+    if permissioned_ops & PERMISSIONED_LIQUIDATE == 0 {
+        return Ok(None);
+    }
+    let authority: Pubkey = bytes_at(&market, offset::MARKET_PERMISSIONING_AUTHORITY)?.into();
+    Ok((authority != Pubkey::default()).then_some(authority))
 }
 
 #[cfg(test)]

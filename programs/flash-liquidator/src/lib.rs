@@ -68,6 +68,13 @@ const SECURITY_TXT: &str = concat!(
     "=======END SECURITY.TXT V1=======\0"
 );
 
+/// What Anchor's dispatcher would end in: the instructions below are declared for it,
+/// and `entrypoint` carries them out.
+#[cfg(any(not(target_os = "solana"), feature = "no-entrypoint"))]
+fn only_declared() -> anchor_lang::error::Error {
+    checks::fail_interface(errors::InterfaceError::InstructionFallbackNotFound, None).into()
+}
+
 // As Anchor knows them, for clients and the IDL. On chain `entrypoint` takes the place
 // of Anchor's dispatcher.
 /// Entry points.
@@ -90,11 +97,13 @@ pub mod flash_liquidator {
     ///   repay, of the same keeper, reserve, mint and token account;
     /// * the deadline has passed, or the cap is zero or more than the loan;
     /// * a token account is not the keeper's, or not of the right mint;
-    /// * klend refuses the liquidation (klend's error number, 6000..6184);
+    /// * klend wants a permissioner for it, who does not sign;
+    /// * klend refuses the liquidation (klend's error number, 6000..6194);
     /// * cTokens are left over and the keeper did not allow it;
     /// * less collateral arrives than `min_collateral_received`;
-    /// * a swap program leaves an account of the swap authority in another
-    ///   state, or takes more than it was given;
+    /// * a swap program leaves the swap authority or an account of it other than it was,
+    ///   takes more than it was given, or touches the keeper's debt account though
+    ///   `swap_debt` receives the proceeds;
     /// * the profit is below `min_profit`.
     ///
     /// # Emits
@@ -103,8 +112,8 @@ pub mod flash_liquidator {
         ctx: Context<'info, Liquidate<'info>>,
         args: LiquidateArgs,
     ) -> Result<()> {
-        let accounts = [&ctx.accounts.to_account_infos(), ctx.remaining_accounts].concat();
-        Ok(ctx.accounts.process(args, &accounts, ctx.remaining_accounts)?)
+        let _ = (ctx, args);
+        Err(only_declared())
     }
 
     /// Opens a bracket around top-level instructions: notes the balances of the
@@ -116,17 +125,21 @@ pub mod flash_liquidator {
     /// # Fails if
     /// * it is not a top-level instruction between a klend flash borrow and its
     ///   repay, of the same keeper, reserve, mint and token account;
+    /// * it is not the instruction right after the borrow;
     /// * no `settle` with the same accounts stands at `settle_index` before the
-    ///   repay, or another bracket instruction does;
+    ///   repay, or another instruction of this program does that is no `liquidate`;
+    /// * the keeper is no plain wallet;
     /// * the deadline has passed;
     /// * a guarded account is not the keeper's, or has a delegate or close authority.
     pub fn open<'info>(ctx: Context<'info, BracketAccounts<'info>>, args: OpenArgs) -> Result<()> {
-        Ok(ctx.accounts.open(args, ctx.remaining_accounts)?)
+        let _ = (ctx, args);
+        Err(only_declared())
     }
 
     /// Ends a bracket: fails unless the debt account covers fee and minimum
-    /// profit on top of what it held, and no guarded account lost more than
-    /// agreed. Closes the bracket to the keeper.
+    /// profit on top of what it held, no guarded account lost more than agreed, and
+    /// these accounts and the keeper's wallet are what they were. Closes the bracket to
+    /// the keeper.
     ///
     /// # Accounts
     /// [`BracketAccounts`]: those of the `open`, in the same order. Signer: `keeper`.
@@ -134,6 +147,24 @@ pub mod flash_liquidator {
     /// # Emits
     /// [`Settled`].
     pub fn settle<'info>(ctx: Context<'info, BracketAccounts<'info>>) -> Result<()> {
-        Ok(ctx.accounts.settle(ctx.remaining_accounts)?)
+        let _ = ctx;
+        Err(only_declared())
+    }
+
+    /// Empties token accounts of the keeper's swap authority into the keeper's own and
+    /// closes them to the keeper: what somebody sent there, and the rent. One that the
+    /// token program would not close (a fee is withheld in it, or somebody else is to
+    /// close it) is emptied and stays.
+    ///
+    /// # Accounts
+    /// [`Sweep`]. Signer: `keeper`.
+    ///
+    /// # Fails if
+    /// * it is not a top-level instruction;
+    /// * there is no account to sweep, or the remaining accounts are no groups of four;
+    /// * an account is not the swap authority's, or not the keeper's, or not of the mint.
+    pub fn sweep<'info>(ctx: Context<'info, Sweep<'info>>, swap_authority_bump: u8) -> Result<()> {
+        let _ = (ctx, swap_authority_bump);
+        Err(only_declared())
     }
 }

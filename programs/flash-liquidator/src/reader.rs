@@ -32,6 +32,15 @@ impl<'a> Reader<'a> {
         self.array().map(u8::from_le_bytes)
     }
 
+    /// One byte that is 0 or 1.
+    pub fn bool(&mut self) -> Option<bool> {
+        match self.u8()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
     /// Two bytes.
     pub fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
@@ -52,6 +61,12 @@ impl<'a> Reader<'a> {
         usize::try_from(u32::from_le_bytes(self.array()?)).ok()
     }
 
+    /// A count, and as many bytes.
+    pub fn byte_list(&mut self) -> Option<Vec<u8>> {
+        let len = self.count()?;
+        self.bytes(len).map(<[u8]>::to_vec)
+    }
+
     /// A list of what `read` reads.
     pub fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let mut list = Vec::new();
@@ -63,10 +78,6 @@ impl<'a> Reader<'a> {
 
     /// An option of what `read` reads.
     pub fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        match self.u8()? {
-            0 => Some(None),
-            1 => read(self).map(Some),
-            _ => None,
-        }
+        if self.bool()? { read(self).map(Some) } else { Some(None) }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     checks::{fail, require, require_key},
     errors::{FlashLiquidatorError, Result},
     reader::Reader,
+    token::Nature,
 };
 
 /// Seed of a keeper's bracket: `["bracket", keeper]`.
@@ -34,8 +35,10 @@ pub struct Bracket {
     pub flash_repay_index: u8,
     /// Least change of the debt account beyond the flash fee, debt units.
     pub min_profit: i64,
-    /// Balance of the debt account, loan included, debt units.
+    /// Units in the debt account, loan included.
     pub debt_balance: u64,
+    /// What the debt account was.
+    pub debt_nature: Nature,
     /// Least lamports the keeper must have when the bracket is settled.
     pub min_lamports: u64,
     /// The other guarded token accounts, in the order of the remaining accounts.
@@ -47,8 +50,10 @@ pub struct Bracket {
 pub struct Guard {
     /// Mint of the account.
     pub mint: Pubkey,
-    /// Least balance when it is settled, raw units.
+    /// Least raw units in it when it is settled.
     pub min_balance: u64,
+    /// What it was.
+    pub nature: Nature,
 }
 
 impl Bracket {
@@ -56,11 +61,17 @@ impl Bracket {
     #[expect(
         clippy::arithmetic_side_effects,
         clippy::cast_possible_truncation,
-        reason = "at most `MAX_GUARDS` guards"
+        reason = "at most `MAX_GUARDS` guards, of accounts of at most 10 MB"
     )]
     fn encode(&self) -> Vec<u8> {
+        // Room for natures without extensions; others make it grow.
         let mut data =
             Vec::with_capacity(size_of::<Self>() + self.guards.len() * size_of::<Guard>());
+        let append_nature = |data: &mut Vec<u8>, nature: &Nature| {
+            data.extend_from_slice(&nature.native);
+            data.extend_from_slice(&(nature.extensions.len() as u32).to_le_bytes());
+            data.extend_from_slice(&nature.extensions);
+        };
         data.extend_from_slice(Self::DISCRIMINATOR);
         data.extend_from_slice(self.keeper.as_array());
         data.extend_from_slice(&[
@@ -70,17 +81,22 @@ impl Bracket {
         ]);
         data.extend_from_slice(&self.min_profit.to_le_bytes());
         data.extend_from_slice(&self.debt_balance.to_le_bytes());
+        append_nature(&mut data, &self.debt_nature);
         data.extend_from_slice(&self.min_lamports.to_le_bytes());
         data.extend_from_slice(&(self.guards.len() as u32).to_le_bytes());
         for guard in &self.guards {
             data.extend_from_slice(guard.mint.as_array());
             data.extend_from_slice(&guard.min_balance.to_le_bytes());
+            append_nature(&mut data, &guard.nature);
         }
         data
     }
 
     /// The reverse of [`Self::encode`].
     fn decode(data: &[u8]) -> Option<Self> {
+        let read_nature = |reader: &mut Reader| {
+            Some(Nature { native: reader.array()?, extensions: reader.byte_list()? })
+        };
         Reader::read_all(data.strip_prefix(Self::DISCRIMINATOR)?, |reader| {
             Some(Self {
                 keeper: reader.array()?.into(),
@@ -89,9 +105,14 @@ impl Bracket {
                 flash_repay_index: reader.u8()?,
                 min_profit: reader.i64()?,
                 debt_balance: reader.u64()?,
+                debt_nature: read_nature(reader)?,
                 min_lamports: reader.u64()?,
                 guards: reader.list(|reader| {
-                    Some(Guard { mint: reader.array()?.into(), min_balance: reader.u64()? })
+                    Some(Guard {
+                        mint: reader.array()?.into(),
+                        min_balance: reader.u64()?,
+                        nature: read_nature(reader)?,
+                    })
                 })?,
             })
         })
@@ -115,21 +136,13 @@ impl Bracket {
         let seeds: &[&[u8]] = &[BRACKET_SEED, keeper.key.as_ref(), &[bump]];
         let data = self.encode();
         let rent = Rent::get()?.minimum_balance(data.len());
-        let (space, owner) = ((data.len() as u64).to_le_bytes(), crate::ID.to_bytes());
-
         let missing = rent.saturating_sub(account.lamports());
-        if missing == rent {
-            let args: [&[u8]; 3] = [&rent.to_le_bytes(), &space, &owner];
-            system_call(SYSTEM_CREATE_ACCOUNT, &args, &[keeper, account], 2, &[seeds])?;
-        } else {
-            // `create_account` refuses an address that somebody sent lamports to,
-            // which would let anybody lock a keeper out.
-            let transfer = missing.to_le_bytes();
-            system_call(SYSTEM_TRANSFER, &[&transfer], &[keeper, account], 1, &[])?;
-            system_call(SYSTEM_ALLOCATE, &[&space], &[account], 1, &[seeds])?;
-            system_call(SYSTEM_ASSIGN, &[&owner], &[account], 1, &[seeds])?;
-        }
-
+        // Unchecked: no account data is borrowed here.
+        invoke_signed_unchecked(
+            &create_account_allow_prefund(account.key, keeper.key, missing, data.len()),
+            &[account.clone(), keeper.clone()],
+            &[seeds],
+        )?;
         account.try_borrow_mut_data()?.copy_from_slice(&data);
         Ok(())
     }
@@ -160,39 +173,25 @@ impl Bracket {
     }
 }
 
-// Instruction numbers of the system program, u32 in little-endian.
-const SYSTEM_CREATE_ACCOUNT: u32 = 0;
-const SYSTEM_ASSIGN: u32 = 1;
-const SYSTEM_TRANSFER: u32 = 2;
-const SYSTEM_ALLOCATE: u32 = 8;
+/// Instruction number of the system program, u32 in little-endian.
+const CREATE_ACCOUNT_ALLOW_PREFUND: u32 = 13;
 
-/// Most bytes of data that a call of the system program here has: number, lamports,
-/// space, owner.
-const SYSTEM_DATA_LEN: usize = 4 + 8 + 8 + 32;
-
-/// Calls the system program with writable `accounts`, of which the first
-/// `signers` sign.
-fn system_call<'info>(
-    instruction: u32,
-    args: &[&[u8]],
-    accounts: &[&AccountInfo<'info>],
-    signers: usize,
-    signer_seeds: &[&[&[u8]]],
-) -> Result<()> {
-    let mut data = Vec::with_capacity(SYSTEM_DATA_LEN);
-    data.extend_from_slice(&instruction.to_le_bytes());
-    for arg in args {
-        data.extend_from_slice(arg);
-    }
-    let metas = accounts
-        .iter()
-        .enumerate()
-        .map(|(position, account)| AccountMeta::new(*account.key, position < signers))
-        .collect();
-    let infos: Vec<_> = accounts.iter().map(|account| (*account).clone()).collect();
-    let instruction = Instruction { program_id: system_program::ID, accounts: metas, data };
-    // Unchecked: no account data is borrowed here.
-    invoke_signed_unchecked(&instruction, &infos, signer_seeds)
+/// `CreateAccountAllowPrefund` of the system program, for an account of this program.
+/// `create_account` refuses an address that somebody sent lamports to, which would let
+/// anybody lock a keeper out.
+fn create_account_allow_prefund(
+    account: &Pubkey,
+    payer: &Pubkey,
+    lamports: u64,
+    space: usize,
+) -> Instruction {
+    let mut data = Vec::with_capacity(4 + 8 + 8 + 32);
+    data.extend_from_slice(&CREATE_ACCOUNT_ALLOW_PREFUND.to_le_bytes());
+    data.extend_from_slice(&lamports.to_le_bytes());
+    data.extend_from_slice(&(space as u64).to_le_bytes());
+    data.extend_from_slice(crate::ID.as_array());
+    let accounts = vec![AccountMeta::new(*account, true), AccountMeta::new(*payer, true)];
+    Instruction { program_id: system_program::ID, accounts, data }
 }
 
 #[cfg(test)]
@@ -201,7 +200,11 @@ mod tests {
 
     #[test]
     fn a_bracket_is_encoded_as_anchor_does() {
-        let guard = |byte| Guard { mint: Pubkey::new_from_array([byte; 32]), min_balance: 7 };
+        let guard = |byte| Guard {
+            mint: Pubkey::new_from_array([byte; 32]),
+            min_balance: 7,
+            nature: Nature { native: [byte; 12], extensions: vec![byte; usize::from(byte)] },
+        };
         for guards in [vec![], vec![guard(1)], vec![guard(2); MAX_GUARDS]] {
             let bracket = Bracket {
                 keeper: Pubkey::new_from_array([9; 32]),
@@ -210,6 +213,7 @@ mod tests {
                 flash_repay_index: 3,
                 min_profit: -4,
                 debt_balance: 5,
+                debt_nature: Nature { native: [8; 12], extensions: vec![9; 3] },
                 min_lamports: 6,
                 guards,
             };
@@ -220,6 +224,20 @@ mod tests {
             assert_eq!(Bracket::decode(&data), Some(bracket));
             assert_eq!(Bracket::decode(&data[..data.len() - 1]), None);
             assert_eq!(Bracket::decode(&data[1..]), None);
+        }
+    }
+
+    #[test]
+    fn the_system_programs_instruction_is_its_own() {
+        let [account, payer] = [1, 2].map(|byte| Pubkey::new_from_array([byte; 32]));
+        for lamports in [1, u64::MAX] {
+            let theirs = solana_system_interface::instruction::create_account_allow_prefund(
+                &account,
+                Some((&payer, lamports)),
+                77,
+                &crate::ID,
+            );
+            assert_eq!(create_account_allow_prefund(&account, &payer, lamports, 77), theirs);
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! A swap program is handed one signature, that of the keeper's swap authority:
 //! a PDA whose token accounts hold what this instruction put there and nothing
-//! it would miss. The keeper's own signature is never forwarded. After every leg
-//! each of those accounts is read again, and at the end they are emptied of this
-//! instruction's tokens, so whatever a swap program does can only cost the
+//! it would miss. The keeper's own signature is never forwarded. After every leg, before
+//! anything else happens, each of those accounts is read again as a whole, and at the end
+//! they are emptied of this instruction's tokens, so whatever a swap program does can only cost the
 //! proceeds, and the profit guard measures those.
 
 use anchor_lang::{
@@ -19,7 +19,7 @@ use anchor_spl::{associated_token, token::spl_token, token_2022::spl_token_2022}
 
 use crate::{
     SwapLeg,
-    checks::{fail, require, require_at_least, require_key},
+    checks::{fail, require, require_at_least, require_key, require_plain_wallet},
     errors::{FlashLiquidatorError, Result},
     klend, stages, token,
 };
@@ -32,9 +32,10 @@ pub const SWAP_AUTHORITY_SEED: &[u8] = b"swap_authority";
 /// token program.
 pub const ACCOUNTS_PER_INTERMEDIATE: usize = 4;
 
-/// Programs that may never be called as a swap leg. None of them swaps, and each
-/// could do something with a signature: move or re-assign tokens, lamports or
-/// programs, or touch the loan.
+/// Programs that are never called as a swap leg. None of them swaps, and each could do
+/// something with a signature: move or re-assign tokens, lamports or programs, or touch
+/// the loan. Against mistakes: a program that forwards calls reaches them all the same,
+/// and what is read after the legs is what stops that.
 const FORBIDDEN_LEG_PROGRAMS: [Pubkey; 11] = [
     crate::ID,
     klend::PROGRAM_ID,
@@ -60,45 +61,56 @@ pub struct RouteToken<'a, 'info> {
     pub mint: &'a AccountInfo<'info>,
     /// Token program of both.
     pub token_program: &'a AccountInfo<'info>,
-    /// Balance the swap account held before this instruction put anything there.
-    entry_balance: u64,
+    /// What the swap account held and was before this instruction put anything there.
+    before: token::Holding,
 }
 
 impl<'a, 'info> RouteToken<'a, 'info> {
-    /// Checks that the swap account is what its role needs, and notes what it
-    /// already holds.
-    pub fn new(
+    /// Checks that the swap account is the swap authority's, of that mint and nobody
+    /// else's to move or close, and notes what it already holds.
+    pub fn check_and_note(
         swap_account: &'a AccountInfo<'info>,
         keeper_account: &'a AccountInfo<'info>,
         mint: &'a AccountInfo<'info>,
         token_program: &'a AccountInfo<'info>,
         swap_authority: &Pubkey,
     ) -> Result<Self> {
-        let mut token =
-            Self { swap_account, keeper_account, mint, token_program, entry_balance: 0 };
-        token.entry_balance = token.balance(swap_authority)?;
-        Ok(token)
-    }
-
-    fn balance(&self, swap_authority: &Pubkey) -> Result<u64> {
-        token::Expected {
-            token_program: self.token_program.key,
-            mint: self.mint.key,
+        let expected = token::Expected {
+            token_program: token_program.key,
+            mint: mint.key,
             owner: swap_authority,
-        }
-        .balance_if_isolated(self.swap_account)
+        };
+        let before = expected.holding(swap_account)?;
+        Ok(Self { swap_account, keeper_account, mint, token_program, before })
     }
 
-    /// Tokens in the swap account that this instruction brought there.
+    /// Units in the swap account beyond what it held before this instruction, after
+    /// checking all that [`Self::check_and_note`] did, and that it is the same account.
     ///
     /// # Errors
     /// `SwapOverspent` when the account holds less than before this instruction.
     #[expect(clippy::arithmetic_side_effects, reason = "compared right before")]
-    fn brought(&self, swap_authority: &Pubkey) -> Result<u64> {
-        let balance = self.balance(swap_authority)?;
-        require_at_least(balance, self.entry_balance, FlashLiquidatorError::SwapOverspent)?;
-        Ok(balance - self.entry_balance)
+    fn surplus(&self, swap_authority: &Pubkey) -> Result<u64> {
+        let expected = token::Expected {
+            token_program: self.token_program.key,
+            mint: self.mint.key,
+            owner: swap_authority,
+        };
+        let units = self.before.nature.units_now(&expected, self.swap_account)?;
+        require_at_least(units, self.before.units, FlashLiquidatorError::SwapOverspent)?;
+        Ok(units - self.before.units)
     }
+}
+
+/// Fails unless `authority` is the keeper's swap authority.
+///
+/// Compares with the hash alone, a tenth of the cost of `create_program_address`: the
+/// runtime derives the address again before it signs, and refuses one that is on the
+/// curve.
+pub fn verify_authority(authority: &Pubkey, keeper: &Pubkey, bump: u8) -> Result<()> {
+    let seeds = [SWAP_AUTHORITY_SEED, keeper.as_ref()];
+    let derived = Pubkey::derive_address(&seeds, Some(bump), &crate::ID);
+    require_key(authority, &derived, FlashLiquidatorError::SwapAuthorityMismatch)
 }
 
 /// A swap authority with the tokens it may touch.
@@ -114,22 +126,14 @@ pub struct Swap<'a, 'info> {
     /// Token 0 is the collateral, then the intermediates, then the debt when the
     /// last leg pays the swap authority instead of the keeper.
     pub tokens: Vec<RouteToken<'a, 'info>>,
+    /// The keeper's debt account, where the proceeds go to the swap authority's: the legs
+    /// must leave it alone. What others pay into it would look like proceeds.
+    pub untouchable: Option<&'a AccountInfo<'info>>,
     /// How many of `tokens` may be a leg's input.
     pub input_count: usize,
 }
 
 impl<'a, 'info> Swap<'a, 'info> {
-    /// Fails unless `authority` is the keeper's swap authority.
-    ///
-    /// Compares with the hash alone, a tenth of the cost of
-    /// `create_program_address`: the runtime derives the address again before it
-    /// signs, and refuses one that is on the curve.
-    pub fn verify_authority(authority: &Pubkey, keeper: &Pubkey, bump: u8) -> Result<()> {
-        let seeds = [SWAP_AUTHORITY_SEED, keeper.as_ref()];
-        let derived = Pubkey::derive_address(&seeds, Some(bump), &crate::ID);
-        require_key(authority, &derived, FlashLiquidatorError::SwapAuthorityMismatch)
-    }
-
     /// Moves `collateral` units from the keeper to the swap authority, runs the
     /// legs, and brings proceeds and leftovers back to the keeper. Returns the
     /// collateral units that came back unsold.
@@ -155,6 +159,7 @@ impl<'a, 'info> Swap<'a, 'info> {
             authority: self.keeper.key,
         }
         .invoke(collateral, self.infos, &[])?;
+        let untouched = self.untouchable.map(token::Snapshot::of).transpose()?;
         stages::end_of("swap: collateral in");
 
         for leg in legs {
@@ -165,18 +170,19 @@ impl<'a, 'info> Swap<'a, 'info> {
             self.execute_leg(leg, accounts, signer_seeds)?;
         }
         require(leg_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused)?;
-        // With the authority's signature a leg can re-assign the authority itself: as
-        // a multisig of the token program it would sign for whoever set it up.
-        require_key(
-            self.authority.owner,
-            &system_program::ID,
-            FlashLiquidatorError::SignerReassigned,
-        )?;
+        require_plain_wallet(self.authority)?;
+        if let Some((account, untouched)) = self.untouchable.zip(untouched) {
+            require(untouched.is_still(account)?, FlashLiquidatorError::DebtAccountChanged)?;
+        }
 
         stages::end_of("swap: legs");
 
-        let unsold = input.brought(self.authority.key)?;
-        for token in &self.tokens {
+        let mut unsold = 0;
+        for (position, token) in self.tokens.iter().enumerate() {
+            let surplus = token.surplus(self.authority.key)?;
+            if position == 0 {
+                unsold = surplus;
+            }
             token::Transfer {
                 token_program: token.token_program.key,
                 mint: token.mint,
@@ -184,7 +190,7 @@ impl<'a, 'info> Swap<'a, 'info> {
                 to: token.keeper_account.key,
                 authority: self.authority.key,
             }
-            .invoke(token.brought(self.authority.key)?, self.infos, signer_seeds)?;
+            .invoke(surplus, self.infos, signer_seeds)?;
         }
         stages::end_of("swap: proceeds out");
         Ok(unsold)
@@ -205,11 +211,15 @@ impl<'a, 'info> Swap<'a, 'info> {
         )?;
         require(program.executable, FlashLiquidatorError::LegProgramNotExecutable)?;
 
+        // What the leg before this one did is seen before this one runs.
+        let mut surpluses = Vec::with_capacity(self.tokens.len());
+        for token in &self.tokens {
+            surpluses.push(token.surplus(self.authority.key)?);
+        }
         if let Some(offset) = leg.amount_in_offset {
-            let input = self.tokens[..self.input_count]
+            let amount = *surpluses[..self.input_count]
                 .get(usize::from(leg.input))
                 .ok_or_else(|| fail(FlashLiquidatorError::LegInputUnknown))?;
-            let amount = input.brought(self.authority.key)?;
             require(amount > 0, FlashLiquidatorError::LegInputEmpty)?;
             leg.data
                 .get_mut(usize::from(offset)..)
@@ -232,11 +242,6 @@ impl<'a, 'info> Swap<'a, 'info> {
             &Instruction { program_id: *program.key, accounts: metas, data: leg.data },
             accounts,
             signer_seeds,
-        )?;
-
-        for token in &self.tokens {
-            token.brought(self.authority.key)?;
-        }
-        Ok(())
+        )
     }
 }

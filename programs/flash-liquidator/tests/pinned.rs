@@ -205,6 +205,10 @@ fn account_layouts() {
         ),
         (klend::offset::RESERVE_PERMISSIONED_OPS, offset_of!(Reserve, config.permissioned_ops)),
         (klend::offset::MARKET_PERMISSIONED_OPS, offset_of!(LendingMarket, permissioned_ops)),
+        (
+            klend::offset::MARKET_PERMISSIONING_AUTHORITY,
+            offset_of!(LendingMarket, permissioning_authority),
+        ),
     ] {
         assert_eq!(ours, DISCRIMINATOR + theirs);
     }

@@ -11,7 +11,7 @@ use drift_stand_in::state::{
     Layout, Oracle, PerpMarket, PerpPosition, SpotMarket, SpotPosition, State, UserStats,
 };
 use flash_liquidator_client::{
-    bracket::{Guard, GuardedFlash, Settled},
+    bracket::{Guard, GuardedFlash, Guards, Settled},
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
     klend::{FlashLoan, ReserveAddresses},
     perps::{
@@ -407,7 +407,7 @@ impl Scene {
             min_profit,
             deadline_slot: 0,
             max_lamports_spent: 0,
-            guards: &guards,
+            guards: Guards::These(&guards),
             compute_budget: ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 },
             setup: vec![],
             body,

@@ -67,8 +67,6 @@ attacks! {
     market_of_another_program: Ours(KlendAccountInvalid),
     obligation_in_place_of_the_market: Ours(KlendAccountInvalid),
     reserve_in_place_of_the_market: Ours(KlendAccountInvalid),
-    market_wants_a_permissioner: Ours(LiquidationPermissioned),
-    reserve_wants_a_permissioner: Ours(LiquidationPermissioned),
     collateral_reserve_in_emergency: Ours(ReserveInEmergencyMode),
     debt_reserve_in_emergency: Ours(ReserveInEmergencyMode),
     debt_reserve_of_another_market: Code(2001),
@@ -91,6 +89,7 @@ attacks! {
     too_little_collateral: Ours(CollateralBelowMinimum),
     collateral_not_sold: Ours(ProfitBelowMinimum),
     fee_raised_after_the_quote: Ours(ProfitBelowMinimum),
+    fee_that_no_number_holds: Ours(MathOverflow),
     gift_counted_as_profit: Ours(ProfitBelowMinimum),
 
     // The swap.
@@ -119,7 +118,7 @@ attacks! {
     swap_takes_over_its_input_account: Ours(TokenAccountWrongOwner),
     swap_closes_its_input_account: Ours(TokenProgramMismatch),
     swap_takes_over_its_authority: Ours(SignerReassigned),
-    swap_spends_from_the_debt_account: Ours(MathOverflow),
+    swap_spends_from_the_debt_account: Ours(DebtAccountChanged),
     swap_signs_for_the_keeper: Runtime("PrivilegeEscalation"),
     swap_calls_us: Runtime("ReentrancyNotAllowed"),
     swap_borrows_from_klend: Code(6031),
@@ -380,19 +379,6 @@ fn reserve_in_place_of_the_market(stage: &mut Stage) -> Sent {
     stage.attempt(&plan.instructions)
 }
 
-fn market_wants_a_permissioner(stage: &mut Stage) -> Sent {
-    let plan = funded_unsold(stage);
-    let market = plan.instructions[plan.liquidate_index()].accounts[LENDING_MARKET].pubkey;
-    poke(stage, &market, offset::MARKET_PERMISSIONED_OPS, 4);
-    stage.attempt(&plan.instructions)
-}
-
-fn reserve_wants_a_permissioner(stage: &mut Stage) -> Sent {
-    let plan = funded_unsold(stage);
-    poke(stage, &stage.sol.clone(), offset::RESERVE_PERMISSIONED_OPS, 7);
-    stage.attempt(&plan.instructions)
-}
-
 // Reserves that the transaction does not refresh: klend may refuse that already.
 
 fn collateral_reserve_in_emergency(stage: &mut Stage) -> Sent {
@@ -521,6 +507,24 @@ fn fee_raised_after_the_quote(stage: &mut Stage) -> Sent {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), LOAN);
     let plan = stage.sold();
     poke(stage, &stage.usdc.clone(), offset::RESERVE_FLASH_LOAN_FEE_SF, 1 << 57);
+    stage.attempt(&plan.instructions)
+}
+
+/// The loan itself is beyond anything there is; klend would refuse it when it is repaid.
+fn fee_that_no_number_holds(stage: &mut Stage) -> Sent {
+    const PRINCIPAL: u64 = 1 << 62;
+    let usdc = stage.usdc;
+    poke(stage, &usdc, offset::RESERVE_FLASH_LOAN_FEE_SF, FLASH_LOANS_DISABLED - 1);
+    let vault = stage.world.reserve_addresses(&usdc).expect("a reserve").liquidity_supply_vault;
+    stage
+        .world
+        .edit_reserve(&usdc, |reserve| reserve.liquidity.total_available_amount = PRINCIPAL)
+        .expect("a reserve");
+    stage.edit_token_account(&vault, |account| account.amount = PRINCIPAL);
+    let mut plan = stage.unsold().args(|args| args.repay_amount = LOAN);
+    for instruction in [plan.borrow_index(), plan.repay_index()] {
+        plan.instructions[instruction].data[8..16].copy_from_slice(&PRINCIPAL.to_le_bytes());
+    }
     stage.attempt(&plan.instructions)
 }
 
@@ -701,12 +705,12 @@ fn swap_takes_over_its_authority(stage: &mut Stage) -> Sent {
     stage.attempt(&plan.instructions)
 }
 
-/// A keeper that once made its swap authority a delegate loses what it agreed to
-/// lose at most; here it agreed to any loss, and what remains does not add up.
+/// A keeper that once made its swap authority a delegate, and agrees to any loss: where
+/// the proceeds go to the swap authority, its debt account is left alone all the same.
 fn swap_spends_from_the_debt_account(stage: &mut Stage) -> Sent {
     let (keeper, thief, authority) =
         (stage.keeper.pubkey(), stage.thief.pubkey(), stage.swap_authority());
-    let plan = stage.sold();
+    let plan = stage.sold_through_authority();
     let debt = stage.give(&keeper, &stage.usdc.clone(), 2 * LOAN);
     stage.edit_token_account(&debt, |account| {
         account.delegate = COption::Some(authority);
@@ -877,13 +881,13 @@ fn no_program_that_could_abuse_the_signature_is_called() {
 // --- tools ------------------------------------------------------------------------
 
 /// A liquidation that keeps the collateral, and a keeper that can afford it.
-fn funded_unsold(stage: &mut Stage) -> Plan {
+pub fn funded_unsold(stage: &mut Stage) -> Plan {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), 2 * LOAN);
     stage.unsold()
 }
 
 /// A liquidation whose pool misbehaves; it pays the swap authority.
-fn hostile(stage: &mut Stage, variant: Variant, parameter: u64) -> Plan {
+pub fn hostile(stage: &mut Stage, variant: Variant, parameter: u64) -> Plan {
     let data = swap_stand_in::swap_data(variant, 0, 0, parameter);
     stage.sold_through_authority().args(|args| args.legs[0].data = data)
 }
@@ -908,7 +912,7 @@ fn with_leg(
 
 /// Adds a leg behind the others in which the pool's program calls another one,
 /// with the accounts at `signers` marked as signers.
-fn with_forward_leg(plan: Plan, inner: &Instruction, signers: &[u8]) -> Plan {
+pub fn with_forward_leg(plan: Plan, inner: &Instruction, signers: &[u8]) -> Plan {
     let leg = flash_liquidator::SwapLeg {
         account_count: u8::try_from(inner.accounts.len() + 2).expect("few accounts"),
         input: 0,
@@ -925,7 +929,7 @@ fn with_forward_leg(plan: Plan, inner: &Instruction, signers: &[u8]) -> Plan {
 }
 
 /// A copy of a token account that belongs to the thief and is empty.
-fn account_of_the_thief(stage: &mut Stage, token_account: &Address) -> Address {
+pub fn account_of_the_thief(stage: &mut Stage, token_account: &Address) -> Address {
     let (theirs, thief) = (Address::new_unique(), stage.thief.pubkey());
     let copy = stage.account(token_account);
     stage.put(&theirs, copy);
@@ -965,7 +969,7 @@ fn lend_out_all_but(stage: &mut Stage, units: u64) {
     stage.edit_token_account(&vault, |account| account.amount = units);
 }
 
-fn poke(stage: &mut Stage, key: &Address, offset: usize, value: u64) {
+pub fn poke(stage: &mut Stage, key: &Address, offset: usize, value: u64) {
     let mut account = stage.account(key);
     account.data[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
     stage.put(key, account);

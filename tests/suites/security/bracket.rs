@@ -6,6 +6,7 @@ use flash_liquidator::{
     OpenArgs,
     instruction::{Open, Settle},
     state::{Bracket, Guard},
+    token::Nature,
 };
 use flash_liquidator_client::receiver;
 use flash_liquidator_tests::{
@@ -48,6 +49,7 @@ attacks! {
     brackets_one_after_the_other: Ours(BracketNested),
     open_by_cpi: Ours(NotTopLevel),
     open_before_the_loan: Ours(FlashBorrowNotBefore),
+    open_with_something_between_it_and_the_loan: Ours(OpenNotAfterBorrow),
     open_after_the_deadline: Ours(DeadlinePassed),
     open_with_a_spoofed_sysvar: Ours(InstructionsSysvarMalformed),
     open_with_another_system_program: Code(3008),
@@ -228,6 +230,14 @@ fn open_before_the_loan(stage: &mut Stage) -> Sent {
     stage.attempt(&plan.move_instruction(open, borrow).instructions)
 }
 
+/// It could spend of the loan what `open` would take for the balance to begin with.
+fn open_with_something_between_it_and_the_loan(stage: &mut Stage) -> Sent {
+    let (keeper, thief) = (stage.keeper.pubkey(), stage.thief.pubkey());
+    let plan = bracketed(stage, &[]);
+    let open = plan.index_of(Open::DISCRIMINATOR);
+    stage.attempt(&plan.insert(open, system::transfer(&keeper, &thief, 1)).instructions)
+}
+
 fn open_after_the_deadline(stage: &mut Stage) -> Sent {
     let slot = stage.world.slot();
     let plan = edit_open(bracketed(stage, &[]), |args| args.deadline_slot = slot - 1);
@@ -306,7 +316,8 @@ fn left_over_bracket_of_another_instruction(stage: &mut Stage) -> Sent {
 
 fn left_over_bracket_with_more_guards(stage: &mut Stage) -> Sent {
     with_bracket(stage, &receiver::PROGRAM_ID, |bracket| {
-        bracket.guards.push(Guard { mint: Address::new_unique(), min_balance: 1 });
+        let nature = Nature::default();
+        bracket.guards.push(Guard { mint: Address::new_unique(), min_balance: 1, nature });
     })
 }
 
@@ -520,14 +531,14 @@ fn two_guards(stage: &mut Stage) -> [Address; 2] {
 }
 
 /// `open` right after the borrow, `settle` right before the repay.
-fn around(mut plan: Plan, guards: &[Address]) -> Plan {
+pub fn around(mut plan: Plan, guards: &[Address]) -> Plan {
     let borrow = plan.borrow().clone();
     let (open_at, settle_at) = (plan.borrow_index() + 1, plan.repay_index());
     plan.instructions.insert(settle_at, bracket::settle(&borrow, guards));
     plan.insert(open_at, bracket::open(&borrow, guards))
 }
 
-fn edit_open(mut plan: Plan, change: impl FnOnce(&mut OpenArgs)) -> Plan {
+pub fn edit_open(mut plan: Plan, change: impl FnOnce(&mut OpenArgs)) -> Plan {
     let open = plan.index_of(Open::DISCRIMINATOR);
     bracket::edit(&mut plan.instructions[open], change);
     plan
@@ -564,6 +575,8 @@ fn with_bracket(stage: &mut Stage, owner: &Address, change: impl FnOnce(&mut Bra
         flash_repay_index: byte(plan.repay_index()),
         min_profit: i64::MIN,
         debt_balance: 0,
+        // An account without rent reserve and extensions.
+        debt_nature: Nature::default(),
         min_lamports: 0,
         guards: Vec::new(),
     };
@@ -576,13 +589,13 @@ fn with_bracket(stage: &mut Stage, owner: &Address, change: impl FnOnce(&mut Bra
     stage.attempt(&plan.instructions)
 }
 
-fn deploy_forwarder(stage: &mut Stage) {
+pub fn deploy_forwarder(stage: &mut Stage) {
     let elf = std::fs::read(deploy_folder().join("cpi_forwarder.so")).expect("cpi_forwarder.so");
     stage.world.deploy(&CPI_FORWARDER, &elf).expect("a program");
 }
 
 /// Has another program call this instruction.
-fn forward(instruction: &mut Instruction) {
+pub fn forward(instruction: &mut Instruction) {
     instruction.accounts.push(AccountMeta::new_readonly(instruction.program_id, false));
     instruction.program_id = CPI_FORWARDER;
 }

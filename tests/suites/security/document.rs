@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use klend_fork::deploy_folder;
 
-use crate::{adversarial, bracket};
+use crate::ATTACKS;
 
 /// Names of the form `module::test` in the document.
 fn named() -> BTreeSet<(String, String)> {
@@ -23,6 +23,7 @@ fn source(module: &str) -> String {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = match module {
         "klend" => tests.join("../programs/flash-liquidator/src/klend.rs"),
+        "report" => tests.join("../crates/keeper/src/land/report.rs"),
         module => tests.join("suites/security").join(module).with_extension("rs"),
     };
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -37,8 +38,8 @@ fn every_test_that_the_document_names_exists() {
         let source = source(module);
         let is_test = source.contains(&format!("#[test]\nfn {test}()"))
             || source.contains(&format!("#[test]\n    fn {test}()"));
-        let is_attack = [("adversarial", adversarial::ATTACKS), ("bracket", bracket::ATTACKS)]
-            .into_iter()
+        let is_attack = ATTACKS
+            .iter()
             .any(|(of, attacks)| of == module && attacks.iter().any(|attack| attack.name == test));
         assert!(is_test || is_attack, "SECURITY.md names {module}::{test}, which is no test");
     }
@@ -47,10 +48,9 @@ fn every_test_that_the_document_names_exists() {
 #[test]
 fn the_document_names_every_attack() {
     let named = named();
-    for (module, attacks) in [("adversarial", adversarial::ATTACKS), ("bracket", bracket::ATTACKS)]
-    {
+    for (module, attacks) in ATTACKS {
         for attack in attacks {
-            let name = (module.to_owned(), attack.name.to_owned());
+            let name = (module.to_string(), attack.name.to_owned());
             assert!(named.contains(&name), "SECURITY.md does not name {module}::{}", attack.name);
         }
     }

@@ -209,6 +209,7 @@ fn a_market_that_wants_a_permissioner() {
     let market = stage.world.market().unwrap();
     let mut account = stage.account(&market);
     account.data[offset::MARKET_PERMISSIONED_OPS] = 4;
+    account.data[offset::MARKET_PERMISSIONING_AUTHORITY] = 1;
     stage.put(&market, account);
     let sent = stage.attempt(&plan.instructions);
     assert_ours(&sent, FlashLiquidatorError::LiquidationPermissioned);

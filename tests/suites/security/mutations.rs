@@ -13,9 +13,8 @@ use flash_liquidator_tests::Stage;
 use klend_fork::deploy_folder;
 
 use crate::{
-    adversarial,
+    ATTACKS,
     attack::{Attack, Stop, ending},
-    bracket,
 };
 
 const MARKER: &[u8] = b"SWITCHED-OFF-AT:";
@@ -44,7 +43,7 @@ fn program_folder() -> &'static Path {
 }
 
 fn attacks() -> impl Iterator<Item = &'static Attack> {
-    adversarial::ATTACKS.iter().chain(bracket::ATTACKS)
+    ATTACKS.iter().flat_map(|(_, attacks)| *attacks)
 }
 
 /// All checks, but for those in `checks.rs` itself.
@@ -81,6 +80,7 @@ fn sites_in(file: &str, source: &str) -> Vec<Site> {
             "require_signer",
             "require_writable",
             "require_program",
+            "require_plain_wallet",
         ]
         .contains(&name);
         let is_call = call[name_len..].starts_with('(') && !before.ends_with(['_', ':']);
@@ -92,6 +92,7 @@ fn sites_in(file: &str, source: &str) -> Vec<Site> {
             "require_signer" => "AccountNotSigner".to_owned(),
             "require_writable" => "ConstraintMut".to_owned(),
             "require_program" => "InvalidProgramId".to_owned(),
+            "require_plain_wallet" => "SignerReassigned".to_owned(),
             _ => {
                 let (_, rest) =
                     call.split_once("FlashLiquidatorError::").expect("a check has an error");

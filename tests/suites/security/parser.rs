@@ -4,7 +4,7 @@
 use anchor_lang::prelude::ProgramError;
 use flash_liquidator::{
     FlashLiquidatorError,
-    introspection::{ExpectedLoan, current_index, verify_flash_pair, verify_settle_follows},
+    introspection::{ExpectedLoan, current_index, verify_bracket, verify_flash_pair},
     klend::{FLASH_BORROW_DISCRIMINATOR, FLASH_REPAY_DISCRIMINATOR},
 };
 use flash_liquidator_client::receiver;
@@ -119,7 +119,7 @@ fn agrees_with_the_standard_parser_on_arbitrary_bytes() {
         };
         let (borrow, repay) = (dice.byte() % 4, dice.byte() % 4);
         verify_flash_pair(&data, borrow, repay, &expected).expect_err("arbitrary bytes");
-        verify_settle_follows(&data, borrow, repay).expect_err("arbitrary bytes");
+        verify_bracket(&data, borrow, repay, repay).expect_err("arbitrary bytes");
     });
 }
 

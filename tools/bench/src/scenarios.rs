@@ -7,7 +7,7 @@ use anchor_lang::AnchorDeserialize;
 use anyhow::{Context, Result};
 use flash_liquidator::{LiquidateArgs, klend as klend_numbers};
 use flash_liquidator_client::{
-    bracket::{Guard, GuardedFlash},
+    bracket::{Guard, GuardedFlash, Guards},
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
     flash_liquidation::Refresh,
     klend::{self, FlashLoan},
@@ -330,7 +330,10 @@ fn bracket(scene: &Scene, guards: usize) -> Result<(Bracket, Outcome)> {
         min_profit: i64::MIN,
         deadline_slot: 0,
         max_lamports_spent: 0,
-        guards: &guarded[..guards],
+        guards: match &guarded[..guards] {
+            [] => Guards::DebtAccountOnly,
+            guarded => Guards::These(guarded),
+        },
         compute_budget: ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 },
         setup: vec![],
         body: vec![],

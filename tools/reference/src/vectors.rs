@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use flash_liquidator_client::{
     compute_budget::ComputeBudget,
     flash_liquidation::Refresh,
-    receiver::{Intermediate, Redemption, Route, SwapLeg, Terms, swap_authority},
+    receiver::{Intermediate, Redemption, Route, SwapLeg, Swept, Terms, swap_authority, sweep},
 };
 use klend_fork::{Position, Rehearsal, World};
 use klend_model::keys::to_v2;
@@ -70,7 +70,7 @@ pub fn vectors() -> Result<Value> {
             Ok(())
         };
     case("no swap, everything left to defaults", plain, usdc, sol, &|_| ())?;
-    case("two legs, an intermediate, terms", plain, usdc, sol, &|rehearsal| {
+    case("two legs, an intermediate, a permissioner, terms", plain, usdc, sol, &|rehearsal| {
         rehearsal.terms = Terms {
             repay_amount: 12_345_678,
             min_collateral_received: 9_876_543_210,
@@ -80,6 +80,7 @@ pub fn vectors() -> Result<Value> {
         };
         rehearsal.route = Some(route(&rehearsal.keeper, Some(key(41))));
         rehearsal.refresh = Refresh::Each;
+        rehearsal.permissioner = Some(key(42));
     })?;
     case("a loan from another market", plain, usdc, sol, &|rehearsal| {
         rehearsal.flash_reserve = other_market;
@@ -100,7 +101,9 @@ pub fn vectors() -> Result<Value> {
             Ok((key.to_string(), json!({ "owner": owner, "data": data })))
         })
         .collect::<Result<_>>()?;
-    Ok(json!({ "accounts": accounts, "cases": cases }))
+    let swept = [50, 52].map(|mint| Swept::associated(&key(1), &key(mint), &key(mint + 1)));
+    let sweep = instruction(&sweep(&key(1), &swept));
+    Ok(json!({ "accounts": accounts, "cases": cases, "sweep": sweep }))
 }
 
 const SOL: u64 = 1_000_000_000;
@@ -144,6 +147,7 @@ fn describe(world: &World, name: &str, rehearsal: &Rehearsal) -> Result<Value> {
         "withdrawReserve": rehearsal.withdraw_reserve.to_string(),
         "flashReserve": rehearsal.flash_reserve.to_string(),
         "flashAmount": rehearsal.flash_amount.to_string(),
+        "permissioner": rehearsal.permissioner.map(|key| key.to_string()),
         "refresh": if rehearsal.refresh == Refresh::Each { "each" } else { "batch" },
         "terms": {
             "repayAmount": terms.repay_amount.to_string(),

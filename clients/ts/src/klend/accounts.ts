@@ -12,6 +12,7 @@ import {
   type Base58EncodedBytes,
   type ReadonlyUint8Array,
   getAddressDecoder,
+  getBase58Decoder,
 } from '@solana/kit';
 
 import { KLEND, LENDING_MARKET, OBLIGATION, RESERVE } from '../facts/klend.js';
@@ -138,8 +139,11 @@ class Fields {
         `${what} ${address} belongs to program ${programAddress}, not to klend ${KLEND.programAddress}`,
       );
     }
-    if (data.length !== layout.length) {
-      throw new Error(`${what} ${address} has ${data.length} bytes, klend's have ${layout.length}`);
+    // klend appends to its accounts and moves nothing in them.
+    if (data.length < layout.length) {
+      throw new Error(
+        `${what} ${address} has ${data.length} bytes, klend's have at least ${layout.length}`,
+      );
     }
     if (!layout.discriminator.every((byte, index) => data[index] === byte)) {
       throw new Error(
@@ -183,7 +187,7 @@ function optional(address: Address): Address | null {
 /**
  * Reads a Reserve account.
  *
- * @throws when it is not one: another owner, length or discriminator.
+ * @throws when it is not one: another owner or discriminator, or too short.
  */
 export async function readReserve(account: AccountData): Promise<Reserve> {
   const fields = new Fields(account, 'Reserve', RESERVE);
@@ -262,24 +266,25 @@ export async function reserveFrom(stored: StoredReserve): Promise<Reserve> {
 export function isObligation({ data, programAddress }: AccountData): boolean {
   return (
     (programAddress === undefined || programAddress === KLEND.programAddress) &&
-    data.length === OBLIGATION.length &&
+    data.length >= OBLIGATION.length &&
     OBLIGATION.discriminator.every((byte, index) => data[index] === byte)
   );
 }
 
 /** Filters with which `getProgramAccounts` of klend returns a market's obligations. */
 export function obligationFilters(lendingMarket: Address) {
-  const bytes = lendingMarket as string as Base58EncodedBytes;
-  return [
-    { dataSize: BigInt(OBLIGATION.length) },
-    { memcmp: { offset: BigInt(OBLIGATION.lendingMarket), bytes, encoding: 'base58' } },
-  ] as const;
+  const discriminator = getBase58Decoder().decode(Uint8Array.from(OBLIGATION.discriminator));
+  const at = (offset: number, bytes: string) =>
+    ({
+      memcmp: { offset: BigInt(offset), bytes: bytes as Base58EncodedBytes, encoding: 'base58' },
+    }) as const;
+  return [at(0, discriminator), at(OBLIGATION.lendingMarket, lendingMarket)] as const;
 }
 
 /**
  * Reads an Obligation account.
  *
- * @throws when it is not one: another owner, length or discriminator.
+ * @throws when it is not one: another owner or discriminator, or too short.
  */
 export function readObligation(account: AccountData): Obligation {
   const fields = new Fields(account, 'Obligation', OBLIGATION);
@@ -342,7 +347,7 @@ export function obligationFrom(stored: StoredObligation): Obligation {
  * Reads from a LendingMarket account what share of the fees its referrers get, in
  * basis points. Needed only for an obligation that has a referrer.
  *
- * @throws when it is not one: another owner, length or discriminator.
+ * @throws when it is not one: another owner or discriminator, or too short.
  */
 export function readReferralFeeBps(account: AccountData): number {
   return new Fields(account, 'LendingMarket', LENDING_MARKET).u16(LENDING_MARKET.referralFeeBps);

@@ -39,6 +39,11 @@ pub(super) fn writable(key: &Address) -> solana_instruction_v2::AccountMeta {
     solana_instruction_v2::AccountMeta::new(to_v2(key), false)
 }
 
+/// An account that signs and is not written, as a remaining account.
+pub(super) fn signer(key: &Address) -> solana_instruction_v2::AccountMeta {
+    solana_instruction_v2::AccountMeta::new_readonly(to_v2(key), true)
+}
+
 fn deployed(key: &Pubkey) -> Address {
     if *key == klend_interface::KLEND_PROGRAM_ID { PROGRAM_ID } else { to_address(key) }
 }

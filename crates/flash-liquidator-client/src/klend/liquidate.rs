@@ -5,7 +5,7 @@ use solana_instruction::Instruction;
 
 use super::{
     ReserveAddresses,
-    convert::{instruction, option, writable},
+    convert::{instruction, option, signer, writable},
     pda,
 };
 
@@ -63,6 +63,9 @@ pub struct LiquidateAccounts<'a> {
     /// elevation group, none otherwise
     /// ([`ObligationAddresses::liquidation_tail`](super::ObligationAddresses::liquidation_tail)).
     pub deposit_reserves: &'a [Address],
+    /// The market's permissioning authority, who then has to sign, where klend wants it
+    /// for this liquidation (klend 1.20 and later).
+    pub permissioner: Option<Address>,
 }
 
 /// `liquidate_obligation_and_redeem_reserve_collateral_v2`, called directly.
@@ -78,6 +81,8 @@ pub fn liquidate_v2(
 ) -> Instruction {
     let (repay, withdraw) = (accounts.repay_reserve, accounts.withdraw_reserve);
     let (collateral_farm, debt_farm) = (accounts.farms.collateral, accounts.farms.debt);
+    let mut remaining: Vec<_> = accounts.deposit_reserves.iter().map(writable).collect();
+    remaining.extend(accounts.permissioner.as_ref().map(signer));
     instruction(v2::liquidate_obligation_and_redeem_reserve_collateral_v2(
         v2::LiquidateObligationAndRedeemReserveCollateralV2Accounts {
             liquidator: to_v2(&accounts.liquidator),
@@ -108,7 +113,7 @@ pub fn liquidate_v2(
         // max_allowed_ltv_override_percent: read by staging only, for an
         // obligation's own owner.
         0,
-        accounts.deposit_reserves.iter().map(writable).collect(),
+        remaining,
     ))
 }
 

@@ -20,6 +20,23 @@ pub mod whirlpool;
 /// The memo program, which swaps use for accounts that demand memos.
 const MEMO_PROGRAM_ID: Address = address!("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
 
+/// Programs whose pools pay what they are asked for and call nobody else's code but the
+/// token programs': a route over these alone may pay the keeper's debt account itself
+/// ([`Route::pay_directly`](crate::receiver::Route::pay_directly)). Whoever may upgrade them
+/// is trusted with that, and no more. An aggregator is none of them: it calls others.
+const WELL_KNOWN: [Address; 4] = [
+    whirlpool::PROGRAM_ID,
+    raydium_clmm::PROGRAM_ID,
+    raydium_cpmm::PROGRAM_ID,
+    stand_in::PROGRAM_ID,
+];
+
+/// Whether `program` may pay the keeper's debt account itself.
+#[must_use]
+pub fn is_well_known(program: &Address) -> bool {
+    WELL_KNOWN.contains(program)
+}
+
 /// One side of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Side {

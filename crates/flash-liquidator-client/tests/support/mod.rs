@@ -108,6 +108,7 @@ impl Shape {
             withdraw_reserve: withdraw.reserve,
             flash_reserve: repay,
             flash_amount: 1_000_000,
+            permissioner: None,
             terms: Terms::default(),
             route: self.venue.route(&keeper, withdraw, repay),
             compute_budget,

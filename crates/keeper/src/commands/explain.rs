@@ -12,7 +12,7 @@ use solana_address::Address;
 use super::{Context, print_json};
 use crate::{
     format::{Section, bad, good, heading, table, tokens},
-    land::report::Report,
+    land::report::{Report, TokenChange},
 };
 
 /// `keeper explain`.
@@ -54,6 +54,15 @@ pub fn print_report(report: &Report) {
     if !report.has_logs {
         println!("  the node kept no logs of it: events and instructions are not known");
     }
+    // With the event, these are in it.
+    if report.decoded.events.is_empty() && !report.token_changes.is_empty() {
+        let mut section = Section::new("Token accounts (raw units)");
+        for TokenChange { account, owner, before, after, .. } in &report.token_changes {
+            let change = i128::from(*after) - i128::from(*before);
+            section.row(account, format!("{before} -> {after} ({change:+}), owner {owner}"));
+        }
+        section.print();
+    }
 }
 
 /// The same as JSON.
@@ -64,6 +73,19 @@ pub fn report_json(report: &Report) -> Value {
     value["fee"] = json!(report.fee);
     value["computeUnits"] = json!(report.units);
     value["hasLogs"] = json!(report.has_logs);
+    value["tokenChanges"] = report
+        .token_changes
+        .iter()
+        .map(|change| {
+            json!({
+                "account": change.account,
+                "mint": change.mint,
+                "owner": change.owner,
+                "before": change.before,
+                "after": change.after,
+            })
+        })
+        .collect();
     value
 }
 

@@ -24,6 +24,7 @@ pub mod quote;
 pub mod reserve;
 pub mod scan;
 pub mod setup;
+pub mod sweep;
 pub mod watch;
 
 /// What every command gets.

@@ -10,7 +10,7 @@ use solana_address::Address;
 use solana_instruction::Instruction;
 use solana_signer::Signer;
 
-use super::{Context, print_json};
+use super::{Context, print_json, sweep};
 use crate::{
     book::market::Market,
     cli::SetupArgs,
@@ -108,7 +108,7 @@ fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
             .row("together", format!("{} and fees", sol(account_rent + table_rent)))
             .row(
                 "refunded by --undo",
-                "tables and the keeper's own accounts; not its swap authority's",
+                "all of it; what lies in the swap authority's accounts is swept",
             );
         section.print();
     }
@@ -184,7 +184,8 @@ fn create_table(rpc: &Rpc, key: &Key, addresses: &[Address]) -> Result<(Address,
     Ok((table, signature))
 }
 
-/// Closes the keeper's empty token accounts, and retires, then closes, tables.
+/// Sweeps the swap authority's token accounts, closes the keeper's empty ones, and
+/// retires, then closes, tables.
 fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Result<()> {
     let keeper = keeper_key.pubkey();
     let market = Market::load(rpc, &args.market)?;
@@ -209,6 +210,9 @@ fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
             }
         }
     }
+    // Those of the swap authority are closed by what empties them.
+    let swept = sweep::find(rpc, &keeper)?;
+    refund += swept.iter().map(|found| found.lamports).sum::<u64>();
     let now = rpc.clock()?.slot;
     let mut notes = Vec::new();
     for key in &args.tables {
@@ -233,6 +237,9 @@ fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
         }
     }
     if args.yes {
+        for instructions in sweep::transactions(rpc, &keeper, &swept)? {
+            send_instructions(rpc, keeper_key, &instructions)?;
+        }
         for chunk in closings.chunks(CREATIONS_PER_TRANSACTION) {
             send_instructions(rpc, keeper_key, chunk)?;
         }
@@ -241,6 +248,7 @@ fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
         return print_json(&json!({
             "keeper": keeper.to_string(),
             "instructions": closings.len(),
+            "swept": swept.len(),
             "refund": refund,
             "notes": notes,
             "done": args.yes,
@@ -248,7 +256,7 @@ fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
     }
     println!(
         "{} accounts to close or retire; {} SOL come back, less fees",
-        closings.len(),
+        closings.len() + swept.len(),
         tokens(refund, 9)
     );
     for note in notes {

@@ -1,5 +1,7 @@
 //! What the node shows of a transaction that was executed.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, anyhow, bail};
 use flash_liquidator_client::decode::{Decoded, Executed, decode};
 use serde::Deserialize;
@@ -18,7 +20,20 @@ pub struct Report {
     pub units: Option<u64>,
     /// Whether the node has the logs, which events are in.
     pub has_logs: bool,
+    /// Token accounts whose balance the transaction changed: what happened, when a leg
+    /// filled the logs and the event is missing.
+    pub token_changes: Vec<TokenChange>,
     pub decoded: Decoded,
+}
+
+/// A token account before and after a transaction, raw units; 0 where there was none.
+pub struct TokenChange {
+    pub account: String,
+    pub mint: String,
+    /// Empty where the node does not say.
+    pub owner: String,
+    pub before: u64,
+    pub after: u64,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +80,22 @@ struct WireMeta {
     log_messages: Option<Vec<String>>,
     compute_units_consumed: Option<u64>,
     loaded_addresses: Option<WireLoaded>,
+    pre_token_balances: Option<Vec<WireBalance>>,
+    post_token_balances: Option<Vec<WireBalance>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireBalance {
+    account_index: usize,
+    mint: String,
+    owner: Option<String>,
+    ui_token_amount: WireAmount,
+}
+
+#[derive(Deserialize)]
+struct WireAmount {
+    amount: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -114,6 +145,11 @@ impl Report {
                 key.parse::<Address>().with_context(|| format!("{key:?} is not an address"))
             })
             .collect::<Result<Vec<_>>>()?;
+        let token_changes = token_changes(
+            &keys,
+            meta.pre_token_balances.unwrap_or_default(),
+            meta.post_token_balances.unwrap_or_default(),
+        )?;
         let has_logs = meta.log_messages.is_some();
         let logs = meta.log_messages.unwrap_or_default();
         let executed = Executed { error: meta.err.as_ref(), logs: &logs, programs: &programs };
@@ -123,7 +159,78 @@ impl Report {
             fee: meta.fee,
             units: meta.compute_units_consumed,
             has_logs,
+            token_changes,
             decoded: decode(&executed, None),
         })
+    }
+}
+
+/// What differs between the balances before and after, in the order of the accounts.
+fn token_changes(
+    keys: &[String],
+    before: Vec<WireBalance>,
+    after: Vec<WireBalance>,
+) -> Result<Vec<TokenChange>> {
+    let mut changes = BTreeMap::new();
+    let sides = before.into_iter().map(|balance| (balance, true));
+    for (balance, is_before) in sides.chain(after.into_iter().map(|balance| (balance, false))) {
+        let WireBalance { account_index, mint, owner, ui_token_amount } = balance;
+        let account = keys.get(account_index).cloned();
+        let account = account.context("a token balance is of no account of the transaction")?;
+        let amount = ui_token_amount.amount;
+        let units = amount.parse().with_context(|| format!("{amount:?} is no token amount"))?;
+        let owner = owner.unwrap_or_default();
+        let change = changes.entry(account_index).or_insert_with(|| TokenChange {
+            account,
+            mint,
+            owner,
+            before: 0,
+            after: 0,
+        });
+        *(if is_before { &mut change.before } else { &mut change.after }) = units;
+    }
+    Ok(changes.into_values().filter(|change| change.before != change.after).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn balances_tell_what_the_logs_do_not() {
+        let balance = |index: usize, amount: &str| {
+            json!({
+                "accountIndex": index, "mint": "M", "owner": "O",
+                "uiTokenAmount": { "amount": amount, "decimals": 6 },
+            })
+        };
+        let answer = |before: Value| {
+            json!({
+                "slot": 1,
+                "transaction": { "signatures": [], "message": {
+                    "accountKeys": ["A", "B", "C"], "instructions": [],
+                } },
+                "meta": {
+                    "err": null, "fee": 5_000, "logMessages": ["Log truncated"],
+                    "loadedAddresses": { "writable": ["D"], "readonly": [] },
+                    "preTokenBalances": before,
+                    "postTokenBalances": [balance(1, "7"), balance(2, "9"), balance(3, "1")],
+                },
+            })
+        };
+        let report = Report::read(answer(json!([balance(1, "12"), balance(2, "9")]))).unwrap();
+        let changes: Vec<_> = report
+            .token_changes
+            .iter()
+            .map(|change| (&*change.account, change.before, change.after))
+            .collect();
+        assert_eq!(changes, [("B", 12, 7), ("D", 0, 1)]);
+        assert!(report.decoded.events.is_empty());
+
+        for broken in [balance(4, "1"), balance(1, "-1")] {
+            Report::read(answer(json!([broken]))).err().expect("an error");
+        }
     }
 }

@@ -166,8 +166,8 @@ impl Venue {
     }
 
     /// The route that sells `amount` of collateral for debt where it pays most; `None`
-    /// when both are one mint. The proceeds go to the keeper's own debt account, and
-    /// are at least what is quoted less `slippage_bps`.
+    /// when both are one mint. The proceeds go to the keeper's own debt account where the
+    /// client knows the program well, and are at least what is quoted less `slippage_bps`.
     pub fn route(
         &self,
         keeper: &Address,
@@ -182,7 +182,6 @@ impl Venue {
         let (from, to) = (&withdraw.liquidity_mint, &repay.liquidity_mint);
         let (curve, _) = self.best(from, to, amount).ok_or_else(|| self.no_route(from, to))?;
         let mut route = Route::new(keeper, withdraw, repay);
-        route.swap_debt = None;
         let (authority, _) = swap_authority(keeper);
         let leg = curve.leg(&Trade {
             authority,
@@ -192,7 +191,7 @@ impl Venue {
                 token_program: withdraw.liquidity_token_program,
             },
             output: Side {
-                account: *keeper_debt,
+                account: route.swap_debt.unwrap_or(*keeper_debt),
                 mint: repay.liquidity_mint,
                 token_program: repay.liquidity_token_program,
             },
@@ -208,6 +207,7 @@ impl Venue {
             amount_in_offset: leg.amount_in_offset,
             data: leg.data,
         }];
+        route.pay_directly(keeper_debt);
         Ok(Some(route))
     }
 

@@ -401,6 +401,20 @@ impl State {
                 { "slot": 3, "prioritizationFee": 90_000 },
             ]),
             "getTipAccounts" => json!([crate::sending::TIP_ACCOUNT]),
+            "getTokenAccountsByOwner" => {
+                let (owner, program) = (address(&params[0]), address(&params[1]["programId"]));
+                let mut accounts = self.world().svm().get_program_accounts(&program);
+                accounts.retain(|(_, account)| {
+                    account.data.len() >= 165 && account.data[32..64] == *owner.as_ref()
+                });
+                let value: Vec<Value> = accounts
+                    .iter()
+                    .map(|(key, account)| {
+                        json!({ "pubkey": key.to_string(), "account": wire(account) })
+                    })
+                    .collect();
+                json!({ "context": context, "value": value })
+            }
             "getGenesisHash" => json!(self.genesis),
             "getLatestBlockhash" => {
                 let blockhash = self.world().svm().latest_blockhash();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use flash_liquidator_client::receiver::swap_authority;
 use serde_json::{Value, json};
 use solana_address::Address;
 use solana_keypair::Keypair;
@@ -234,10 +235,11 @@ fn setup_creates_accounts_and_a_table_and_undoes_them() {
     let undo = [&setup[..], &["--undo", "--table", &table]].concat();
     let announced = json_of(&undo);
     assert_eq!((&announced["instructions"], &announced["done"]), (&json!(3), &json!(false)));
+    assert_eq!(announced["swept"], 1);
     assert!(announced["notes"][0].as_str().unwrap().contains("retired now"), "{announced}");
     json_of(&[&undo[..], &["--yes"]].concat());
     let waiting = json_of(&undo);
-    assert_eq!(waiting["instructions"], 0, "{waiting}");
+    assert_eq!((&waiting["instructions"], &waiting["swept"]), (&json!(0), &json!(0)), "{waiting}");
     assert!(waiting["notes"][0].as_str().unwrap().contains("can be closed from slot"));
     stage.node.world().warp_slots(600);
     json_of(&[&undo[..], &["--yes"]].concat());
@@ -245,6 +247,47 @@ fn setup_creates_accounts_and_a_table_and_undoes_them() {
 
     let said = refused(&["--fork", folder_arg(), "setup", "--keypair", keypair], 1);
     assert!(said.contains("needs an RPC node"), "{said}");
+}
+
+#[test]
+fn sweep_fetches_what_lies_in_the_swap_authoritys_accounts() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let keeper_key = key().pubkey();
+    let (authority, _) = swap_authority(&keeper_key);
+    // More than one transaction sweeps; for most of them the keeper has no account yet.
+    let mut mints: Vec<Address> = Vec::new();
+    {
+        let mut world = stage.node.world();
+        for reserve in world.reserves().unwrap().into_keys() {
+            let reserve = world.reserve_addresses(&reserve).unwrap();
+            for mint in [reserve.liquidity_mint, reserve.ctoken_mint] {
+                if !mints.contains(&mint) {
+                    world.give(&authority, &mint, 7).unwrap();
+                    mints.push(mint);
+                }
+            }
+        }
+        assert!(mints.len() > 4, "{} mints", mints.len());
+        world.give(&keeper_key, &mints[0], 5).unwrap();
+    }
+    let sweep = ["--rpc", stage.node.url(), "sweep", "--keypair", &stage.keypair];
+    let announced = json_of(&sweep);
+    assert_eq!(announced["done"], false);
+    assert_eq!(announced["accounts"].as_array().unwrap().len(), mints.len());
+    assert_eq!(stage.node.sent(), 0);
+
+    let done = json_of(&[&sweep[..], &["--yes"]].concat());
+    assert_eq!(done["done"], true);
+    assert_eq!(stage.node.signatures(), mints.len().div_ceil(4));
+    {
+        let world = stage.node.world();
+        for (position, mint) in mints.iter().enumerate() {
+            let had = if position == 0 { 5 } else { 0 };
+            assert_eq!(world.balance_of(&keeper_key, mint).unwrap(), had + 7, "{mint}");
+            assert_eq!(world.balance_of(&authority, mint).unwrap(), 0, "{mint}");
+        }
+    }
+    assert_eq!(json_of(&sweep)["accounts"], json!([]));
 }
 
 #[test]

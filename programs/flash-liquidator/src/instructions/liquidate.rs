@@ -11,14 +11,16 @@ use anchor_lang::{
 use super::{deserialize_with, require_before_deadline};
 use crate::{
     account_list::AccountList,
-    checks::{fail, require, require_at_least, require_equal, require_key, require_profit},
+    checks::{
+        fail, require, require_at_least, require_equal, require_key, require_profit, require_signer,
+    },
     errors::{FlashLiquidatorError, Result},
     events::Liquidated,
     introspection::{ExpectedLoan, verify_flash_loan},
     klend,
     reader::Reader,
     stages,
-    swap::{ACCOUNTS_PER_INTERMEDIATE, RouteToken, Swap},
+    swap::{ACCOUNTS_PER_INTERMEDIATE, RouteToken, Swap, verify_authority},
     token,
 };
 
@@ -53,10 +55,7 @@ impl SwapLeg {
             account_count: reader.u8()?,
             input: reader.u8()?,
             amount_in_offset: reader.option(Reader::u16)?,
-            data: {
-                let len = reader.count()?;
-                reader.bytes(len)?.to_vec()
-            },
+            data: reader.byte_list()?,
         })
     }
 }
@@ -83,6 +82,10 @@ pub struct LiquidateArgs {
     /// How many remaining accounts are the obligation's deposit reserves: all
     /// active ones when it is in an elevation group, else none.
     pub deposit_reserve_count: u8,
+    /// Whether the remaining account after them is the market's permissioning
+    /// authority, which signs; klend is handed its signature where it wants that for
+    /// this liquidation, else the account is passed over.
+    pub has_permissioner: bool,
     /// How many intermediate tokens the route passes through.
     pub intermediate_count: u8,
     /// Bump of the keeper's swap authority; unused without legs.
@@ -106,6 +109,7 @@ impl LiquidateArgs {
                 _ => return None,
             },
             deposit_reserve_count: reader.u8()?,
+            has_permissioner: reader.bool()?,
             intermediate_count: reader.u8()?,
             swap_authority_bump: reader.u8()?,
             legs: reader.list(SwapLeg::read)?,
@@ -123,13 +127,16 @@ impl AnchorDeserialize for LiquidateArgs {
 /// klend's order (the keeper is the first of them), then this program's own.
 ///
 /// Remaining accounts, in this order: the deposit reserves of an obligation in
-/// an elevation group (writable), [`ACCOUNTS_PER_INTERMEDIATE`] accounts for each
-/// intermediate token, and the accounts of each leg, its program first.
+/// an elevation group (writable), the permissioner if there is one (signer),
+/// [`ACCOUNTS_PER_INTERMEDIATE`] accounts for each intermediate token, and the accounts
+/// of each leg, its program first.
 ///
 /// klend checks what it is given: that market, reserves, vaults, mints, oracles,
 /// farms and token programs belong together and that the obligation may be
 /// liquidated. It does not check who owns the three user token accounts, so this
-/// program does. `dup` marks accounts that may rightly appear twice.
+/// program does. An account may appear twice where it has two roles: reserve and vault
+/// when debt and collateral are of one reserve, the keeper's account when the mints are
+/// the same.
 #[derive(Accounts)]
 pub struct Liquidate<'info> {
     /// CHECK: here.
@@ -149,18 +156,18 @@ pub struct Liquidate<'info> {
     pub lending_market_authority: UncheckedAccount<'info>,
     /// CHECK: klend.
     /// Reserve of the debt.
-    #[account(mut, dup)]
+    #[account(mut)]
     pub repay_reserve: UncheckedAccount<'info>,
     /// CHECK: klend.
     /// Mint of the debt.
     pub debt_mint: UncheckedAccount<'info>,
     /// CHECK: klend.
     /// Liquidity vault of the repay reserve.
-    #[account(mut, dup)]
+    #[account(mut)]
     pub repay_reserve_liquidity_supply: UncheckedAccount<'info>,
     /// CHECK: klend.
     /// Reserve of the collateral.
-    #[account(mut, dup)]
+    #[account(mut)]
     pub withdraw_reserve: UncheckedAccount<'info>,
     /// CHECK: klend.
     /// Mint of the collateral.
@@ -175,7 +182,7 @@ pub struct Liquidate<'info> {
     pub withdraw_reserve_collateral_supply: UncheckedAccount<'info>,
     /// CHECK: klend.
     /// Liquidity vault of the withdraw reserve.
-    #[account(mut, dup)]
+    #[account(mut)]
     pub withdraw_reserve_liquidity_supply: UncheckedAccount<'info>,
     /// CHECK: klend.
     /// Where the protocol fee of the liquidation goes.
@@ -184,7 +191,7 @@ pub struct Liquidate<'info> {
     /// CHECK: here.
     /// The keeper's account of the debt mint: the flash loan arrives here, the
     /// debt is paid from here, the profit ends up here.
-    #[account(mut, dup)]
+    #[account(mut)]
     pub keeper_debt: UncheckedAccount<'info>,
     /// CHECK: here.
     /// The keeper's cToken account.
@@ -193,7 +200,7 @@ pub struct Liquidate<'info> {
     /// CHECK: here.
     /// The keeper's account of the collateral mint; the same as `keeper_debt`
     /// when the mints are the same.
-    #[account(mut, dup)]
+    #[account(mut)]
     pub keeper_collateral: UncheckedAccount<'info>,
     /// CHECK: here and klend.
     /// SPL Token.
@@ -248,7 +255,41 @@ pub struct Liquidate<'info> {
     pub swap_debt: Option<UncheckedAccount<'info>>,
 }
 
-/// Balances of the keeper's accounts at one moment, raw units.
+/// The accounts of `liquidate` that are not named, each where it belongs, and the parts
+/// of the whole list that calls are handed.
+struct Parts<'info> {
+    /// Deposit reserves that klend wants behind its own accounts.
+    deposit_reserves: &'info [AccountInfo<'info>],
+    /// The market's permissioning authority, if the arguments announce it.
+    permissioner: Option<&'info AccountInfo<'info>>,
+    /// All accounts up to here: those of klend's call are among them.
+    for_klend: &'info [AccountInfo<'info>],
+    /// Tokens between collateral and debt.
+    intermediates: &'info [[AccountInfo<'info>; ACCOUNTS_PER_INTERMEDIATE]],
+    /// All accounts up to here: those of every token transfer are among them.
+    for_transfers: &'info [AccountInfo<'info>],
+    /// Accounts of the legs, one after the other.
+    legs: &'info [AccountInfo<'info>],
+}
+
+impl<'info> Parts<'info> {
+    /// Cuts up what follows the named accounts.
+    fn cut(mut accounts: AccountList<'info>, args: &LiquidateArgs) -> Result<Self> {
+        let deposit_reserves = accounts.several(args.deposit_reserve_count.into())?;
+        let permissioner = accounts.several(args.has_permissioner.into())?.first();
+        let for_klend = accounts.taken();
+        let intermediates = accounts.groups(args.intermediate_count.into())?;
+        let for_transfers = accounts.taken();
+        let legs = accounts.remaining();
+        require(
+            legs.is_empty() || !args.legs.is_empty(),
+            FlashLiquidatorError::RemainingAccountsUnused,
+        )?;
+        Ok(Self { deposit_reserves, permissioner, for_klend, intermediates, for_transfers, legs })
+    }
+}
+
+/// Units in the keeper's accounts at one moment, and what klend's fee vault holds.
 struct Balances {
     debt: u64,
     ctoken: u64,
@@ -319,12 +360,8 @@ impl<'info> Liquidate<'info> {
     }
 
     /// See [`crate::flash_liquidator::liquidate`].
-    pub fn process(
-        &self,
-        args: LiquidateArgs,
-        accounts: &[AccountInfo<'info>],
-        remaining_accounts: &[AccountInfo<'info>],
-    ) -> Result<()> {
+    pub fn process(&self, args: LiquidateArgs, accounts: AccountList<'info>) -> Result<()> {
+        let parts = Parts::cut(accounts, &args)?;
         stages::end_of("entry");
 
         // Checks.
@@ -342,19 +379,13 @@ impl<'info> Liquidate<'info> {
         )?;
         stages::end_of("flash loan");
         let repay_cap = repay_cap(args.repay_amount, principal)?;
-        klend::require_open_for_liquidation(
-            &self.lending_market,
-            &self.repay_reserve,
-            &self.withdraw_reserve,
-        )?;
+        let permissioner = self.permissioner_for_klend(parts.permissioner)?;
         let same_mint = self.debt_mint.key == self.collateral_mint.key;
         require(
             !same_mint
                 || (self.keeper_debt.key == self.keeper_collateral.key && args.legs.is_empty()),
             FlashLiquidatorError::SameMintNeedsOneAccount,
         )?;
-        let flash_fee = klend::flash_loan_fee_of(&self.flash_reserve, principal)?;
-
         stages::end_of("terms and klend state");
 
         // Numbers before.
@@ -363,10 +394,7 @@ impl<'info> Liquidate<'info> {
         stages::end_of("balances before");
 
         // Liquidate.
-        let (deposit_reserves, remaining_accounts) =
-            split(remaining_accounts, args.deposit_reserve_count)?;
-        let klend_accounts = in_front_of(remaining_accounts, accounts);
-        liquidate_in_klend(repay_cap, klend_accounts, deposit_reserves)?;
+        liquidate_in_klend(repay_cap, parts.for_klend, parts.deposit_reserves, permissioner)?;
         stages::end_of("call of klend");
 
         // Numbers after, and what they mean.
@@ -385,22 +413,16 @@ impl<'info> Liquidate<'info> {
 
         // Swap.
         let collateral_sold = if args.legs.is_empty() {
-            require(remaining_accounts.is_empty(), FlashLiquidatorError::RemainingAccountsUnused)?;
             0
         } else {
-            let unsold = self.sell(
-                seizure.collateral_received,
-                args.intermediate_count,
-                args.swap_authority_bump,
-                args.legs,
-                accounts,
-                remaining_accounts,
-            )?;
-            checked_sub(seizure.collateral_received, unsold)?
+            let received = seizure.collateral_received;
+            let unsold = self.sell(received, args.swap_authority_bump, args.legs, &parts)?;
+            received.saturating_sub(unsold)
         };
 
-        // Profit.
-        let end_debt = self.debt_expected().balance(&self.keeper_debt)?;
+        // Profit. The fee is the one that stands now, after foreign code ran.
+        let flash_fee = klend::flash_loan_fee_of(&self.flash_reserve, principal)?;
+        let end_debt = self.debt_expected().units(&self.keeper_debt)?;
         let profit = require_profit(before.debt, end_debt, flash_fee, args.min_profit)?;
 
         stages::end_of("profit");
@@ -421,7 +443,7 @@ impl<'info> Liquidate<'info> {
             protocol_fee: seizure.protocol_fee,
             ctokens_received: seizure.ctokens_received,
             collateral_sold,
-            swap_proceeds: checked_sub(end_debt, seized.debt)?,
+            swap_proceeds: end_debt.saturating_sub(seized.debt),
             profit,
             min_profit: args.min_profit,
         }
@@ -438,25 +460,40 @@ impl<'info> Liquidate<'info> {
         }
     }
 
-    /// Balances of the keeper's three accounts, checked to be the keeper's, and
-    /// of the fee vault, which klend identifies.
+    /// The permissioner whose signature klend is handed: none where it wants none.
+    fn permissioner_for_klend<'a>(
+        &self,
+        given: Option<&'a AccountInfo<'info>>,
+    ) -> Result<Option<&'a AccountInfo<'info>>> {
+        let wanted =
+            klend::permissioner(&self.lending_market, &self.repay_reserve, &self.withdraw_reserve)?;
+        let Some(wanted) = wanted else { return Ok(None) };
+        let permissioner =
+            given.ok_or_else(|| fail(FlashLiquidatorError::LiquidationPermissioned))?;
+        require_key(permissioner.key, &wanted, FlashLiquidatorError::LiquidationPermissioned)?;
+        require_signer(permissioner, "permissioner")?;
+        Ok(Some(permissioner))
+    }
+
+    /// Units in the keeper's three accounts, checked to be the keeper's, and in the
+    /// fee vault, which klend identifies.
     fn balances(&self) -> Result<Balances> {
         let keeper = self.keeper.key;
         Ok(Balances {
-            debt: self.debt_expected().balance(&self.keeper_debt)?,
+            debt: self.debt_expected().units(&self.keeper_debt)?,
             ctoken: token::Expected {
                 token_program: self.ctoken_token_program.key,
                 mint: self.ctoken_mint.key,
                 owner: keeper,
             }
-            .balance(&self.keeper_ctoken)?,
+            .units(&self.keeper_ctoken)?,
             collateral: token::Expected {
                 token_program: self.collateral_token_program.key,
                 mint: self.collateral_mint.key,
                 owner: keeper,
             }
-            .balance(&self.keeper_collateral)?,
-            fee_vault: token::unchecked_balance(&self.withdraw_reserve_fee_vault)?,
+            .units(&self.keeper_collateral)?,
+            fee_vault: token::unchecked_amount(&self.withdraw_reserve_fee_vault)?,
         })
     }
 
@@ -468,7 +505,8 @@ impl<'info> Liquidate<'info> {
         )
     }
 
-    /// What the liquidation moved, from the balances around it.
+    /// What the liquidation moved, from the balances around it. Numbers that do not add
+    /// up become zero: what the terms hold against them decides, and nothing else does.
     fn seizure(
         &self,
         before: &Balances,
@@ -480,27 +518,21 @@ impl<'info> Liquidate<'info> {
             // One account paid and received, and its balance shows only the sum.
             // klend takes the settled debt off its books exactly and rounds the
             // payment up to whole units.
-            let settled = owed_before
-                .checked_sub(self.repay_reserve_debt_sf()?)
-                .ok_or_else(|| fail(FlashLiquidatorError::MathOverflow))?;
-            let repaid = u64::try_from(settled.div_ceil(1 << klend::FRACTION_BITS))
-                .map_err(|_| fail(FlashLiquidatorError::MathOverflow))?;
-            let after = after
-                .debt
-                .checked_add(repaid)
-                .ok_or_else(|| fail(FlashLiquidatorError::MathOverflow))?;
-            (repaid, checked_sub(after, before.debt)?)
+            let settled = owed_before.saturating_sub(self.repay_reserve_debt_sf()?);
+            let repaid =
+                u64::try_from(settled.div_ceil(1 << klend::FRACTION_BITS)).unwrap_or(u64::MAX);
+            (repaid, after.debt.saturating_add(repaid).saturating_sub(before.debt))
         } else {
             (
-                checked_sub(before.debt, after.debt)?,
-                checked_sub(after.collateral, before.collateral)?,
+                before.debt.saturating_sub(after.debt),
+                after.collateral.saturating_sub(before.collateral),
             )
         };
         Ok(Seizure {
             debt_repaid,
             collateral_received,
-            protocol_fee: checked_sub(after.fee_vault, before.fee_vault)?,
-            ctokens_received: checked_sub(after.ctoken, before.ctoken)?,
+            protocol_fee: after.fee_vault.saturating_sub(before.fee_vault),
+            ctokens_received: after.ctoken.saturating_sub(before.ctoken),
         })
     }
 
@@ -509,35 +541,30 @@ impl<'info> Liquidate<'info> {
     fn sell(
         &self,
         collateral: u64,
-        intermediate_count: u8,
         authority_bump: u8,
-        legs: Vec<crate::SwapLeg>,
-        accounts: &[AccountInfo<'info>],
-        remaining_accounts: &[AccountInfo<'info>],
+        legs: Vec<SwapLeg>,
+        parts: &Parts<'info>,
     ) -> Result<u64> {
         let (authority, keeper) = (self.swap_authority.key, self.keeper.key);
-        Swap::verify_authority(authority, keeper, authority_bump)?;
+        verify_authority(authority, keeper, authority_bump)?;
         let swap_collateral = self
             .swap_collateral
             .as_ref()
             .ok_or_else(|| fail(FlashLiquidatorError::SwapCollateralMissing))?;
 
-        let input_count = 1 + usize::from(intermediate_count);
-        let (intermediates, leg_accounts) = remaining_accounts
-            .split_at_checked(usize::from(intermediate_count) * ACCOUNTS_PER_INTERMEDIATE)
-            .ok_or_else(|| fail(FlashLiquidatorError::RemainingAccountsMissing))?;
+        let input_count = 1 + parts.intermediates.len();
         let mut tokens = Vec::with_capacity(input_count + 1);
-        tokens.push(RouteToken::new(
+        tokens.push(RouteToken::check_and_note(
             swap_collateral.as_ref(),
             self.keeper_collateral.as_ref(),
             self.collateral_mint.as_ref(),
             self.collateral_token_program.as_ref(),
             authority,
         )?);
-        for [swap_account, keeper_account, mint, token_program] in intermediates.as_chunks().0 {
+        for [swap_account, keeper_account, mint, token_program] in parts.intermediates {
             token::Expected { token_program: token_program.key, mint: mint.key, owner: keeper }
-                .balance(keeper_account)?;
-            tokens.push(RouteToken::new(
+                .units(keeper_account)?;
+            tokens.push(RouteToken::check_and_note(
                 swap_account,
                 keeper_account,
                 mint,
@@ -546,7 +573,7 @@ impl<'info> Liquidate<'info> {
             )?);
         }
         if let Some(swap_debt) = &self.swap_debt {
-            tokens.push(RouteToken::new(
+            tokens.push(RouteToken::check_and_note(
                 swap_debt.as_ref(),
                 self.keeper_debt.as_ref(),
                 self.debt_mint.as_ref(),
@@ -556,27 +583,29 @@ impl<'info> Liquidate<'info> {
         }
         stages::end_of("swap: accounts");
         Swap {
-            infos: in_front_of(leg_accounts, accounts),
+            infos: parts.for_transfers,
             authority: self.swap_authority.as_ref(),
             keeper: self.keeper.as_ref(),
             authority_bump,
             tokens,
             input_count,
+            untouchable: self.swap_debt.is_some().then_some(self.keeper_debt.as_ref()),
         }
-        .execute(collateral, legs, leg_accounts)
+        .execute(collateral, legs, parts.legs)
     }
 }
 
 /// klend's liquidate v2. `accounts` begins with klend's, the keeper as liquidator the
-/// first of them; no other account is marked as a signer. What follows klend's is not
-/// part of the call.
+/// first of them. It signs, and so does the permissioner where klend wants one, behind
+/// all others; no other account is marked as a signer.
 #[expect(clippy::arithmetic_side_effects, reason = "a transaction has few accounts")]
 fn liquidate_in_klend(
     repay_cap: u64,
     accounts: &[AccountInfo],
     deposit_reserves: &[AccountInfo],
+    permissioner: Option<&AccountInfo>,
 ) -> Result<()> {
-    let mut metas = Vec::with_capacity(klend::LIQUIDATE_V2_ACCOUNTS + deposit_reserves.len());
+    let mut metas = Vec::with_capacity(klend::LIQUIDATE_V2_ACCOUNTS + deposit_reserves.len() + 1);
     metas.extend(accounts.iter().zip(klend::LIQUIDATE_V2_WRITABLE).enumerate().map(
         |(position, (account, is_writable))| AccountMeta {
             pubkey: *account.key,
@@ -586,6 +615,7 @@ fn liquidate_in_klend(
         },
     ));
     metas.extend(deposit_reserves.iter().map(|account| AccountMeta::new(*account.key, false)));
+    metas.extend(permissioner.map(|account| AccountMeta::new_readonly(*account.key, true)));
 
     let mut data = Vec::with_capacity(32);
     data.extend_from_slice(&klend::LIQUIDATE_V2_DISCRIMINATOR);
@@ -611,26 +641,4 @@ fn repay_cap(repay_amount: u64, principal: u64) -> Result<u64> {
     }
     require_at_least(principal, repay_amount, FlashLiquidatorError::RepayAmountExceedsLoan)?;
     Ok(repay_amount)
-}
-
-/// The first `count` accounts, and the rest.
-fn split<'a, 'info>(
-    accounts: &'a [AccountInfo<'info>],
-    count: u8,
-) -> Result<(&'a [AccountInfo<'info>], &'a [AccountInfo<'info>])> {
-    accounts
-        .split_at_checked(usize::from(count))
-        .ok_or_else(|| fail(FlashLiquidatorError::RemainingAccountsMissing))
-}
-
-/// The part of `accounts` in front of `rest`, which is their end.
-fn in_front_of<'a, 'info>(
-    rest: &[AccountInfo<'info>],
-    accounts: &'a [AccountInfo<'info>],
-) -> &'a [AccountInfo<'info>] {
-    accounts.split_at(accounts.len().saturating_sub(rest.len())).0
-}
-
-fn checked_sub(minuend: u64, subtrahend: u64) -> Result<u64> {
-    minuend.checked_sub(subtrahend).ok_or_else(|| fail(FlashLiquidatorError::MathOverflow))
 }

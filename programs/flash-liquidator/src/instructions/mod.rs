@@ -13,9 +13,11 @@ use crate::{
 pub mod liquidate;
 pub mod open;
 mod settle;
+mod sweep;
 
 pub use liquidate::*;
 pub use open::*;
+pub use sweep::*;
 
 /// For `AnchorDeserialize`, which clients and tests use: all of `reader`, decoded by
 /// `read` as the program does.

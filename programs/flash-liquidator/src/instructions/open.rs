@@ -5,9 +5,9 @@ use anchor_lang::{prelude::*, solana_program::system_program};
 use super::{deserialize_with, require_before_deadline};
 use crate::{
     account_list::AccountList,
-    checks::{require, require_equal, require_key, require_program},
+    checks::{require, require_equal, require_key, require_plain_wallet, require_program},
     errors::{FlashLiquidatorError, Result},
-    introspection::{ExpectedLoan, verify_flash_loan, verify_settle_follows},
+    introspection::{ExpectedLoan, verify_bracket, verify_flash_loan},
     reader::Reader,
     stages,
     state::{Bracket, Guard, MAX_GUARDS},
@@ -126,7 +126,8 @@ impl<'info> BracketAccounts<'info> {
     }
 
     /// See [`crate::flash_liquidator::open`].
-    pub fn open(&self, args: OpenArgs, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
+    pub fn open(&self, args: OpenArgs, accounts: AccountList<'info>) -> Result<()> {
+        let guarded_accounts = accounts.remaining();
         stages::end_of("entry");
         require_before_deadline(args.deadline_slot)?;
         {
@@ -142,9 +143,15 @@ impl<'info> BracketAccounts<'info> {
                     token_account: self.keeper_debt.key,
                 },
             )?;
-            verify_settle_follows(&sysvar, args.settle_index, args.flash_repay_index)?;
+            verify_bracket(
+                &sysvar,
+                args.flash_borrow_index,
+                args.settle_index,
+                args.flash_repay_index,
+            )?;
         }
         stages::end_of("flash loan");
+        require_plain_wallet(&self.keeper)?;
         require(guarded_accounts.len() <= MAX_GUARDS, FlashLiquidatorError::TooManyGuards)?;
         require_equal(
             guarded_accounts.len() as u64,
@@ -152,22 +159,13 @@ impl<'info> BracketAccounts<'info> {
             FlashLiquidatorError::GuardCountMismatch,
         )?;
 
-        let debt_balance = token::Expected {
-            token_program: self.debt_token_program.key,
-            mint: self.debt_mint.key,
-            owner: self.keeper.key,
-        }
-        .balance_if_isolated(&self.keeper_debt)?;
+        let debt = self.debt_expected().holding(&self.keeper_debt)?;
         let mut guards = Vec::with_capacity(guarded_accounts.len());
         for (account, max_loss) in guarded_accounts.iter().zip(args.max_losses) {
             let mint = token::unchecked_mint(account)?;
-            let balance = token::Expected {
-                token_program: account.owner,
-                mint: &mint,
-                owner: self.keeper.key,
-            }
-            .balance_if_isolated(account)?;
-            guards.push(Guard { mint, min_balance: balance.saturating_sub(max_loss) });
+            let held = self.guarded_expected(account, &mint).holding(account)?;
+            let min_balance = held.units.saturating_sub(max_loss);
+            guards.push(Guard { mint, min_balance, nature: held.nature });
         }
 
         stages::end_of("balances before");
@@ -178,7 +176,8 @@ impl<'info> BracketAccounts<'info> {
             flash_borrow_index: args.flash_borrow_index,
             flash_repay_index: args.flash_repay_index,
             min_profit: args.min_profit,
-            debt_balance,
+            debt_balance: debt.units,
+            debt_nature: debt.nature,
             // Before the rent leaves: `settle` returns it.
             min_lamports: self.keeper.lamports().saturating_sub(args.max_lamports_spent),
             guards,
@@ -186,5 +185,24 @@ impl<'info> BracketAccounts<'info> {
         bracket.create(&self.bracket, &self.keeper, args.bracket_bump)?;
         stages::end_of("bracket");
         Ok(())
+    }
+
+    /// What the debt account must be.
+    pub(super) fn debt_expected(&self) -> token::Expected<'_> {
+        token::Expected {
+            token_program: self.debt_token_program.key,
+            mint: self.debt_mint.key,
+            owner: self.keeper.key,
+        }
+    }
+
+    /// What a guarded account must be: the keeper's, of that mint, whichever of the two
+    /// token programs it is of.
+    pub(super) fn guarded_expected<'a>(
+        &'a self,
+        account: &'a AccountInfo<'info>,
+        mint: &'a Pubkey,
+    ) -> token::Expected<'a> {
+        token::Expected { token_program: account.owner, mint, owner: self.keeper.key }
     }
 }

@@ -1,19 +1,20 @@
-use anchor_lang::{prelude::*, solana_program::system_program};
+use anchor_lang::prelude::*;
 
 use super::BracketAccounts;
 use crate::{
-    checks::{require, require_at_least, require_equal, require_key, require_profit},
+    account_list::AccountList,
+    checks::{require, require_at_least, require_equal, require_plain_wallet, require_profit},
     errors::{FlashLiquidatorError, Result},
     events::Settled,
     introspection::{ExpectedLoan, current_index, verify_flash_loan},
     klend, stages,
     state::Bracket,
-    token,
 };
 
 impl<'info> BracketAccounts<'info> {
     /// See [`crate::flash_liquidator::settle`].
-    pub fn settle(&self, guarded_accounts: &[AccountInfo<'info>]) -> Result<()> {
+    pub fn settle(&self, accounts: AccountList<'info>) -> Result<()> {
+        let guarded_accounts = accounts.remaining();
         stages::end_of("entry");
         let bracket = Bracket::read(&self.bracket, self.keeper.key)?;
         let principal = {
@@ -38,12 +39,8 @@ impl<'info> BracketAccounts<'info> {
         stages::end_of("flash loan");
         let flash_fee = klend::flash_loan_fee_of(&self.flash_reserve, principal)?;
 
-        let debt_balance = token::Expected {
-            token_program: self.debt_token_program.key,
-            mint: self.debt_mint.key,
-            owner: self.keeper.key,
-        }
-        .balance_if_isolated(&self.keeper_debt)?;
+        let debt_balance =
+            bracket.debt_nature.units_now(&self.debt_expected(), &self.keeper_debt)?;
         let profit =
             require_profit(bracket.debt_balance, debt_balance, flash_fee, bracket.min_profit)?;
 
@@ -53,12 +50,8 @@ impl<'info> BracketAccounts<'info> {
             FlashLiquidatorError::GuardCountMismatch,
         )?;
         for (account, guard) in guarded_accounts.iter().zip(&bracket.guards) {
-            let balance = token::Expected {
-                token_program: account.owner,
-                mint: &guard.mint,
-                owner: self.keeper.key,
-            }
-            .balance_if_isolated(account)?;
+            let expected = self.guarded_expected(account, &guard.mint);
+            let balance = guard.nature.units_now(&expected, account)?;
             require_at_least(
                 balance,
                 guard.min_balance,
@@ -68,14 +61,7 @@ impl<'info> BracketAccounts<'info> {
 
         stages::end_of("balances after");
 
-        // Whoever had the keeper's signature could have made its wallet a multisig of
-        // the token program, and with that its own.
-        require_key(
-            self.keeper.owner,
-            &system_program::ID,
-            FlashLiquidatorError::SignerReassigned,
-        )?;
-
+        require_plain_wallet(&self.keeper)?;
         Bracket::close(&self.bracket, &self.keeper)?;
         require_at_least(
             self.keeper.lamports(),

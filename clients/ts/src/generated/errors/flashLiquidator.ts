@@ -44,7 +44,7 @@ export const FLASH_LIQUIDATOR_ERROR__REPAY_AMOUNT_EXCEEDS_LOAN = 0x1b64; // 7012
 export const FLASH_LIQUIDATOR_ERROR__WRONG_KLEND_PROGRAM = 0x1b65; // 7013
 /** KlendAccountInvalid: Not a klend account of the expected type: check owner, discriminator and length */
 export const FLASH_LIQUIDATOR_ERROR__KLEND_ACCOUNT_INVALID = 0x1b66; // 7014
-/** LiquidationPermissioned: Liquidations of this market or reserve need a permissioner: skip it */
+/** LiquidationPermissioned: Liquidations here need the market's permissioning authority: pass it, signing, with has_permissioner, or skip it */
 export const FLASH_LIQUIDATOR_ERROR__LIQUIDATION_PERMISSIONED = 0x1b67; // 7015
 /** ReserveInEmergencyMode: A reserve of this liquidation is in emergency mode: skip it until it is lifted */
 export const FLASH_LIQUIDATOR_ERROR__RESERVE_IN_EMERGENCY_MODE = 0x1b68; // 7016
@@ -64,7 +64,7 @@ export const FLASH_LIQUIDATOR_ERROR__SAME_MINT_NEEDS_ONE_ACCOUNT = 0x1b6e; // 70
 export const FLASH_LIQUIDATOR_ERROR__SWAP_AUTHORITY_MISMATCH = 0x1b6f; // 7023
 /** SwapCollateralMissing: A swap leg needs swap_collateral, the swap authority's account of the collateral mint */
 export const FLASH_LIQUIDATOR_ERROR__SWAP_COLLATERAL_MISSING = 0x1b70; // 7024
-/** RemainingAccountsMissing: Too few remaining accounts for what the arguments announce */
+/** RemainingAccountsMissing: Too few remaining accounts, or no whole groups: pass what the arguments announce */
 export const FLASH_LIQUIDATOR_ERROR__REMAINING_ACCOUNTS_MISSING = 0x1b71; // 7025
 /** RemainingAccountsUnused: More remaining accounts than the arguments announce */
 export const FLASH_LIQUIDATOR_ERROR__REMAINING_ACCOUNTS_UNUSED = 0x1b72; // 7026
@@ -94,7 +94,7 @@ export const FLASH_LIQUIDATOR_ERROR__PROFIT_BELOW_MINIMUM = 0x1b7d; // 7037
 export const FLASH_LIQUIDATOR_ERROR__MATH_OVERFLOW = 0x1b7e; // 7038
 /** SettleNotFound: settle_index must name this program's settle, before the flash repay, with the accounts of open */
 export const FLASH_LIQUIDATOR_ERROR__SETTLE_NOT_FOUND = 0x1b7f; // 7039
-/** BracketNested: Another open or settle stands before the flash repay: one bracket per flash loan */
+/** BracketNested: Another open, a settle or a sweep stands before the flash repay: one bracket per flash loan, and sweep outside of it */
 export const FLASH_LIQUIDATOR_ERROR__BRACKET_NESTED = 0x1b80; // 7040
 /** BracketMismatch: This settle does not belong to the open that created the bracket */
 export const FLASH_LIQUIDATOR_ERROR__BRACKET_MISMATCH = 0x1b81; // 7041
@@ -106,14 +106,21 @@ export const FLASH_LIQUIDATOR_ERROR__GUARD_COUNT_MISMATCH = 0x1b83; // 7043
 export const FLASH_LIQUIDATOR_ERROR__GUARDED_BALANCE_BELOW_FLOOR = 0x1b84; // 7044
 /** LamportsBelowFloor: The keeper spent more lamports than max_lamports_spent allows */
 export const FLASH_LIQUIDATOR_ERROR__LAMPORTS_BELOW_FLOOR = 0x1b85; // 7045
-/** SignerReassigned: A program took over the account of the keeper or of its swap authority: avoid that program */
+/** SignerReassigned: The account of the keeper or of its swap authority is no plain wallet (any more): avoid the program that took it over */
 export const FLASH_LIQUIDATOR_ERROR__SIGNER_REASSIGNED = 0x1b86; // 7046
+/** TokenAccountChanged: A token account's extensions or rent reserve are not what they were: avoid the program that changed them */
+export const FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_CHANGED = 0x1b87; // 7047
+/** DebtAccountChanged: A leg changed the keeper's debt account though swap_debt receives the proceeds: avoid its program, or pass no swap_debt */
+export const FLASH_LIQUIDATOR_ERROR__DEBT_ACCOUNT_CHANGED = 0x1b88; // 7048
+/** OpenNotAfterBorrow: open must be the instruction right after the flash borrow: move what is between */
+export const FLASH_LIQUIDATOR_ERROR__OPEN_NOT_AFTER_BORROW = 0x1b89; // 7049
 
 export type FlashLiquidatorError =
   | typeof FLASH_LIQUIDATOR_ERROR__BRACKET_MISMATCH
   | typeof FLASH_LIQUIDATOR_ERROR__BRACKET_NESTED
   | typeof FLASH_LIQUIDATOR_ERROR__COLLATERAL_BELOW_MINIMUM
   | typeof FLASH_LIQUIDATOR_ERROR__DEADLINE_PASSED
+  | typeof FLASH_LIQUIDATOR_ERROR__DEBT_ACCOUNT_CHANGED
   | typeof FLASH_LIQUIDATOR_ERROR__FLASH_BORROW_INVALID
   | typeof FLASH_LIQUIDATOR_ERROR__FLASH_BORROW_NOT_BEFORE
   | typeof FLASH_LIQUIDATOR_ERROR__FLASH_LOANS_DISABLED
@@ -137,6 +144,7 @@ export type FlashLiquidatorError =
   | typeof FLASH_LIQUIDATOR_ERROR__LIQUIDATION_PERMISSIONED
   | typeof FLASH_LIQUIDATOR_ERROR__MATH_OVERFLOW
   | typeof FLASH_LIQUIDATOR_ERROR__NOT_TOP_LEVEL
+  | typeof FLASH_LIQUIDATOR_ERROR__OPEN_NOT_AFTER_BORROW
   | typeof FLASH_LIQUIDATOR_ERROR__PROFIT_BELOW_MINIMUM
   | typeof FLASH_LIQUIDATOR_ERROR__REDEMPTION_INCOMPLETE
   | typeof FLASH_LIQUIDATOR_ERROR__REMAINING_ACCOUNTS_MISSING
@@ -150,6 +158,7 @@ export type FlashLiquidatorError =
   | typeof FLASH_LIQUIDATOR_ERROR__SWAP_AUTHORITY_MISMATCH
   | typeof FLASH_LIQUIDATOR_ERROR__SWAP_COLLATERAL_MISSING
   | typeof FLASH_LIQUIDATOR_ERROR__SWAP_OVERSPENT
+  | typeof FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_CHANGED
   | typeof FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_EXPOSED
   | typeof FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_INVALID
   | typeof FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_WRONG_MINT
@@ -162,9 +171,10 @@ let flashLiquidatorErrorMessages: Record<FlashLiquidatorError, string> | undefin
 if (process.env['NODE_ENV'] !== 'production') {
   flashLiquidatorErrorMessages = {
     [FLASH_LIQUIDATOR_ERROR__BRACKET_MISMATCH]: `This settle does not belong to the open that created the bracket`,
-    [FLASH_LIQUIDATOR_ERROR__BRACKET_NESTED]: `Another open or settle stands before the flash repay: one bracket per flash loan`,
+    [FLASH_LIQUIDATOR_ERROR__BRACKET_NESTED]: `Another open, a settle or a sweep stands before the flash repay: one bracket per flash loan, and sweep outside of it`,
     [FLASH_LIQUIDATOR_ERROR__COLLATERAL_BELOW_MINIMUM]: `Less collateral arrived than min_collateral_received: quote again`,
     [FLASH_LIQUIDATOR_ERROR__DEADLINE_PASSED]: `The deadline slot has passed: quote again and send a fresh transaction`,
+    [FLASH_LIQUIDATOR_ERROR__DEBT_ACCOUNT_CHANGED]: `A leg changed the keeper's debt account though swap_debt receives the proceeds: avoid its program, or pass no swap_debt`,
     [FLASH_LIQUIDATOR_ERROR__FLASH_BORROW_INVALID]: `No klend flash borrow stands at flash_borrow_index: fix the index or the program id`,
     [FLASH_LIQUIDATOR_ERROR__FLASH_BORROW_NOT_BEFORE]: `flash_borrow_index must name an instruction before this one`,
     [FLASH_LIQUIDATOR_ERROR__FLASH_LOANS_DISABLED]: `The flash reserve has flash loans disabled: choose another reserve of the mint`,
@@ -185,22 +195,24 @@ if (process.env['NODE_ENV'] !== 'production') {
     [FLASH_LIQUIDATOR_ERROR__LEG_INPUT_UNKNOWN]: `A leg's input must be 0 for the collateral or the number of an intermediate`,
     [FLASH_LIQUIDATOR_ERROR__LEG_PROGRAM_FORBIDDEN]: `This program must never be called as a swap: use a swap or router program`,
     [FLASH_LIQUIDATOR_ERROR__LEG_PROGRAM_NOT_EXECUTABLE]: `The first account of a leg must be an executable swap program`,
-    [FLASH_LIQUIDATOR_ERROR__LIQUIDATION_PERMISSIONED]: `Liquidations of this market or reserve need a permissioner: skip it`,
+    [FLASH_LIQUIDATOR_ERROR__LIQUIDATION_PERMISSIONED]: `Liquidations here need the market's permissioning authority: pass it, signing, with has_permissioner, or skip it`,
     [FLASH_LIQUIDATOR_ERROR__MATH_OVERFLOW]: `An amount does not fit its integer type`,
     [FLASH_LIQUIDATOR_ERROR__NOT_TOP_LEVEL]: `Called by another program: send this as a top-level instruction`,
+    [FLASH_LIQUIDATOR_ERROR__OPEN_NOT_AFTER_BORROW]: `open must be the instruction right after the flash borrow: move what is between`,
     [FLASH_LIQUIDATOR_ERROR__PROFIT_BELOW_MINIMUM]: `The proceeds do not cover loan, fee and min_profit: quote again, find a better route or lower min_profit`,
     [FLASH_LIQUIDATOR_ERROR__REDEMPTION_INCOMPLETE]: `klend could not redeem all collateral: accept cTokens with AllowPartial or leave the reserve more liquidity`,
-    [FLASH_LIQUIDATOR_ERROR__REMAINING_ACCOUNTS_MISSING]: `Too few remaining accounts for what the arguments announce`,
+    [FLASH_LIQUIDATOR_ERROR__REMAINING_ACCOUNTS_MISSING]: `Too few remaining accounts, or no whole groups: pass what the arguments announce`,
     [FLASH_LIQUIDATOR_ERROR__REMAINING_ACCOUNTS_UNUSED]: `More remaining accounts than the arguments announce`,
     [FLASH_LIQUIDATOR_ERROR__REPAY_AMOUNT_EXCEEDS_LOAN]: `repay_amount exceeds the flash loan: borrow more, lower it, or pass u64::MAX`,
     [FLASH_LIQUIDATOR_ERROR__REPAY_AMOUNT_ZERO]: `repay_amount is zero: pass a cap, or u64::MAX for as much as the loan and klend allow`,
     [FLASH_LIQUIDATOR_ERROR__RESERVE_IN_EMERGENCY_MODE]: `A reserve of this liquidation is in emergency mode: skip it until it is lifted`,
     [FLASH_LIQUIDATOR_ERROR__SAME_MINT_NEEDS_ONE_ACCOUNT]: `Debt and collateral are the same mint: pass one token account for both, and no swap`,
     [FLASH_LIQUIDATOR_ERROR__SETTLE_NOT_FOUND]: `settle_index must name this program's settle, before the flash repay, with the accounts of open`,
-    [FLASH_LIQUIDATOR_ERROR__SIGNER_REASSIGNED]: `A program took over the account of the keeper or of its swap authority: avoid that program`,
+    [FLASH_LIQUIDATOR_ERROR__SIGNER_REASSIGNED]: `The account of the keeper or of its swap authority is no plain wallet (any more): avoid the program that took it over`,
     [FLASH_LIQUIDATOR_ERROR__SWAP_AUTHORITY_MISMATCH]: `swap_authority is not the keeper's: derive it from ['swap_authority', keeper] and the bump passed`,
     [FLASH_LIQUIDATOR_ERROR__SWAP_COLLATERAL_MISSING]: `A swap leg needs swap_collateral, the swap authority's account of the collateral mint`,
     [FLASH_LIQUIDATOR_ERROR__SWAP_OVERSPENT]: `A swap took tokens that were not this liquidation's: lower the leg's input`,
+    [FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_CHANGED]: `A token account's extensions or rent reserve are not what they were: avoid the program that changed them`,
     [FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_EXPOSED]: `A token account others had in hand has a delegate or close authority: revoke it, or avoid the program that set it`,
     [FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_INVALID]: `Not a usable token account: it must be initialised and not frozen`,
     [FLASH_LIQUIDATOR_ERROR__TOKEN_ACCOUNT_WRONG_MINT]: `The token account is of another mint`,

@@ -9,3 +9,4 @@
 export * from './liquidate.js';
 export * from './open.js';
 export * from './settle.js';
+export * from './sweep.js';

@@ -12,6 +12,8 @@ import {
   fixEncoderSize,
   getArrayDecoder,
   getArrayEncoder,
+  getBooleanDecoder,
+  getBooleanEncoder,
   getBytesDecoder,
   getBytesEncoder,
   getI64Decoder,
@@ -216,6 +218,12 @@ export type LiquidateInstructionData = {
    * active ones when it is in an elevation group, else none.
    */
   depositReserveCount: number;
+  /**
+   * Whether the remaining account after them is the market's permissioning
+   * authority, which signs; klend is handed its signature where it wants that for
+   * this liquidation, else the account is passed over.
+   */
+  hasPermissioner: boolean;
   /** How many intermediate tokens the route passes through. */
   intermediateCount: number;
   /** Bump of the keeper's swap authority; unused without legs. */
@@ -250,6 +258,12 @@ export type LiquidateInstructionDataArgs = {
    * active ones when it is in an elevation group, else none.
    */
   depositReserveCount: number;
+  /**
+   * Whether the remaining account after them is the market's permissioning
+   * authority, which signs; klend is handed its signature where it wants that for
+   * this liquidation, else the account is passed over.
+   */
+  hasPermissioner: boolean;
   /** How many intermediate tokens the route passes through. */
   intermediateCount: number;
   /** Bump of the keeper's swap authority; unused without legs. */
@@ -270,6 +284,7 @@ export function getLiquidateInstructionDataEncoder(): Encoder<LiquidateInstructi
       ['flashRepayIndex', getU8Encoder()],
       ['redemption', getRedemptionEncoder()],
       ['depositReserveCount', getU8Encoder()],
+      ['hasPermissioner', getBooleanEncoder()],
       ['intermediateCount', getU8Encoder()],
       ['swapAuthorityBump', getU8Encoder()],
       ['legs', getArrayEncoder(getSwapLegEncoder())],
@@ -289,6 +304,7 @@ export function getLiquidateInstructionDataDecoder(): Decoder<LiquidateInstructi
     ['flashRepayIndex', getU8Decoder()],
     ['redemption', getRedemptionDecoder()],
     ['depositReserveCount', getU8Decoder()],
+    ['hasPermissioner', getBooleanDecoder()],
     ['intermediateCount', getU8Decoder()],
     ['swapAuthorityBump', getU8Decoder()],
     ['legs', getArrayDecoder(getSwapLegDecoder())],
@@ -411,6 +427,7 @@ export type LiquidateAsyncInput<
   flashRepayIndex: LiquidateInstructionDataArgs['flashRepayIndex'];
   redemption: LiquidateInstructionDataArgs['redemption'];
   depositReserveCount: LiquidateInstructionDataArgs['depositReserveCount'];
+  hasPermissioner: LiquidateInstructionDataArgs['hasPermissioner'];
   intermediateCount: LiquidateInstructionDataArgs['intermediateCount'];
   swapAuthorityBump: LiquidateInstructionDataArgs['swapAuthorityBump'];
   legs: LiquidateInstructionDataArgs['legs'];
@@ -765,6 +782,7 @@ export type LiquidateInput<
   flashRepayIndex: LiquidateInstructionDataArgs['flashRepayIndex'];
   redemption: LiquidateInstructionDataArgs['redemption'];
   depositReserveCount: LiquidateInstructionDataArgs['depositReserveCount'];
+  hasPermissioner: LiquidateInstructionDataArgs['hasPermissioner'];
   intermediateCount: LiquidateInstructionDataArgs['intermediateCount'];
   swapAuthorityBump: LiquidateInstructionDataArgs['swapAuthorityBump'];
   legs: LiquidateInstructionDataArgs['legs'];

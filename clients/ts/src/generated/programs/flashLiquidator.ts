@@ -30,15 +30,19 @@ import {
   getLiquidateInstructionAsync,
   getOpenInstructionAsync,
   getSettleInstructionAsync,
+  getSweepInstructionAsync,
   parseLiquidateInstruction,
   parseOpenInstruction,
   parseSettleInstruction,
+  parseSweepInstruction,
   type LiquidateAsyncInput,
   type OpenAsyncInput,
   type ParsedLiquidateInstruction,
   type ParsedOpenInstruction,
   type ParsedSettleInstruction,
+  type ParsedSweepInstruction,
   type SettleAsyncInput,
+  type SweepAsyncInput,
 } from '../instructions/index.js';
 import { findBracketPda, findSwapAuthorityPda } from '../pdas/index.js';
 
@@ -49,6 +53,7 @@ export enum FlashLiquidatorInstruction {
   Liquidate,
   Open,
   Settle,
+  Sweep,
 }
 
 export function identifyFlashLiquidatorInstruction(
@@ -88,6 +93,17 @@ export function identifyFlashLiquidatorInstruction(
   ) {
     return FlashLiquidatorInstruction.Settle;
   }
+  if (
+    containsBytes(
+      data,
+      fixEncoderSize(getBytesEncoder(), 8).encode(
+        new Uint8Array([40, 23, 234, 175, 14, 61, 154, 177]),
+      ),
+      0,
+    )
+  ) {
+    return FlashLiquidatorInstruction.Sweep;
+  }
   throw new SolanaError(SOLANA_ERROR__PROGRAM_CLIENTS__FAILED_TO_IDENTIFY_INSTRUCTION, {
     instructionData: data,
     programName: 'flashLiquidator',
@@ -101,7 +117,8 @@ export type ParsedFlashLiquidatorInstruction<
       instructionType: FlashLiquidatorInstruction.Liquidate;
     } & ParsedLiquidateInstruction<TProgram>)
   | ({ instructionType: FlashLiquidatorInstruction.Open } & ParsedOpenInstruction<TProgram>)
-  | ({ instructionType: FlashLiquidatorInstruction.Settle } & ParsedSettleInstruction<TProgram>);
+  | ({ instructionType: FlashLiquidatorInstruction.Settle } & ParsedSettleInstruction<TProgram>)
+  | ({ instructionType: FlashLiquidatorInstruction.Sweep } & ParsedSweepInstruction<TProgram>);
 
 export function parseFlashLiquidatorInstruction<TProgram extends string>(
   instruction: Instruction<TProgram> & InstructionWithData<ReadonlyUint8Array>,
@@ -129,6 +146,13 @@ export function parseFlashLiquidatorInstruction<TProgram extends string>(
         ...parseSettleInstruction(instruction),
       };
     }
+    case FlashLiquidatorInstruction.Sweep: {
+      assertIsInstructionWithAccounts(instruction);
+      return {
+        instructionType: FlashLiquidatorInstruction.Sweep,
+        ...parseSweepInstruction(instruction),
+      };
+    }
     default:
       throw new SolanaError(SOLANA_ERROR__PROGRAM_CLIENTS__UNRECOGNIZED_INSTRUCTION_TYPE, {
         instructionType: instructionType as string,
@@ -152,6 +176,9 @@ export type FlashLiquidatorPluginInstructions = {
   settle: (
     input: SettleAsyncInput,
   ) => ReturnType<typeof getSettleInstructionAsync> & SelfPlanAndSendFunctions;
+  sweep: (
+    input: SweepAsyncInput,
+  ) => ReturnType<typeof getSweepInstructionAsync> & SelfPlanAndSendFunctions;
 };
 
 export type FlashLiquidatorPluginPdas = {
@@ -174,6 +201,7 @@ export function flashLiquidatorProgram() {
             addSelfPlanAndSendFunctions(client, getLiquidateInstructionAsync(input)),
           open: (input) => addSelfPlanAndSendFunctions(client, getOpenInstructionAsync(input)),
           settle: (input) => addSelfPlanAndSendFunctions(client, getSettleInstructionAsync(input)),
+          sweep: (input) => addSelfPlanAndSendFunctions(client, getSweepInstructionAsync(input)),
         },
         pdas: { swapAuthority: findSwapAuthorityPda, bracket: findBracketPda },
       },

@@ -97,6 +97,12 @@ impl WireAccount {
     }
 }
 
+impl Keyed {
+    fn decode(self) -> Result<(Address, Account)> {
+        Ok((parse_address(&self.pubkey)?, self.account.decode()?))
+    }
+}
+
 fn parse_address(text: &str) -> Result<Address> {
     text.parse().with_context(|| format!("{text:?} is not an address"))
 }
@@ -434,6 +440,21 @@ impl Rpc {
         Ok((status.and_then(|status| status.confirmation_status), answer.context.slot))
     }
 
+    /// Every token account of `owner` under one of the token programs.
+    pub fn token_accounts(
+        &self,
+        owner: &Address,
+        program: &Address,
+    ) -> Result<Vec<(Address, Account)>> {
+        let params = json!([
+            owner.to_string(),
+            { "programId": program.to_string() },
+            { "encoding": "base64", "commitment": "confirmed" },
+        ]);
+        let answer: Answer<Vec<Keyed>> = self.call("getTokenAccountsByOwner", &params)?;
+        answer.value.into_iter().map(Keyed::decode).collect()
+    }
+
     /// A transaction as `getTransaction` answers; `None` if the node has none.
     pub fn transaction(&self, signature: &str) -> Result<Option<Value>> {
         let params = json!([signature, {
@@ -473,10 +494,7 @@ impl Source for Rpc {
             "encoding": "base64", "commitment": "confirmed", "filters": wire_filters(&filter)
         }]);
         let answer: Vec<Keyed> = self.call("getProgramAccounts", &params)?;
-        let mut accounts = answer
-            .into_iter()
-            .map(|keyed| Ok((parse_address(&keyed.pubkey)?, keyed.account.decode()?)))
-            .collect::<Result<Vec<_>>>()?;
+        let mut accounts = answer.into_iter().map(Keyed::decode).collect::<Result<Vec<_>>>()?;
         accounts.retain(|(_, account)| filter.accepts(&account.data));
         accounts.sort_by_key(|(key, _)| *key);
         Ok(accounts)

@@ -1,0 +1,121 @@
+use anyhow::{Context as _, Result};
+use flash_liquidator_client::{
+    receiver::{Swept, swap_authority, sweep},
+    token::{self, associated_token_account, create_associated_token_account},
+};
+use serde_json::json;
+use solana_address::Address;
+use solana_instruction::Instruction;
+use solana_signer::Signer;
+
+use super::{Context, print_json};
+use crate::{
+    cli::SweepArgs,
+    feeds::source::{Rpc, Source},
+    format::tokens,
+    keys::Key,
+    land::attempt::send_instructions,
+    route::venue::balance,
+};
+
+/// Token accounts that one transaction empties: each names four accounts, and creates the
+/// keeper's own where there is none.
+const SWEPT_PER_TRANSACTION: usize = 4;
+
+/// A token account of the swap authority, and what comes of it.
+pub struct Found {
+    /// What `sweep` is told.
+    pub swept: Swept,
+    /// Raw units in it.
+    pub units: u64,
+    /// Its lamports.
+    pub lamports: u64,
+}
+
+/// `keeper sweep`.
+pub fn run(context: &Context, args: &SweepArgs) -> Result<()> {
+    let source = &*context.source;
+    let rpc = source.rpc().context("sweep needs an RPC node: a fork has nothing to keep")?;
+    let key = Key::load(&args.signer, true)?;
+    let found = find(rpc, &key.pubkey())?;
+    if args.yes {
+        for instructions in transactions(rpc, &key.pubkey(), &found)? {
+            send_instructions(rpc, &key, &instructions)?;
+        }
+    }
+    let lamports: u64 = found.iter().map(|found| found.lamports).sum();
+    if context.json {
+        let accounts: Vec<_> = found
+            .iter()
+            .map(|found| {
+                json!({
+                    "account": found.swept.swap_account.to_string(),
+                    "mint": found.swept.mint.to_string(),
+                    "units": found.units,
+                    "lamports": found.lamports,
+                })
+            })
+            .collect();
+        return print_json(&json!({
+            "keeper": key.pubkey().to_string(),
+            "accounts": accounts,
+            "lamports": lamports,
+            "done": args.yes,
+        }));
+    }
+    for found in &found {
+        println!(
+            "{} raw units of {} in {}",
+            found.units, found.swept.mint, found.swept.swap_account
+        );
+    }
+    println!(
+        "{} token accounts of the swap authority; they hold {} SOL, rent included",
+        found.len(),
+        tokens(lamports, 9)
+    );
+    if !args.yes {
+        println!("Nothing was done; --yes does it.");
+    }
+    Ok(())
+}
+
+/// Every token account of the keeper's swap authority, whoever made it.
+pub fn find(rpc: &Rpc, keeper: &Address) -> Result<Vec<Found>> {
+    let (authority, _) = swap_authority(keeper);
+    let mut found = Vec::new();
+    for program in [token::TOKEN_PROGRAM_ID, token::TOKEN_2022_PROGRAM_ID] {
+        for (key, account) in rpc.token_accounts(&authority, &program)? {
+            let mint = account.data.first_chunk().copied().map(Address::new_from_array);
+            let (mint, units) = mint
+                .zip(balance(&account.data))
+                .with_context(|| format!("account {key} is no token account"))?;
+            let keeper_account = associated_token_account(keeper, &mint, &program);
+            let swept = Swept { swap_account: key, keeper_account, mint, token_program: program };
+            found.push(Found { swept, units, lamports: account.lamports });
+        }
+    }
+    Ok(found)
+}
+
+/// The instructions of each transaction that sweeps these accounts. The keeper's own are
+/// created where they are missing.
+pub fn transactions(rpc: &Rpc, keeper: &Address, found: &[Found]) -> Result<Vec<Vec<Instruction>>> {
+    let keys: Vec<Address> = found.iter().map(|found| found.swept.keeper_account).collect();
+    let there = rpc.accounts(&keys)?;
+    let all: Vec<_> = found.iter().map(|found| found.swept).zip(there).collect();
+    Ok(all
+        .chunks(SWEPT_PER_TRANSACTION)
+        .map(|chunk| {
+            let missing = chunk.iter().filter(|(_, account)| account.is_none());
+            let mut instructions: Vec<Instruction> = missing
+                .map(|(Swept { mint, token_program, .. }, _)| {
+                    create_associated_token_account(keeper, keeper, mint, token_program)
+                })
+                .collect();
+            let swept: Vec<Swept> = chunk.iter().map(|(swept, _)| *swept).collect();
+            instructions.push(sweep(keeper, &swept));
+            instructions
+        })
+        .collect())
+}
