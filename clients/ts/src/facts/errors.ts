@@ -63,7 +63,7 @@ export const RECEIVER_ERRORS: readonly ErrorEntry[] = [
   { code: 7046, name: "SignerReassigned", sentence: "The account of the keeper or of its swap authority is no plain wallet (any more).", hint: "Avoid the program that took it over." },
   { code: 7047, name: "TokenAccountChanged", sentence: "A token account's extensions or rent reserve are not what they were.", hint: "Avoid the program that changed them." },
   { code: 7048, name: "DebtAccountChanged", sentence: "A leg changed the keeper's debt account though swap_debt receives the proceeds.", hint: "Avoid its program, or pass no swap_debt." },
-  { code: 7049, name: "OpenNotAfterBorrow", sentence: "open must be the instruction right after the flash borrow.", hint: "Move what is between." },
+  { code: 7049, name: "OpenNotAfterBorrow", sentence: "Open must be the instruction right after the flash borrow.", hint: "Move what is between." },
 ];
 
 /** Of klend. */
