@@ -1,12 +1,42 @@
-//! Interest: the curve, and compounding over slots.
+//! Interest and rewards: the curve, time, compounding, and what depositors are
+//! given.
 
 use crate::{
-    math::{BigFraction, Fraction},
-    state::{CurvePoint, ReserveLiquidity},
+    error::Result,
+    math::{BigFraction, FULL_BPS, Fraction},
+    state::{AccrualBasis, CurvePoint, LastUpdate, ReserveLiquidity},
 };
 
-/// klend's year: two slots a second for 365 days.
+/// A year in slots, two to the second.
 pub const SLOTS_PER_YEAR: u64 = 63_072_000;
+/// A year in seconds: 365 days.
+pub const SECONDS_PER_YEAR: u64 = 31_536_000;
+
+/// A time in the units in which a reserve counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duration {
+    pub units: u64,
+    pub units_per_year: u64,
+}
+
+impl Duration {
+    /// From the last update to this moment, in the units of a basis. Panics on
+    /// a basis that klend does not have.
+    ///
+    /// # Errors
+    /// 6007 when slots count and the last update lies in the future.
+    pub fn since(basis: u8, last: &LastUpdate, slot: u64, now: u64) -> Result<Self> {
+        Ok(match basis {
+            AccrualBasis::LEGACY => {
+                Self { units: last.slots_since(slot)?, units_per_year: SLOTS_PER_YEAR }
+            }
+            AccrualBasis::TRUE_APR => {
+                Self { units: last.seconds_since(now), units_per_year: SECONDS_PER_YEAR }
+            }
+            other => panic!("no interest rate basis {other}"),
+        })
+    }
+}
 
 /// Yearly borrow rate at a utilisation in `[0, 1]`.
 ///
@@ -38,12 +68,13 @@ pub fn borrow_rate(curve: &[CurvePoint], utilization: Fraction) -> Fraction {
     panic!("the curve does not cover the utilisation")
 }
 
-/// `(1 + rate / SLOTS_PER_YEAR) ^ slots`: exact up to four slots, beyond that
-/// the first four terms of the binomial expansion.
-pub fn compound(yearly_rate: Fraction, slots: u64) -> Fraction {
-    let base = yearly_rate.div_int(SLOTS_PER_YEAR.into());
+/// `(1 + rate / units per year) ^ units`: exact up to four units, beyond that
+/// the first four terms of the binomial expansion. Each term is made of the
+/// one before, cut to a fraction at every step.
+pub fn compound(yearly_rate: Fraction, time: Duration) -> Fraction {
+    let base = yearly_rate.div_int(time.units_per_year.into());
     let growth = Fraction::ONE + base;
-    match slots {
+    match time.units {
         0 => Fraction::ONE,
         1 => growth,
         2 => growth * growth,
@@ -53,12 +84,10 @@ pub fn compound(yearly_rate: Fraction, slots: u64) -> Fraction {
             squared * squared
         }
         _ => {
-            let n = u128::from(slots);
-            let base_squared = base * base;
-            let base_cubed = base_squared * base;
+            let n = u128::from(time.units);
             let first = base.mul_int(n);
-            let second = base_squared.mul_int(n * (n - 1)).div_int(2);
-            let third = base_cubed.mul_int(n * (n - 1) * (n - 2)).div_int(6);
+            let second = (first * base).mul_int(n - 1).div_int(2);
+            let third = (second * base).mul_int(n - 2).div_int(3);
             Fraction::ONE + first + second + third
         }
     }
@@ -75,13 +104,12 @@ pub struct InterestTerms<'a> {
     pub referral_fee_bps: u16,
 }
 
-/// Adds the interest of `slots` slots to a reserve's debt and distributes the
-/// fees.
-pub fn accrue(liquidity: &mut ReserveLiquidity, terms: &InterestTerms, slots: u64) {
+/// Adds the interest of a time to a reserve's debt and distributes the fees.
+pub fn accrue(liquidity: &mut ReserveLiquidity, terms: &InterestTerms, time: Duration) {
     let curve_rate = borrow_rate(terms.curve, liquidity.utilization());
     let fixed_rate = Fraction::from_bps(terms.host_fixed_rate_bps.into());
-    let growth = compound(curve_rate + fixed_rate, slots);
-    let fixed_growth = compound(fixed_rate, slots);
+    let growth = compound(curve_rate + fixed_rate, time);
+    let fixed_growth = compound(fixed_rate, time);
 
     let cumulative = BigFraction::from_limbs(liquidity.cumulative_borrow_rate_bsf.limbs);
     liquidity.cumulative_borrow_rate_bsf.limbs = (cumulative * growth.into()).to_limbs();
@@ -104,9 +132,41 @@ pub fn accrue(liquidity: &mut ReserveLiquidity, terms: &InterestTerms, slots: u6
     liquidity.borrowed_amount_sf.set_fraction(new_debt);
 }
 
+/// Gives depositors their rewards of a time: `per_unit` for each unit, within
+/// a yearly share of the supply and what the pot holds. Without cTokens there
+/// is nobody to give to.
+pub fn reward(
+    liquidity: &mut ReserveLiquidity,
+    ctoken_supply: u64,
+    per_unit: u64,
+    max_apr_bps: u16,
+    time: Duration,
+) {
+    if ctoken_supply == 0 {
+        return;
+    }
+    let units = u128::from(time.units);
+    let by_rate = units.saturating_mul(per_unit.into());
+    let by_cap = u128::from(liquidity.total_supply().floor())
+        .saturating_mul(max_apr_bps.into())
+        .saturating_mul(units)
+        / (u128::from(FULL_BPS) * u128::from(time.units_per_year));
+    let pot = liquidity.rewards_amount_available;
+    let given = by_rate.min(by_cap).min(pot.into());
+    let given = u64::try_from(given).expect("no more than the pot");
+    liquidity.rewards_amount_available = pot - given;
+    liquidity.total_available_amount += given;
+}
+
 #[cfg(test)]
 mod tests {
+    use bytemuck::Zeroable;
+
     use super::*;
+
+    fn slots(units: u64) -> Duration {
+        Duration { units, units_per_year: SLOTS_PER_YEAR }
+    }
 
     const CURVE: [CurvePoint; 4] = [
         CurvePoint { utilization_rate_bps: 0, borrow_rate_bps: 100 },
@@ -135,7 +195,7 @@ mod tests {
     fn long_spans_follow_the_binomial_expansion() {
         // 1000 % a year over a tenth of a year, x = 1: 1 + x + x^2/2. The cube
         // of so small a rate per slot truncates to nothing.
-        let grown = compound(Fraction::from_int(10), SLOTS_PER_YEAR / 10);
+        let grown = compound(Fraction::from_int(10), slots(SLOTS_PER_YEAR / 10));
         let value = grown.to_bits() as f64 / Fraction::ONE.to_bits() as f64;
         assert!((2.4999..2.5).contains(&value), "{value}");
     }
@@ -143,13 +203,62 @@ mod tests {
     #[test]
     fn short_spans_are_exact_powers() {
         let rate = Fraction::from_percent(30);
-        let slot = compound(rate, 1);
-        assert_eq!(compound(rate, 3), slot * slot * slot);
-        assert_eq!(compound(rate, 4), slot * slot * (slot * slot));
+        let slot = compound(rate, slots(1));
+        assert_eq!(compound(rate, slots(3)), slot * slot * slot);
+        assert_eq!(compound(rate, slots(4)), slot * slot * (slot * slot));
     }
 
     #[test]
     fn no_slots_no_interest() {
-        assert_eq!(compound(Fraction::from_percent(50), 0), Fraction::ONE);
+        assert_eq!(compound(Fraction::from_percent(50), slots(0)), Fraction::ONE);
+    }
+
+    #[test]
+    fn a_second_is_two_slots_of_the_year_but_compounds_once() {
+        let second = Duration { units: 1, units_per_year: SECONDS_PER_YEAR };
+        let rate = Fraction::from_percent(30);
+        assert_eq!(compound(rate, second), Fraction::ONE + rate.div_int(31_536_000));
+        assert!(compound(rate, slots(2)) > compound(rate, second));
+    }
+
+    #[test]
+    fn time_is_counted_from_what_is_known() {
+        let mut last = LastUpdate::zeroed();
+        (last.slot, last.timestamp) = (100, 1_000);
+        let units = |basis, last: &LastUpdate, slot, now| {
+            Duration::since(basis, last, slot, now).map(|time| time.units)
+        };
+        assert_eq!(units(AccrualBasis::LEGACY, &last, 107, 5_000), Ok(7));
+        assert_eq!(units(AccrualBasis::TRUE_APR, &last, 99, 1_003), Ok(3));
+        assert_eq!(units(AccrualBasis::TRUE_APR, &last, 107, 999), Ok(0));
+        assert!(units(AccrualBasis::LEGACY, &last, 99, 1_003).is_err());
+        last.timestamp = 0;
+        assert_eq!(units(AccrualBasis::TRUE_APR, &last, 107, 1_003), Ok(0));
+    }
+
+    #[test]
+    #[should_panic(expected = "no interest rate basis 2")]
+    fn an_unknown_basis_panics() {
+        let _ = Duration::since(2, &LastUpdate::zeroed(), 1, 1);
+    }
+
+    #[test]
+    fn rewards_are_limited_by_rate_cap_and_pot() {
+        let given = |pot, per_unit, max_apr_bps, ctokens| {
+            let mut liquidity = ReserveLiquidity::zeroed();
+            liquidity.total_available_amount = 63_072_000;
+            liquidity.rewards_amount_available = pot;
+            reward(&mut liquidity, ctokens, per_unit, max_apr_bps, slots(100));
+            let given = liquidity.total_available_amount - 63_072_000;
+            assert_eq!(liquidity.rewards_amount_available, pot - given);
+            given
+        };
+        // A tenth of the supply a year is a tenth of a unit a slot.
+        assert_eq!(given(1_000, 1, 10_000, 1), 100);
+        assert_eq!(given(1_000, 1, 1_000, 1), 10);
+        assert_eq!(given(7, 1, 1_000, 1), 7);
+        assert_eq!(given(7, 0, 1_000, 1), 0);
+        assert_eq!(given(7, 1, 0, 1), 0);
+        assert_eq!(given(7, 1, 1_000, 0), 0);
     }
 }

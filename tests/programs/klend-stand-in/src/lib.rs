@@ -45,15 +45,16 @@
 //!   (6071).
 //! * No program is on the list of those that may call the first liquidation
 //!   instruction by CPI.
-//! * klend 1.16 is imitated. Two switches exist only in newer versions, whose
-//!   behaviour is not known. They fail closed here: a reserve in emergency
-//!   mode refuses refreshes, flash borrows, deposits, redemptions, borrows and
-//!   liquidations (6175), and a market or reserve that reserves deposits,
-//!   borrows or liquidations to a permissioner refuses them (6183). Which
-//!   instructions they stop, and how a permissioner would sign, is an
-//!   assumption.
-//! * Fields of newer versions (rewards, early-repayment interest, ownership
-//!   transfer) are left as they are.
+//! * `execute_obligation_order` and the other instructions that are not listed
+//!   above are missing.
+//!
+//! # Versions
+//! klend 1.25 is imitated, which mainnet ran in August 2026: interest by the
+//! reserve's own clock, rewards, prices of zero, emergency mode of a reserve,
+//! permissioned operations. klend 1.26 differs in what is here by one rule,
+//! users' orders do not liquidate; a market asks for it with
+//! [`state::Version`]. What nobody could read of 1.26 is taken to be as in
+//! 1.25.
 
 use solana_program::declare_id;
 
@@ -66,6 +67,7 @@ pub mod interest;
 pub mod introspection;
 pub mod liquidation;
 pub mod math;
+pub mod permissioner;
 pub mod pool;
 pub mod position;
 pub mod price;

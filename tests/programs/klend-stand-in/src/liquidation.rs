@@ -9,7 +9,7 @@ use crate::{
     math::{Fraction, U256},
     state::{
         LendingMarket, Obligation, ObligationCollateral, ObligationLiquidity, ObligationOrder,
-        Reserve, ReserveConfig,
+        Reserve, ReserveConfig, Version,
     },
 };
 
@@ -314,7 +314,9 @@ mod order_condition {
 const DELEVERAGE_SINGLE_DEBT_AMOUNT: u8 = 0;
 
 fn order(case: &Case, ltvs: &Ltvs) -> Option<(Reason, Fraction)> {
-    if case.market.obligation_order_execution_enabled == 0 {
+    // Since 1.26 orders have an instruction of their own.
+    let liquidates = case.market.version() == Version::V1_25;
+    if !liquidates || case.market.obligation_order_execution_enabled == 0 {
         return None;
     }
     let hit = |(index, order): (usize, &ObligationOrder)| {
@@ -730,6 +732,17 @@ mod tests {
         assert_eq!(order.opportunity_parameter_sf.fraction(), Fraction::ONE);
         order.record_execution(1);
         assert_eq!(order.condition_type, 0);
+    }
+
+    #[test]
+    fn an_order_is_no_reason_in_1_26() {
+        let mut scene = Scene::new();
+        scene.set_values(1_000, 500);
+        scene.market.obligation_order_execution_enabled = 1;
+        scene.obligation.obligation_orders[0].condition_type = order_condition::ALWAYS;
+        assert!(scene.terms().is_ok());
+        scene.market.stand_in_version = 126;
+        assert_eq!(scene.terms(), Err(KlendError::ObligationHealthy.into()));
     }
 
     #[test]

@@ -30,7 +30,7 @@ const MAX_DECIMALS: u64 = 36;
 const CUT_DECIMALS: u64 = 18;
 
 /// A decimal number, `value / 10^decimals`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Decimal {
     value: U256,
     decimals: u64,
@@ -76,20 +76,48 @@ impl Decimal {
     }
 }
 
-/// Product of a chain's entries, dated by the oldest of them. Panics where
-/// [`Decimal`] does.
-///
-/// Returns `None` for a chain without entries or with one outside the feed.
-pub fn chain_price(prices: &OraclePrices, chain: &[u16; 4]) -> Option<DatedFraction> {
+/// What a chain of a feed says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// There is no entry.
+    Unreadable,
+    /// An entry is zero: the feed is there but says nothing.
+    Zero,
+    Price(Chained),
+}
+
+/// A product that nobody has looked at yet: it is cut, and found to be out of
+/// range, only when it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chained {
+    product: Decimal,
+    timestamp: u64,
+}
+
+impl Chained {
+    /// Panics above 36 decimals and outside the number range.
+    pub fn evaluate(self) -> DatedFraction {
+        DatedFraction { price: self.product.fraction(), timestamp: self.timestamp }
+    }
+}
+
+/// Product of a chain's entries, up to the first that is outside the feed,
+/// dated by the oldest of them.
+pub fn read_chain(prices: &OraclePrices, chain: &[u16; 4]) -> Reading {
     let mut product: Option<Decimal> = None;
     let mut timestamp = u64::MAX;
-    for &index in chain.iter().take_while(|&&index| index != CHAIN_END) {
-        let entry = prices.prices.get(usize::from(index))?;
+    let mut has_zero = false;
+    for entry in chain.iter().map_while(|&index| prices.prices.get(usize::from(index))) {
+        has_zero |= entry.value == 0;
         let factor = Decimal::of(entry);
         product = Some(product.map_or(factor, |product| product.multiply(factor)));
         timestamp = timestamp.min(entry.unix_timestamp);
     }
-    Some(DatedFraction { price: product?.fraction(), timestamp })
+    match product {
+        None => Reading::Unreadable,
+        Some(_) if has_zero => Reading::Zero,
+        Some(product) => Reading::Price(Chained { product, timestamp }),
+    }
 }
 
 /// Whether the reserve compares its price with an average.
@@ -97,18 +125,37 @@ pub fn twap_enabled(info: &TokenInfo) -> bool {
     info.max_twap_divergence_bps != 0
 }
 
-/// Reads the reserve's price and checks it.
+/// Reads the reserve's price and checks it; `None` when the feed is there but
+/// price or, if it counts, average is zero.
 ///
 /// # Errors
-/// 6044 when there is no usable price.
-pub fn read(prices: &OraclePrices, info: &TokenInfo, now: u64) -> Result<CheckedPrice> {
-    let spot = chain_price(prices, &info.scope.price_chain).ok_or(KlendError::PriceNotValid)?;
-    let twap = twap_enabled(info).then(|| chain_price(prices, &info.scope.twap_chain)).flatten();
-    Ok(CheckedPrice {
+/// 6044 when the feed cannot be read.
+pub fn read(prices: &OraclePrices, info: &TokenInfo, now: u64) -> Result<Option<CheckedPrice>> {
+    let spot = match read_chain(prices, &info.scope.price_chain) {
+        Reading::Unreadable => return Err(KlendError::PriceNotValid.into()),
+        Reading::Zero => return Ok(None),
+        Reading::Price(spot) => spot,
+    };
+    let twap = if twap_enabled(info) {
+        match read_chain(prices, &info.scope.twap_chain) {
+            Reading::Unreadable => None,
+            Reading::Zero => return Ok(None),
+            Reading::Price(twap) => Some(twap),
+        }
+    } else {
+        None
+    };
+    let spot = spot.evaluate();
+    if spot.price == Fraction::ZERO {
+        // So small that nothing is left of it.
+        return Ok(None);
+    }
+    let twap = twap.map(Chained::evaluate);
+    Ok(Some(CheckedPrice {
         price: spot.price,
         timestamp: spot.timestamp,
         status: check(spot, twap, info, now),
-    })
+    }))
 }
 
 /// The checks that a price passes at the time `now`.
@@ -129,7 +176,10 @@ pub fn check(
         if now.saturating_sub(twap.timestamp) <= info.max_age_twap_seconds {
             status.insert(PriceStatus::TWAP_AGE_CHECKED);
         }
-        if is_within(spot.price, twap.price, info.max_twap_divergence_bps) {
+        // An average of which nothing is left cannot be compared with.
+        if twap.price != Fraction::ZERO
+            && is_within(spot.price, twap.price, info.max_twap_divergence_bps)
+        {
             status.insert(PriceStatus::TWAP_CHECKED);
         }
     }
@@ -230,7 +280,7 @@ mod tests {
     #[test]
     fn a_chain_is_the_product_dated_by_its_oldest_entry() {
         let feed = feed(&[(17_858, 2, 50), (1_150, 3, 40)]);
-        let chained = chain_price(&feed, &[1, 0, CHAIN_END, CHAIN_END]).unwrap();
+        let chained = evaluate(&feed, &[1, 0, CHAIN_END, CHAIN_END]);
         assert_eq!(chained.timestamp, 40);
         assert_eq!(chained.price, Fraction::from_int(17_858 * 1_150).div_int(100_000));
     }
@@ -251,7 +301,6 @@ mod tests {
             (&[BILLION, (B.0, 36)], 896_716_725),
             (&[BILLION, (B.0, 37)], 0),
             (&[(B.0, 20), (B.0, 20)], 69_744_634_229_303),
-            (&[(0, 0)], 0),
         ] {
             let feed =
                 feed(&entries.iter().map(|&(value, exp)| (value, exp, 1)).collect::<Vec<_>>());
@@ -259,7 +308,7 @@ mod tests {
             for (index, slot) in chain.iter_mut().take(entries.len()).enumerate() {
                 *slot = u16::try_from(index).unwrap();
             }
-            let price = chain_price(&feed, &chain).unwrap().price;
+            let price = evaluate(&feed, &chain).price;
             assert_eq!(price.to_bits(), bits, "{entries:?}");
         }
     }
@@ -268,14 +317,49 @@ mod tests {
     fn unusable_chains_have_no_price() {
         let feed = feed(&[]);
         for chain in [[CHAIN_END; 4], [512, CHAIN_END, CHAIN_END, CHAIN_END]] {
-            assert_eq!(chain_price(&feed, &chain), None, "{chain:?}");
+            assert_eq!(read_chain(&feed, &chain), Reading::Unreadable, "{chain:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_ends_at_its_first_entry_outside_the_feed() {
+        let feed = feed(&[(5, 0, 1), (7, 0, 1)]);
+        for end in [CHAIN_END, 512] {
+            assert_eq!(evaluate(&feed, &[0, end, 1, 1]).price, Fraction::from_int(5));
+        }
+    }
+
+    #[test]
+    fn a_zero_in_a_chain_is_no_price_and_an_average_of_zero_neither() {
+        let feed = feed(&[(5, 0, 1), (0, 0, 1), (1, 36, 1)]);
+        let mut info = info();
+        let mut read = |spot: u16, twap: u16, divergence| {
+            info.max_twap_divergence_bps = divergence;
+            info.scope.price_chain = [0, spot, CHAIN_END, CHAIN_END];
+            info.scope.twap_chain = [twap, CHAIN_END, CHAIN_END, CHAIN_END];
+            super::read(&feed, &info, 1).map(|price| price.map(|price| price.status))
+        };
+        assert_eq!(read(0, 0, 0), Ok(Some(PriceStatus::ALL)));
+        assert_eq!(read(1, 0, 0), Ok(None));
+        assert_eq!(read(0, 1, 0), Ok(Some(PriceStatus::ALL)));
+        assert_eq!(read(0, 1, 300), Ok(None));
+        // Nothing is left of one in 10^36.
+        assert_eq!(read(2, 0, 0), Ok(None));
+        let without_twap = PriceStatus(PriceStatus::ALL.0 & !PriceStatus::TWAP_CHECKED.0);
+        assert_eq!(read(0, 2, 300), Ok(Some(without_twap)));
+    }
+
+    fn evaluate(feed: &OraclePrices, chain: &[u16; 4]) -> DatedFraction {
+        match read_chain(feed, chain) {
+            Reading::Price(chained) => chained.evaluate(),
+            other => panic!("{other:?}"),
         }
     }
 
     #[test]
     #[should_panic(expected = "too many decimals")]
     fn more_than_36_decimals_panic() {
-        let _ = chain_price(&feed(&[(1, 37, 1)]), &[0, CHAIN_END, CHAIN_END, CHAIN_END]);
+        let _ = evaluate(&feed(&[(1, 37, 1)]), &[0, CHAIN_END, CHAIN_END, CHAIN_END]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     fees,
     liquidation::seconds_past_term,
     math::Fraction,
+    permissioner::require_signature,
     pool::Flow,
     position::{self, borrow_factor_pct},
     state::{
@@ -47,7 +48,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
             farm,
             farms_program,
         ],
-        rest,
+        mut rest,
     ) = split::<15>(accounts)?;
     require_signer(owner)?;
     state::check_layout::<Obligation>(obligation)?;
@@ -87,12 +88,18 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
 
     let clock = Clock::get()?;
     {
+        let (market_account, reserve_account) = (market, reserve);
         let market = state::load::<LendingMarket>(market)?;
         market.require_no_emergency()?;
         let obligation = state::load::<Obligation>(obligation)?;
         let reserve = state::load::<Reserve>(reserve)?;
-        check(&market, &obligation, &reserve, &clock, amount)?;
+        require(user_liquidity.key != vault.key, KlendError::InvalidAccountInput)?;
+        reserve.require_not_obsolete()?;
+        reserve.require_current_version()?;
+        reserve.require_no_emergency()?;
         token::require_supported_extensions(mint, user_liquidity)?;
+        rest = require_signature(market_account, &[reserve_account], PermissionedOp::BORROW, rest)?;
+        check(&market, &obligation, &reserve, &clock, amount)?;
     }
     let before = VaultSnapshot::take(reserve, vault)?;
     let fee = book(obligation, reserve, market, rest, amount, &clock)?;
@@ -120,18 +127,13 @@ fn check(
     clock: &Clock,
     amount: u64,
 ) -> Result<()> {
-    reserve.require_current_version()?;
-    reserve.require_no_emergency()?;
-    reserve.require_not_obsolete()?;
     require(amount != 0 && amount != u64::MAX, KlendError::InvalidAmount)?;
     require(market.borrow_disabled == 0, KlendError::BorrowingDisabled)?;
-    let permissioned = market.permissioned_ops | reserve.config.permissioned_ops;
-    require(permissioned & PermissionedOp::BORROW == 0, KlendError::MissingPermissioner)?;
-    require(reserve.last_update.is_fresh(clock.slot, PriceStatus::ALL), KlendError::ReserveStale)?;
+    require(reserve.last_update.is_fresh(clock.slot, PriceStatus::ALL)?, KlendError::ReserveStale)?;
     let maturity = reserve.config.debt_maturity_timestamp;
     require(maturity == 0 || now(clock) < maturity, KlendError::ReserveDebtMaturityReached)?;
     require(
-        obligation.last_update.is_fresh(clock.slot, PriceStatus::ALL),
+        obligation.last_update.is_fresh(clock.slot, PriceStatus::ALL)?,
         KlendError::ObligationStale,
     )?;
     require(obligation.active_deposits().next().is_some(), KlendError::ObligationDepositsEmpty)?;

@@ -13,7 +13,8 @@ use crate::{
     accounts::*,
     error::{KlendError, Result, require},
     farms::{FarmAccounts, FarmKind},
-    state::{self, LendingMarket, Obligation, PriceStatus, Reserve},
+    permissioner::require_signature,
+    state::{self, LastUpdate, LendingMarket, Obligation, PermissionedOp, PriceStatus, Reserve},
     token::{self, Authority},
 };
 
@@ -34,7 +35,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
             farm,
             farms_program,
         ],
-        _,
+        rest,
     ) = split::<12>(accounts)?;
     require_signer(owner)?;
     state::check_layout::<Obligation>(obligation)?;
@@ -61,7 +62,14 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     FarmAccounts::check_writable(farm_user, farm)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
 
-    require_fresh(&*state::load::<Reserve>(reserve)?)?;
+    {
+        let reserve = state::load::<Reserve>(reserve)?;
+        require(user_collateral.key != collateral_vault.key, KlendError::InvalidAccountInput)?;
+        reserve.require_not_obsolete()?;
+        reserve.require_current_version()?;
+        reserve.require_no_emergency()?;
+    }
+    require_signature(market, &[reserve], PermissionedOp::DEPOSIT, rest)?;
     book(obligation, reserve, market, amount)?;
     token::transfer_collateral(
         collateral_program,
@@ -90,18 +98,13 @@ pub(super) fn require_owner_and_market(
     require_has_one(&obligation.owner, owner)
 }
 
-/// 6009 unless the reserve was refreshed in this slot and not changed since;
-/// what its price passed does not matter for a deposit.
-pub(super) fn require_fresh(reserve: &Reserve) -> Result<()> {
-    let fresh = reserve.last_update.is_fresh(Clock::get()?.slot, PriceStatus::NONE);
-    require(fresh, KlendError::ReserveStale)
-}
-
-/// Adds cTokens to the obligation's deposit in the reserve.
+/// Adds cTokens to the obligation's deposit in the reserve. Both must have been
+/// refreshed in this slot and not changed since; what their prices passed does
+/// not matter for a deposit.
 ///
 /// # Errors
-/// 6003 for none, 6073 and 6082 for a reserve past its time, 6017 for an
-/// obligation that is not refreshed.
+/// 6003 for no cTokens, 6009 for a reserve and 6017 for an obligation that is
+/// not refreshed.
 pub(super) fn book(
     obligation: &AccountInfo,
     reserve: &AccountInfo,
@@ -111,12 +114,10 @@ pub(super) fn book(
     let mut obligation = state::load_mut::<Obligation>(obligation)?;
     let mut reserve_data = state::load_mut::<Reserve>(reserve)?;
     require(amount != 0, KlendError::InvalidAmount)?;
-    reserve_data.require_current_version()?;
-    reserve_data.require_not_obsolete()?;
-    require(
-        obligation.last_update.is_fresh(Clock::get()?.slot, PriceStatus::NONE),
-        KlendError::ObligationStale,
-    )?;
+    let slot = Clock::get()?.slot;
+    let is_fresh = |last_update: &LastUpdate| last_update.is_fresh(slot, PriceStatus::NONE);
+    require(is_fresh(&reserve_data.last_update)?, KlendError::ReserveStale)?;
+    require(is_fresh(&obligation.last_update)?, KlendError::ObligationStale)?;
     let group = obligation.elevation_group;
     require_usable_as_collateral(
         &*state::load::<LendingMarket>(market)?,

@@ -16,6 +16,7 @@ use crate::{
     accounts::*,
     error::{KlendError, Result, require},
     math::Fraction,
+    permissioner::require_signature,
     pool::Flow,
     state::{self, LendingMarket, PermissionedOp, Reserve},
     token::{self, Authority},
@@ -39,7 +40,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
             token_program,
             instructions,
         ],
-        _,
+        rest,
     ) = split::<12>(accounts)?;
     require_signer(owner)?;
     let deposit = Deposit {
@@ -62,14 +63,16 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     require_token_mint(user_collateral, collateral_mint.key)?;
     require_instructions_sysvar(instructions)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
-    require_ctoken_usage_allowed(reserve)?;
+    deposit.require_possible(CtokensGoTo::User)?;
+    require_signature(market, &[reserve], PermissionedOp::DEPOSIT, rest)?;
     deposit.run(amount).map(|_| ())
 }
 
-/// 6132 when the reserve keeps its cTokens out of users' hands.
-fn require_ctoken_usage_allowed(reserve: &AccountInfo) -> Result<()> {
-    let blocked = state::load::<Reserve>(reserve)?.config.block_ctoken_usage != 0;
-    require(!blocked, KlendError::CTokenUsageBlocked)
+/// Who gets the cTokens of a deposit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CtokensGoTo {
+    User,
+    Obligation,
 }
 
 /// A deposit of liquidity whose cTokens go to an account of the caller's
@@ -120,20 +123,30 @@ impl<'a, 'info> Deposit<'a, 'info> {
         market_authority(self.authority, self.market)
     }
 
+    /// Whether the reserve takes deposits at all. Where users keep their
+    /// cTokens, the reserve must let them and they may not be its own supply.
+    ///
+    /// # Errors
+    /// 6006, 6082, 6073, 6175, 6132, 6108, in this order.
+    pub fn require_possible(&self, ctokens_go_to: CtokensGoTo) -> Result<()> {
+        let reserve = state::load::<Reserve>(self.reserve)?;
+        let to_user = ctokens_go_to == CtokensGoTo::User;
+        let is_vault = self.user_liquidity.key == self.vault.key
+            || (to_user && *self.collateral_destination.key == reserve.collateral.supply_vault);
+        require(!is_vault, KlendError::InvalidAccountInput)?;
+        reserve.require_not_obsolete()?;
+        reserve.require_current_version()?;
+        reserve.require_no_emergency()?;
+        let blocked = to_user && reserve.config.block_ctoken_usage != 0;
+        require(!blocked, KlendError::CTokenUsageBlocked)?;
+        token::require_supported_extensions(self.mint, self.user_liquidity)
+    }
+
     /// Takes the liquidity, creates the cTokens and returns their number.
     pub fn run(&self, amount: u64) -> Result<u64> {
         let clock = Clock::get()?;
-        {
-            let market = state::load::<LendingMarket>(self.market)?;
-            let reserve = state::load::<Reserve>(self.reserve)?;
-            reserve.require_current_version()?;
-            reserve.require_not_obsolete()?;
-            require(amount != 0, KlendError::InvalidAmount)?;
-            let permissioned = market.permissioned_ops | reserve.config.permissioned_ops;
-            require(permissioned & PermissionedOp::DEPOSIT == 0, KlendError::MissingPermissioner)?;
-            token::require_supported_extensions(self.mint, self.user_liquidity)?;
-        }
         refresh_reserve::refresh(self.reserve, self.market, None)?;
+        require(amount != 0, KlendError::InvalidAmount)?;
         let before = VaultSnapshot::take(self.reserve, self.vault)?;
         let (cost, collateral) = self.book(amount, now(&clock))?;
         token::transfer(
@@ -164,6 +177,7 @@ impl<'a, 'info> Deposit<'a, 'info> {
         require(after <= limit, KlendError::DepositLimitExceeded)?;
         reserve.config.deposit_withdrawal_cap.record(Flow::In, cost, now)?;
         reserve.deposit(cost, collateral)?;
+        reserve.update_limit_timestamps(now);
         reserve.last_update.mark_stale();
         Ok((cost, collateral))
     }

@@ -12,13 +12,15 @@ use solana_program::account_info::AccountInfo;
 
 use super::{
     deposit_obligation_collateral::{self, require_owner_and_market},
-    deposit_reserve_liquidity::Deposit,
+    deposit_reserve_liquidity::{CtokensGoTo, Deposit},
+    refresh_reserve,
 };
 use crate::{
     accounts::*,
     error::Result,
     farms::{FarmAccounts, FarmKind},
-    state::{self, LendingMarket, Obligation, Reserve},
+    permissioner::require_signature,
+    state::{self, LendingMarket, Obligation, PermissionedOp, Reserve},
 };
 
 pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
@@ -43,7 +45,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
             farm,
             farms_program,
         ],
-        _,
+        rest,
     ) = split::<17>(accounts)?;
     require_signer(owner)?;
     state::check_layout::<Obligation>(obligation)?;
@@ -73,8 +75,10 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     FarmAccounts::check_writable(farm_user, farm)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
 
-    deposit_obligation_collateral::require_fresh(&*state::load::<Reserve>(reserve)?)?;
+    deposit.require_possible(CtokensGoTo::Obligation)?;
+    require_signature(market, &[reserve], PermissionedOp::DEPOSIT, rest)?;
     let collateral = deposit.run(amount)?;
+    refresh_reserve::refresh(reserve, market, None)?;
     deposit_obligation_collateral::book(obligation, reserve, market, collateral)?;
     FarmAccounts::refresh(
         FarmAccounts::from_optional(farm_user, farm, farms_program),

@@ -1,9 +1,9 @@
 //! `flash_borrow_reserve_liquidity(liquidity_amount: u64)`: a loan that a
 //! later instruction of the same transaction must return.
 
-use solana_program::account_info::AccountInfo;
+use solana_program::{account_info::AccountInfo, clock::Clock, sysvar::Sysvar};
 
-use super::refresh_reserve;
+use super::refresh_reserve::{self, now};
 use crate::{
     accounts::read_u64,
     error::{KlendError, Result, require},
@@ -20,12 +20,13 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     state::load::<LendingMarket>(accounts.market)?.require_no_emergency()?;
     {
         let reserve = state::load::<Reserve>(accounts.reserve)?;
+        reserve.require_no_emergency()?;
         require(
             accounts.user_liquidity.key != accounts.vault.key,
             KlendError::InvalidAccountInput,
         )?;
-        reserve.require_current_version()?;
         reserve.require_not_obsolete()?;
+        reserve.require_current_version()?;
         require(reserve.config.flash_loans_enabled(), KlendError::FlashLoansDisabled)?;
         token::require_supported_extensions(accounts.mint, accounts.user_liquidity)?;
     }
@@ -36,6 +37,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     {
         let mut reserve = state::load_mut::<Reserve>(accounts.reserve)?;
         reserve.liquidity.borrow(Fraction::from_int(amount), amount)?;
+        reserve.update_limit_timestamps(now(&Clock::get()?));
         reserve.last_update.mark_stale();
     }
     token::transfer(

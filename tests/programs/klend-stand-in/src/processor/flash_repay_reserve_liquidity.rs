@@ -20,6 +20,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     let borrow_index = read_u8(args, 8)?;
     let accounts = FlashAccounts::parse(accounts)?;
     state::load::<LendingMarket>(accounts.market)?.require_no_emergency()?;
+    state::load::<Reserve>(accounts.reserve)?.require_no_emergency()?;
     require(accounts.user_liquidity.key != accounts.vault.key, KlendError::InvalidAccountInput)?;
     introspection::require_flash_borrow(
         accounts.instructions,

@@ -64,7 +64,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     obligation.lending_market = *market.key;
     obligation.owner = *owner.key;
     obligation.referrer = referrer;
-    obligation.last_update.update(clock.slot, PriceStatus::NONE);
+    obligation.last_update.update(&clock, PriceStatus::NONE);
     obligation.last_update.mark_stale();
     Ok(())
 }

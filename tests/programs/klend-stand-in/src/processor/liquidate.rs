@@ -19,6 +19,7 @@ use crate::{
     farms::{FarmAccounts, FarmKind},
     introspection,
     liquidation::{self, Amounts, Case, Reason, Terms},
+    permissioner::require_signature,
     pool::Flow,
     state::{self, LendingMarket, Obligation, PermissionedOp, PriceStatus, Reserve},
     token::{self, Authority},
@@ -225,10 +226,13 @@ struct Redemption {
 
 fn liquidate(accounts: &LiquidateAccounts, rest: &[AccountInfo], args: &Args) -> Result<()> {
     let clock = Clock::get()?;
-    require_distinct_accounts(accounts)?;
-    require_usable_reserves(accounts)?;
-    token::require_supported_extensions(accounts.repay_mint, accounts.user_source)?;
-    token::require_supported_extensions(accounts.withdraw_mint, accounts.user_destination)?;
+    require_usable_accounts(accounts)?;
+    let rest = require_signature(
+        accounts.market,
+        &[accounts.repay_reserve, accounts.withdraw_reserve],
+        PermissionedOp::LIQUIDATE,
+        rest,
+    )?;
     require_liquidatable_collateral(accounts)?;
     require(args.liquidity_amount != 0, KlendError::InvalidAmount)?;
     require_fresh(accounts, &clock)?;
@@ -238,7 +242,7 @@ fn liquidate(accounts: &LiquidateAccounts, rest: &[AccountInfo], args: &Args) ->
 
     let (terms, amounts) = decide(accounts, &clock, args.liquidity_amount)?;
     require(amounts.repay <= args.liquidity_amount, KlendError::InsufficientRepayAmount)?;
-    book(accounts, rest, &terms, &amounts)?;
+    book(accounts, rest, &terms, &amounts, &clock)?;
     refresh_reserve::refresh(accounts.withdraw_reserve, accounts.market, None)?;
     let redemption = redeem(accounts, &clock, &terms, amounts.withdraw, args.min_received)?;
     move_tokens(accounts, &amounts, redemption.as_ref())?;
@@ -258,34 +262,22 @@ fn liquidate(accounts: &LiquidateAccounts, rest: &[AccountInfo], args: &Args) ->
     }
 }
 
-/// 6006 when one of the liquidator's accounts is one of the reserves' vaults.
-fn require_distinct_accounts(accounts: &LiquidateAccounts) -> Result<()> {
-    let repay = state::load::<Reserve>(accounts.repay_reserve)?;
-    let withdraw = state::load::<Reserve>(accounts.withdraw_reserve)?;
-    let source = *accounts.user_source.key;
-    let collateral = *accounts.user_collateral.key;
-    let destination = *accounts.user_destination.key;
-    let clash = source == repay.liquidity.supply_vault
-        || source == withdraw.liquidity.supply_vault
-        || collateral == repay.collateral.supply_vault
-        || collateral == withdraw.collateral.supply_vault
-        || destination == withdraw.liquidity.supply_vault;
-    require(!clash, KlendError::InvalidAccountInput)
-}
-
-fn require_usable_reserves(accounts: &LiquidateAccounts) -> Result<()> {
-    let market = state::load::<LendingMarket>(accounts.market)?;
-    let market_permissioned = market.permissioned_ops & PermissionedOp::LIQUIDATE != 0;
+/// The liquidator may not pay from, or be paid into, the reserves' own
+/// accounts (6006), and both reserves must be in use (6175, 6073) and lend
+/// tokens that klend can move (6108); the first reserve first.
+fn require_usable_accounts(accounts: &LiquidateAccounts) -> Result<()> {
     for reserve in [accounts.repay_reserve, accounts.withdraw_reserve] {
         let reserve = state::load::<Reserve>(reserve)?;
-        reserve.require_current_version()?;
+        let is_vault = *accounts.user_source.key == reserve.liquidity.supply_vault
+            || *accounts.user_collateral.key == reserve.collateral.supply_vault;
+        require(!is_vault, KlendError::InvalidAccountInput)?;
         reserve.require_no_emergency()?;
-        require(
-            !market_permissioned && !reserve.liquidation_is_permissioned(),
-            KlendError::MissingPermissioner,
-        )?;
+        reserve.require_current_version()?;
     }
-    Ok(())
+    token::require_supported_extensions(accounts.repay_mint, accounts.user_source)?;
+    token::require_supported_extensions(accounts.withdraw_mint, accounts.user_destination)?;
+    let is_vault = accounts.user_destination.key == accounts.withdraw_vault.key;
+    require(!is_vault, KlendError::InvalidAccountInput)
 }
 
 /// 6087 for collateral that its reserve, or the obligation's elevation group,
@@ -302,13 +294,13 @@ fn require_fresh(accounts: &LiquidateAccounts, clock: &Clock) -> Result<()> {
     for reserve in [accounts.repay_reserve, accounts.withdraw_reserve] {
         let reserve = state::load::<Reserve>(reserve)?;
         require(
-            (reserve.last_update).is_fresh(clock.slot, PriceStatus::LIQUIDATION),
+            (reserve.last_update).is_fresh(clock.slot, PriceStatus::LIQUIDATION)?,
             KlendError::ReserveStale,
         )?;
     }
     let obligation = state::load::<Obligation>(accounts.obligation)?;
     require(
-        (obligation.last_update).is_fresh(clock.slot, PriceStatus::LIQUIDATION),
+        (obligation.last_update).is_fresh(clock.slot, PriceStatus::LIQUIDATION)?,
         KlendError::ObligationStale,
     )
 }
@@ -356,11 +348,13 @@ fn book(
     rest: &[AccountInfo],
     terms: &Terms,
     amounts: &Amounts,
+    clock: &Clock,
 ) -> Result<()> {
     let mut obligation = state::load_mut::<Obligation>(accounts.obligation)?;
     {
         let mut reserve = state::load_mut::<Reserve>(accounts.repay_reserve)?;
         reserve.liquidity.repay(amounts.repay, amounts.settle)?;
+        reserve.update_limit_timestamps(now(clock));
         reserve.last_update.mark_stale();
         if obligation.elevation_group == 0 {
             let slot = obligation.borrow_slot(accounts.repay_reserve.key)?;
@@ -415,6 +409,7 @@ fn redeem(
         return Ok(None);
     }
     let liquidity = reserve.redeem(collateral)?;
+    reserve.update_limit_timestamps(now(clock));
     reserve.last_update.mark_stale();
     if is_order {
         reserve.config.deposit_withdrawal_cap.record(Flow::Out, liquidity, now(clock))?;

@@ -69,9 +69,17 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     require_token_owner(user_liquidity, owner.key)?;
     require_instructions_sysvar(instructions)?;
     state::load::<LendingMarket>(market)?.require_no_emergency()?;
-    require(amount != 0, KlendError::InvalidAmount)?;
+    {
+        let reserve = state::load::<Reserve>(reserve)?;
+        let is_vault = *user_collateral.key == reserve.collateral.supply_vault
+            || user_liquidity.key == vault.key;
+        require(!is_vault, KlendError::InvalidAccountInput)?;
+        reserve.require_no_emergency()?;
+        reserve.require_current_version()?;
+    }
     token::require_supported_extensions(mint, user_liquidity)?;
     refresh_reserve::refresh(reserve, market, None)?;
+    require(amount != 0, KlendError::InvalidAmount)?;
 
     let before = VaultSnapshot::take(reserve, vault)?;
     let liquidity = book(reserve, amount)?;
@@ -100,7 +108,9 @@ fn book(reserve: &AccountInfo, amount: u64) -> Result<u64> {
     let free = reserve.freely_available_liquidity();
     let liquidity = reserve.redeem(amount)?;
     require(liquidity <= free, KlendError::InsufficientLiquidity)?;
-    reserve.config.deposit_withdrawal_cap.record(Flow::Out, liquidity, now(&Clock::get()?))?;
+    let now = now(&Clock::get()?);
+    reserve.update_limit_timestamps(now);
+    reserve.config.deposit_withdrawal_cap.record(Flow::Out, liquidity, now)?;
     reserve.last_update.mark_stale();
     Ok(liquidity)
 }

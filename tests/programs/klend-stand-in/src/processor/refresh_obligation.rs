@@ -13,7 +13,7 @@ use super::refresh_reserve::now;
 use crate::{
     accounts::{require_has_one, require_mut, split},
     error::{KlendError, Result, require},
-    interest::compound,
+    interest::{Duration, compound},
     liquidation::seconds_past_term,
     math::Fraction,
     position::{self, BorrowTotals, DepositTotals},
@@ -46,42 +46,25 @@ fn refresh(
         rest.len() == deposit_count + borrow_count + referrer_count,
         KlendError::InvalidAccountInput,
     )?;
-    let mut reserves = rest.iter();
-    let mut next_reserve = || reserves.next().ok_or(KlendError::InvalidAccountInput);
+    let (deposit_reserves, borrow_reserves) = rest.split_at(deposit_count);
     let mut status = PriceStatus::ALL;
-    let slots =
-        clock.slot.checked_sub(obligation.last_update.slot).ok_or(KlendError::MathOverflow)?;
-
-    let mut totals = DepositTotals::default();
-    for deposit in obligation.deposits.iter_mut().filter(|slot| slot.is_active()) {
-        let account = next_reserve()?;
-        let reserve = load_reserve(account);
-        require(*account.key == deposit.deposit_reserve, KlendError::InvalidAccountInput)?;
-        require_fresh(&reserve, &clock)?;
-        if group != 0 {
-            let debt_reserve = market.elevation_group(group).map(|group| group.debt_reserve);
-            require(
-                debt_reserve != Some(*account.key),
-                KlendError::ElevationGroupDebtReserveAsCollateral,
-            )?;
-        }
-        totals.add(market, &reserve, group, deposit)?;
-        status = status.and(PriceStatus(reserve.last_update.price_status));
-    }
 
     let mut debts = BorrowTotals::default();
     let mut group_debt = None;
-    for borrow in obligation.borrows.iter_mut().filter(|slot| slot.is_active()) {
-        let account = next_reserve()?;
+    let last_update = obligation.last_update;
+    let borrows = obligation.borrows.iter_mut().filter(|slot| slot.is_active());
+    for (borrow, account) in borrows.zip(borrow_reserves) {
         let reserve = load_reserve(account);
         require(*account.key == borrow.borrow_reserve, KlendError::InvalidAccountInput)?;
         require_fresh(&reserve, &clock)?;
         require_group_debt(market, &reserve, account, group)?;
         let owed_before = borrow.borrowed_amount_sf.fraction();
         borrow.accrue_interest(&reserve)?;
+        let basis = reserve.config.interest_rate_basis;
+        let time = Duration::since(basis, &last_update, clock.slot, now(&clock))?;
         if reserve.liquidity.absolute_referral_rate_sf.get() != 0 {
             let interest = borrow.borrowed_amount_sf.fraction() - owed_before;
-            require_shareable(&reserve, owed_before, interest, slots)?;
+            require_shareable(&reserve, owed_before, interest, time)?;
             require(
                 referrer_count == 0 || market.referral_fee_bps == 0,
                 KlendError::ReferrerAccountNotInitialized,
@@ -103,8 +86,25 @@ fn refresh(
             group_debt = Some(owed);
         }
     }
+    let mut totals = DepositTotals::default();
+    let deposits = obligation.deposits.iter_mut().filter(|slot| slot.is_active());
+    for (deposit, account) in deposits.zip(deposit_reserves) {
+        let reserve = load_reserve(account);
+        require(*account.key == deposit.deposit_reserve, KlendError::InvalidAccountInput)?;
+        require_fresh(&reserve, &clock)?;
+        if group != 0 {
+            let debt_reserve = market.elevation_group(group).map(|group| group.debt_reserve);
+            require(
+                debt_reserve != Some(*account.key),
+                KlendError::ElevationGroupDebtReserveAsCollateral,
+            )?;
+        }
+        totals.add(market, &reserve, group, deposit)?;
+        status = status.and(PriceStatus(reserve.last_update.price_status));
+    }
+
     if let Some(owed) = group_debt {
-        position::retrack_group_debt(obligation, &rest[..deposit_count], owed)?;
+        position::retrack_group_debt(obligation, deposit_reserves, owed)?;
     }
 
     let global_limit = Fraction::from_int(market.global_allowed_borrow_value);
@@ -119,11 +119,13 @@ fn refresh(
     obligation.highest_borrow_factor_pct = debts.highest_borrow_factor_pct;
     obligation.num_of_obsolete_borrow_reserves = debts.obsolete_reserves;
     obligation.has_debt = u8::from(borrow_count != 0);
-    let order = &mut obligation.borrow_order;
-    if order.active != 0 && order.fillable_until_timestamp < now(&clock) {
-        *order = bytemuck::Zeroable::zeroed();
+    let orders = [&mut obligation.borrow_order].into_iter();
+    for order in orders.chain(&mut obligation.more_borrow_orders) {
+        if order.active != 0 && order.fillable_until_timestamp < now(&clock) {
+            *order = bytemuck::Zeroable::zeroed();
+        }
     }
-    obligation.last_update.update(clock.slot, status);
+    obligation.last_update.update(&clock, status);
     Ok(())
 }
 
@@ -133,10 +135,10 @@ fn require_shareable(
     reserve: &Reserve,
     owed: Fraction,
     interest: Fraction,
-    slots: u64,
+    time: Duration,
 ) -> Result<()> {
     let fixed_rate = Fraction::from_bps(reserve.config.host_fixed_interest_rate_bps.into());
-    let fixed = owed * compound(fixed_rate, slots) - owed;
+    let fixed = owed * compound(fixed_rate, time) - owed;
     require(interest >= fixed, KlendError::CannotCalculateReferralAmountDueToSlotsMismatch)
 }
 
@@ -148,7 +150,7 @@ fn load_reserve<'a>(account: &'a AccountInfo) -> Ref<'a, Reserve> {
 /// 6009 and 6073 unless the reserve is current; its price flags do not matter
 /// here, they are passed on.
 fn require_fresh(reserve: &Reserve, clock: &Clock) -> Result<()> {
-    let fresh = reserve.last_update.is_fresh(clock.slot, PriceStatus::NONE);
+    let fresh = reserve.last_update.is_fresh(clock.slot, PriceStatus::NONE)?;
     require(fresh, KlendError::ReserveStale)?;
     reserve.require_current_version()
 }

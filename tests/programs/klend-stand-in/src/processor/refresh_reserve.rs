@@ -1,5 +1,5 @@
-//! `refresh_reserve`: interest up to this slot and, when it is due, a new
-//! price.
+//! `refresh_reserve`: interest and rewards up to this moment and, when it is
+//! due, a new price.
 //!
 //! Accounts: 0 reserve (writable), 1 market, 2 Pyth, 3 Switchboard price,
 //! 4 Switchboard average, 5 Scope; klend's id stands for an absent oracle.
@@ -9,7 +9,7 @@ use solana_program::{account_info::AccountInfo, clock::Clock, pubkey::Pubkey, sy
 use crate::{
     accounts::{optional, require_has_one, require_mut, split},
     error::{KlendError, Result, require},
-    interest::{self, InterestTerms},
+    interest::{self, Duration, InterestTerms},
     price::{self, CheckedPrice},
     state::{self, LendingMarket, OraclePrices, PriceStatus, Reserve, TokenInfo},
 };
@@ -25,8 +25,10 @@ pub fn process(accounts: &[AccountInfo]) -> Result<()> {
     refresh(reserve, market, Some(oracles))
 }
 
-/// Refreshes a reserve whose market has been checked; without oracle accounts
-/// the saved price stays as long as it is young enough.
+/// Refreshes a reserve whose market has been checked; without oracle accounts,
+/// and with oracles that say nothing, the saved price stays as long as it is
+/// young enough. A reserve in emergency mode loses its price instead, and
+/// nobody looks at its oracles.
 pub fn refresh(
     reserve: &AccountInfo,
     market: &AccountInfo,
@@ -36,20 +38,21 @@ pub fn refresh(
     let market = state::load::<LendingMarket>(market)?;
     let mut reserve = state::load_mut::<Reserve>(reserve)?;
     reserve.require_current_version()?;
-    reserve.require_no_emergency()?;
     let now = now(&clock);
     let price = match oracles {
-        Some(oracles) if price_is_due(&reserve, &market, now) => {
-            Some(read_price(&reserve.config.token_info, oracles, now)?)
+        Some(oracles)
+            if reserve.config.emergency_mode == 0 && price_is_due(&reserve, &market, now) =>
+        {
+            read_price(&reserve.config.token_info, oracles, now)?
         }
         _ => None,
     };
     update(&mut reserve, &market, &clock, price)
 }
 
-/// The clock's time; klend never runs before 1970.
+/// The clock's time. Panics before 1970.
 pub fn now(clock: &Clock) -> u64 {
-    clock.unix_timestamp.unsigned_abs()
+    u64::try_from(clock.unix_timestamp).expect("a time after 1970")
 }
 
 fn price_is_due(reserve: &Reserve, market: &LendingMarket, now: u64) -> bool {
@@ -61,9 +64,9 @@ fn price_is_due(reserve: &Reserve, market: &LendingMarket, now: u64) -> bool {
     )
 }
 
-/// Reads the price after checking that exactly the configured oracles are
-/// given.
-fn read_price(info: &TokenInfo, oracles: &[AccountInfo], now: u64) -> Result<CheckedPrice> {
+/// Reads the price, if the oracle says one, after checking that exactly the
+/// configured oracles are given.
+fn read_price(info: &TokenInfo, oracles: &[AccountInfo], now: u64) -> Result<Option<CheckedPrice>> {
     let [pyth, switchboard_price, switchboard_twap, scope] = oracles else {
         return Err(KlendError::InvalidAccountInput.into());
     };
@@ -86,7 +89,7 @@ fn read_price(info: &TokenInfo, oracles: &[AccountInfo], now: u64) -> Result<Che
     price::read(&prices, info, now)
 }
 
-/// Brings the books to this slot.
+/// Brings the books to this moment.
 pub fn update(
     reserve: &mut Reserve,
     market: &LendingMarket,
@@ -94,19 +97,31 @@ pub fn update(
     price: Option<CheckedPrice>,
 ) -> Result<()> {
     let now = now(clock);
-    let slots = clock.slot.checked_sub(reserve.last_update.slot).ok_or(KlendError::MathOverflow)?;
-    if slots != 0 {
-        let Reserve { liquidity, config, .. } = reserve;
+    let basis = reserve.config.interest_rate_basis;
+    let time = Duration::since(basis, &reserve.last_update, clock.slot, now)?;
+    if time.units != 0 {
+        let Reserve { liquidity, collateral, config, .. } = reserve;
         let terms = InterestTerms {
             curve: &config.borrow_rate_curve,
             host_fixed_rate_bps: config.host_fixed_interest_rate_bps,
             take_rate_pct: config.protocol_take_rate_pct,
             referral_fee_bps: market.referral_fee_bps,
         };
-        interest::accrue(liquidity, &terms, slots);
+        interest::accrue(liquidity, &terms, time);
+        interest::reward(
+            liquidity,
+            collateral.mint_total_supply,
+            config.rewards_amount_per_accrual_unit,
+            market.reserve_rewards_max_apr_bps,
+            time,
+        );
     }
     let saved_at = reserve.liquidity.market_price_last_updated_ts;
     let status = match price {
+        _ if reserve.config.emergency_mode != 0 => {
+            reserve.liquidity.market_price_last_updated_ts = 0;
+            PriceStatus::NONE
+        }
         Some(price) => {
             reserve.liquidity.market_price_sf.set_fraction(price.price);
             reserve.liquidity.market_price_last_updated_ts = price.timestamp;
@@ -117,7 +132,8 @@ pub fn update(
         }
         None => PriceStatus::NONE,
     };
-    reserve.last_update.update(clock.slot, status);
+    reserve.last_update.update(clock, status);
+    reserve.config.reserved_10 = Default::default();
     reserve.update_limit_timestamps(now);
     Ok(())
 }

@@ -29,7 +29,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     require(obligation.active_borrows().next().is_none(), KlendError::UnhealthyElevationGroupLtv)?;
     let clock = Clock::get()?;
     require(
-        obligation.last_update.is_fresh(clock.slot, PriceStatus::ALL),
+        obligation.last_update.is_fresh(clock.slot, PriceStatus::ALL)?,
         KlendError::ObligationStale,
     )?;
     if group_id != 0 {

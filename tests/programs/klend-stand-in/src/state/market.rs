@@ -49,14 +49,21 @@ pub struct LendingMarket {
     pub price_triggered_liquidation_disabled: u8,
     pub mature_reserve_debt_liquidation_enabled: u8,
     pub obligation_borrow_debt_term_liquidation_enabled: u8,
-    reserved_3302: [u8; 82],
+    reserved_3302: [u8; 48],
+    /// Most that rewards may add to a reserve's deposits in a year; 0 turns
+    /// rewards off.
+    pub reserve_rewards_max_apr_bps: u16,
+    reserved_3352: [u8; 32],
     /// Time over which a debt past its term becomes repayable in full.
     pub term_based_full_liquidation_duration_secs: u64,
-    /// Newer than klend 1.16, see [`PermissionedOp`].
+    /// Whose signature permissioned operations need; the default key when
+    /// none is permissioned.
     pub permissioning_authority: Pubkey,
-    /// Bits of [`PermissionedOp`]; newer than klend 1.16.
+    /// Bits of [`PermissionedOp`].
     pub permissioned_ops: u64,
-    reserved_3432: [u8; 1224],
+    reserved_3432: [u8; 1216],
+    /// The stand-in's own switch in what is padding to klend: see [`Version`].
+    pub stand_in_version: u64,
 }
 
 impl Layout for LendingMarket {
@@ -64,8 +71,31 @@ impl Layout for LendingMarket {
     const OWNER: Pubkey = crate::ID;
 }
 
+/// Which klend the stand-in behaves as in a market.
+///
+/// Tests write it into the last eight bytes of the market, which klend leaves
+/// alone, so that one program serves both versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// klend 1.25: what a market says that says nothing (0).
+    V1_25,
+    /// klend 1.26 (126): users' orders do not liquidate.
+    V1_26,
+}
+
+impl Version {
+    /// What a market's [`LendingMarket::stand_in_version`] means. Panics on
+    /// any other number.
+    fn of(number: u64) -> Self {
+        match number {
+            0 => Self::V1_25,
+            126 => Self::V1_26,
+            other => panic!("the stand-in knows no version {other}: 0 is 1.25, 126 is 1.26"),
+        }
+    }
+}
+
 /// Operations that a market or a reserve may reserve to a permissioner.
-/// Published with klend 1.22; how the permissioner signs is not.
 pub struct PermissionedOp;
 
 impl PermissionedOp {
@@ -75,6 +105,10 @@ impl PermissionedOp {
 }
 
 impl LendingMarket {
+    pub fn version(&self) -> Version {
+        Version::of(self.stand_in_version)
+    }
+
     /// 6042 while the whole market is stopped.
     pub fn require_no_emergency(&self) -> Result<()> {
         require(self.emergency_mode == 0, KlendError::GlobalEmergencyMode)
@@ -123,6 +157,7 @@ const _: () = {
         obligation_order_execution_enabled @ 3296,
         price_triggered_liquidation_disabled @ 3299,
         term_based_full_liquidation_duration_secs @ 3384,
-        permissioning_authority @ 3392, permissioned_ops @ 3424,
+        reserve_rewards_max_apr_bps @ 3350, permissioning_authority @ 3392,
+        permissioned_ops @ 3424, stand_in_version @ 4648,
     });
 };

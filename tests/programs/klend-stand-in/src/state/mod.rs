@@ -16,24 +16,24 @@ mod user_metadata;
 use core::cell::{Ref, RefMut};
 
 use bytemuck::{Pod, Zeroable};
-use solana_program::{account_info::AccountInfo, pubkey::Pubkey};
+use solana_program::{account_info::AccountInfo, clock::Clock, pubkey::Pubkey};
 
 pub use self::{
     farms::{FARM_STAKE_SCALE, FARMS_PROGRAM_ID, FarmUserState},
-    market::{ElevationGroup, LendingMarket, PermissionedOp},
+    market::{ElevationGroup, LendingMarket, PermissionedOp, Version},
     obligation::{
         BorrowOrder, MAX_BORROWS, MAX_DEPOSITS, Obligation, ObligationCollateral,
         ObligationLiquidity, ObligationOrder,
     },
     reserve::{
-        CurvePoint, RESERVE_VERSION, Reserve, ReserveCollateral, ReserveConfig, ReserveLiquidity,
-        ReserveStatus, ScopeConfiguration, TokenInfo, WithdrawalCaps,
+        AccrualBasis, CurvePoint, RESERVE_VERSION, Reserve, ReserveCollateral, ReserveConfig,
+        ReserveLiquidity, ReserveStatus, ScopeConfiguration, TokenInfo, WithdrawalCaps,
     },
     scope::{CHAIN_END, DatedPrice, OraclePrices},
     user_metadata::{ReferrerTokenState, UserMetadata},
 };
 use crate::{
-    error::{AnchorError, Result, require},
+    error::{AnchorError, KlendError, Result, require},
     math::Fraction,
 };
 
@@ -110,7 +110,9 @@ pub struct LastUpdate {
     pub stale: u8,
     /// Bits of [`PriceStatus`].
     pub price_status: u8,
-    placeholder: [u8; 6],
+    placeholder: [u8; 2],
+    /// Unix time of the same moment as `slot`, seconds; 0 before klend 1.25.
+    pub timestamp: u32,
 }
 
 impl LastUpdate {
@@ -118,17 +120,34 @@ impl LastUpdate {
         self.stale = 1;
     }
 
-    /// Refreshed in this very slot.
-    pub fn update(&mut self, slot: u64, price_status: PriceStatus) {
-        self.slot = slot;
+    /// Refreshed at this very moment. Panics at a time outside 32 bits.
+    pub fn update(&mut self, clock: &Clock, price_status: PriceStatus) {
+        self.slot = clock.slot;
+        self.timestamp = u32::try_from(clock.unix_timestamp).expect("a time within 32 bits");
         self.stale = 0;
         self.price_status = price_status.0;
     }
 
+    /// Slots since the last update. 6007 when that lies in the future.
+    pub fn slots_since(&self, slot: u64) -> Result<u64> {
+        slot.checked_sub(self.slot).ok_or_else(|| KlendError::MathOverflow.into())
+    }
+
+    /// Seconds since the last update: none when its time is not known, and
+    /// none when the clock has gone back.
+    pub fn seconds_since(&self, now: u64) -> u64 {
+        if self.timestamp == 0 { 0 } else { now.saturating_sub(self.timestamp.into()) }
+    }
+
     /// Untouched since a refresh in this slot, with at least these price
     /// checks passed.
-    pub fn is_fresh(&self, slot: u64, required: PriceStatus) -> bool {
-        self.stale == 0 && self.slot == slot && PriceStatus(self.price_status).contains(required)
+    ///
+    /// # Errors
+    /// 6007 when the last update lies in the future.
+    pub fn is_fresh(&self, slot: u64, required: PriceStatus) -> Result<bool> {
+        Ok(self.stale == 0
+            && self.slots_since(slot)? == 0
+            && PriceStatus(self.price_status).contains(required))
     }
 }
 

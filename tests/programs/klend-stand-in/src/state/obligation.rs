@@ -47,7 +47,10 @@ pub struct Obligation {
     pub autodeleverage_margin_call_started_timestamp: u64,
     pub obligation_orders: [ObligationOrder; 2],
     pub borrow_order: BorrowOrder,
-    reserved_2752: [u8; 584],
+    reserved_2752: [u8; 32],
+    /// Further orders of the same kind.
+    pub more_borrow_orders: [BorrowOrder; 2],
+    reserved_3104: [u8; 232],
 }
 
 impl Layout for Obligation {
@@ -165,7 +168,7 @@ const _: () = {
         borrow_factor_adjusted_debt_value_sf @ 2200, elevation_group @ 2277, has_debt @ 2279,
         referrer @ 2280, autodeleverage_target_ltv_pct @ 2313, highest_borrow_factor_pct @ 2320,
         autodeleverage_margin_call_started_timestamp @ 2328, obligation_orders @ 2336,
-        borrow_order @ 2592,
+        borrow_order @ 2592, more_borrow_orders @ 2784,
     });
     offsets!(ObligationLiquidity {
         cumulative_borrow_rate_bsf @ 32, last_borrowed_at_timestamp @ 80, borrowed_amount_sf @ 88,

@@ -3,10 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use solana_program::pubkey::Pubkey;
 
-use super::{
-    BigFractionBytes, LastUpdate, Layout, PodU128,
-    market::{PermissionedOp, offsets},
-};
+use super::{BigFractionBytes, LastUpdate, Layout, PodU128, market::offsets};
 use crate::error::{KlendError, Result, require};
 
 /// The only version in use.
@@ -53,6 +50,16 @@ impl ReserveStatus {
     pub const OBSOLETE: u8 = 1;
 }
 
+/// What a reserve counts its interest in.
+pub struct AccrualBasis;
+
+impl AccrualBasis {
+    /// Slots, two to the second.
+    pub const LEGACY: u8 = 0;
+    /// Seconds.
+    pub const TRUE_APR: u8 = 1;
+}
+
 impl Reserve {
     /// 6073 for any version but the current one.
     pub fn require_current_version(&self) -> Result<()> {
@@ -64,16 +71,9 @@ impl Reserve {
         require(self.config.status != ReserveStatus::OBSOLETE, KlendError::ReserveObsolete)
     }
 
-    /// 6175 while the reserve is stopped. The flag is newer than klend 1.16;
-    /// which instructions it stops is an assumption, see the crate's
-    /// documentation.
+    /// 6175 while the reserve is stopped.
     pub fn require_no_emergency(&self) -> Result<()> {
         require(self.config.emergency_mode == 0, KlendError::ReserveEmergencyMode)
-    }
-
-    /// Whether liquidations are reserved to a permissioner here.
-    pub fn liquidation_is_permissioned(&self) -> bool {
-        self.config.permissioned_ops & PermissionedOp::LIQUIDATE != 0
     }
 }
 
@@ -102,7 +102,9 @@ pub struct ReserveLiquidity {
     pub pending_referrer_fees_sf: PodU128,
     pub absolute_referral_rate_sf: PodU128,
     pub token_program: Pubkey,
-    reserved_312: [u8; 920],
+    /// Units in the vault that wait to be given to depositors.
+    pub rewards_amount_available: u64,
+    reserved_320: [u8; 912],
 }
 
 /// The cToken's side of a reserve.
@@ -126,9 +128,11 @@ pub struct ReserveConfig {
     pub min_deleveraging_bonus_bps: u16,
     pub block_ctoken_usage: u8,
     reserved_7: u8,
-    /// Newer than klend 1.16.
     pub emergency_mode: u8,
-    reserved_9: [u8; 4],
+    /// One of [`AccrualBasis`].
+    pub interest_rate_basis: u8,
+    /// Every refresh writes zeros here.
+    pub reserved_10: [u8; 3],
     pub protocol_order_execution_fee_pct: u8,
     pub protocol_take_rate_pct: u8,
     pub protocol_liquidation_fee_pct: u8,
@@ -162,8 +166,9 @@ pub struct ReserveConfig {
     pub deleveraging_bonus_increase_bps_per_day: u64,
     pub debt_maturity_timestamp: u64,
     pub debt_term_seconds: u64,
-    reserved_936: u64,
-    /// Bits of [`PermissionedOp`]; newer than klend 1.16.
+    /// Units given to depositors per unit of the accrual's time.
+    pub rewards_amount_per_accrual_unit: u64,
+    /// Bits of [`PermissionedOp`](super::PermissionedOp).
     pub permissioned_ops: u64,
 }
 
@@ -244,16 +249,17 @@ const _: () = {
         total_available_amount @ 96, borrowed_amount_sf @ 104, market_price_sf @ 120,
         market_price_last_updated_ts @ 136, cumulative_borrow_rate_bsf @ 168,
         accumulated_protocol_fees_sf @ 216, absolute_referral_rate_sf @ 264, token_program @ 280,
+        rewards_amount_available @ 312,
     });
     offsets!(ReserveConfig {
-        host_fixed_interest_rate_bps @ 2, emergency_mode @ 8,
+        host_fixed_interest_rate_bps @ 2, emergency_mode @ 8, interest_rate_basis @ 9,
         protocol_order_execution_fee_pct @ 13, bad_debt_liquidation_bonus_bps @ 22,
         origination_fee_sf @ 40, flash_loan_fee_sf @ 48, borrow_rate_curve @ 64,
         borrow_factor_pct @ 152, token_info @ 176, deposit_withdrawal_cap @ 560,
         elevation_groups @ 624, autodeleverage_enabled @ 646,
         borrow_limit_outside_elevation_group @ 648,
         deleveraging_bonus_increase_bps_per_day @ 912, debt_maturity_timestamp @ 920,
-        permissioned_ops @ 944,
+        rewards_amount_per_accrual_unit @ 936, permissioned_ops @ 944,
     });
     offsets!(TokenInfo {
         max_twap_divergence_bps @ 56, scope @ 80, switchboard_price @ 128, pyth_price @ 192,

@@ -1,0 +1,216 @@
+//! Flash loans.
+
+use super::*;
+
+/// Replaces the flash pair's reserve, amount and index, then everything else.
+#[test]
+fn flash_loans() {
+    let Some(mut twins) = Twins::new() else {
+        return;
+    };
+    const LOAN: u64 = 1_000 * USDC_UNITS;
+    twins.both(|bed| {
+        let liquidator = bed.liquidator_key();
+        for key in [USDC, SOL] {
+            let mint = bed.reserve(key).liquidity.mint_pubkey;
+            bed.fund(&liquidator, &mint, 10 * USDC_UNITS);
+        }
+    });
+    let pair = |amount: u64| {
+        move |bed: &Bed| vec![bed.flash_borrow(USDC, amount), bed.flash_repay(USDC, amount, 0)]
+    };
+    for (amount, expected) in [
+        (0, Done),
+        (1, Custom(1, 6012)),
+        (2, Done),
+        (99_999, Done),
+        (149_999, Done),
+        (150_000, Done),
+        (1_000_003, Done),
+        (LOAN, Done),
+        (10_143_494_878_569, Custom(1, 1)),
+        (10_143_494_878_570, Custom(0, 6008)),
+        (u64::MAX, Custom(0, 6008)),
+    ] {
+        twins.case(&format!("loan of {amount}"), expected, |bed| bed.warp(9), pair(amount));
+    }
+    for (fee, amount, expected) in [
+        (0u64, 1, Done),
+        (0, LOAN, Done),
+        (1, LOAN, Done),
+        (1 << 59, 3, Done),
+        (1 << 60, 3, Custom(1, 6012)),
+        (u64::MAX, LOAN, Custom(0, 6036)),
+        (u64::MAX - 1, LOAN, Custom(1, 6012)),
+    ] {
+        twins.case(
+            &format!("fee {fee} on {amount}"),
+            expected,
+            |bed| patch_u64(bed, USDC, reserve::FLASH_FEE_SF, fee),
+            pair(amount),
+        );
+    }
+    for (what, key, offset, value, expected) in [
+        ("market stopped", &MARKET, market::EMERGENCY, 1u8, Custom(0, 6042)),
+        ("borrowing off", &MARKET, market::BORROW_DISABLED, 1, Done),
+        ("old version", USDC, reserve::VERSION, 0, Custom(0, 6073)),
+        ("obsolete", USDC, reserve::STATUS, 1, Custom(0, 6082)),
+        ("hidden", USDC, reserve::STATUS, 2, Done),
+        ("price blocked", USDC, reserve::BLOCK_PRICE_USAGE, 1, Done),
+    ] {
+        twins.case(what, expected, |bed| bed.patch(key, offset, &[value]), pair(LOAN));
+    }
+    twins.case("price outdated", Done, |bed| bed.wait(1_000), pair(LOAN));
+    twins.case(
+        "vault short of the books",
+        Done,
+        |bed| patch_u64(bed, USDC, reserve::AVAILABLE, 9_000_000 * USDC_UNITS),
+        pair(LOAN),
+    );
+    twins.case(
+        "limit crossed during the loan",
+        Done,
+        |bed| {
+            let borrowed = bed.reserve(USDC).liquidity.borrowed_amount_sf;
+            let limit = (u128::from(borrowed) >> 60) as u64 + 1_000;
+            patch_u64(bed, USDC, reserve::BORROW_LIMIT, limit);
+        },
+        |bed| {
+            vec![
+                bed.flash_borrow(USDC, LOAN),
+                bed.refresh_reserve(USDC),
+                bed.flash_repay(USDC, LOAN, 0),
+            ]
+        },
+    );
+
+    let build = |build: fn(&Bed) -> Vec<Instruction>| build;
+    for (what, expected, build) in [
+        ("no repayment", Custom(0, 6032), build(|bed| vec![bed.flash_borrow(USDC, LOAN)])),
+        ("repayment alone", Custom(0, 6033), build(|bed| vec![bed.flash_repay(USDC, LOAN, 0)])),
+        (
+            "repayment first",
+            Custom(0, 6033),
+            build(|bed| vec![bed.flash_repay(USDC, LOAN, 1), bed.flash_borrow(USDC, LOAN)]),
+        ),
+        (
+            "another amount repaid",
+            Custom(0, 6033),
+            build(|bed| vec![bed.flash_borrow(USDC, LOAN), bed.flash_repay(USDC, LOAN + 1, 0)]),
+        ),
+        (
+            "another index",
+            Custom(0, 6033),
+            build(|bed| vec![bed.flash_borrow(USDC, LOAN), bed.flash_repay(USDC, LOAN, 1)]),
+        ),
+        (
+            "an index behind the end",
+            Custom(0, 6033),
+            build(|bed| vec![bed.flash_repay(USDC, LOAN, 7)]),
+        ),
+        (
+            "two borrows",
+            Custom(0, 6035),
+            build(|bed| {
+                vec![
+                    bed.flash_borrow(USDC, LOAN),
+                    bed.flash_borrow(SOL, LOAN),
+                    bed.flash_repay(USDC, LOAN, 0),
+                    bed.flash_repay(SOL, LOAN, 1),
+                ]
+            }),
+        ),
+        (
+            "two repayments",
+            Custom(0, 6035),
+            build(|bed| {
+                vec![
+                    bed.flash_borrow(USDC, LOAN),
+                    bed.flash_repay(USDC, LOAN, 0),
+                    bed.flash_repay(USDC, LOAN, 0),
+                ]
+            }),
+        ),
+        (
+            "two pairs",
+            Custom(0, 6035),
+            build(|bed| {
+                vec![
+                    bed.flash_borrow(USDC, LOAN),
+                    bed.flash_repay(USDC, LOAN, 0),
+                    bed.flash_borrow(USDC, LOAN),
+                    bed.flash_repay(USDC, LOAN, 2),
+                ]
+            }),
+        ),
+        (
+            "another reserve repaid",
+            Custom(0, 6033),
+            build(|bed| vec![bed.flash_borrow(USDC, LOAN), bed.flash_repay(SOL, LOAN, 0)]),
+        ),
+        (
+            "one account more at the repayment",
+            Custom(0, 6033),
+            build(|bed| {
+                let mut repay = bed.flash_repay(USDC, LOAN, 0);
+                repay.accounts.push(writable(*USDC));
+                vec![bed.flash_borrow(USDC, LOAN), repay]
+            }),
+        ),
+        (
+            "one account more at both",
+            Done,
+            build(|bed| {
+                let mut pair = vec![bed.flash_borrow(USDC, LOAN), bed.flash_repay(USDC, LOAN, 0)];
+                for half in &mut pair {
+                    half.accounts.push(writable(*USDC));
+                }
+                pair
+            }),
+        ),
+        (
+            "trailing data at the repayment",
+            Failed(0, InstructionError::BorshIoError),
+            build(|bed| {
+                let mut repay = bed.flash_repay(USDC, LOAN, 0);
+                repay.data.push(0);
+                vec![bed.flash_borrow(USDC, LOAN), repay]
+            }),
+        ),
+        (
+            "trailing data at the borrow",
+            Done,
+            build(|bed| {
+                let mut borrow = bed.flash_borrow(USDC, LOAN);
+                borrow.data.push(0);
+                vec![borrow, bed.flash_repay(USDC, LOAN, 0)]
+            }),
+        ),
+        (
+            "referrer's accounts of the wrong kind",
+            Custom(0, 3007),
+            build(|bed| {
+                let mut pair = vec![bed.flash_borrow(USDC, LOAN), bed.flash_repay(USDC, LOAN, 0)];
+                for half in &mut pair {
+                    half.accounts[8].pubkey = bed.owner_key();
+                    half.accounts[9].pubkey = bed.owner_key();
+                }
+                pair
+            }),
+        ),
+        (
+            "the vault as the borrower's account",
+            Custom(0, 6006),
+            build(|bed| {
+                let mut pair = vec![bed.flash_borrow(USDC, LOAN), bed.flash_repay(USDC, LOAN, 0)];
+                for half in &mut pair {
+                    half.accounts[6].pubkey = half.accounts[5].pubkey;
+                }
+                pair
+            }),
+        ),
+    ] {
+        twins.case(what, expected, |_| (), build);
+    }
+    twins.finish();
+}
