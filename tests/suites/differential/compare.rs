@@ -7,8 +7,10 @@ use klend_fork::Programs;
 use klend_interface::state::{Obligation, Reserve};
 use klend_model::{
     accounts,
+    accrual::Basis,
     constants::KLEND_PROGRAM_ID,
     errors::Code,
+    fields,
     fraction::Fraction,
     keys,
     liquidation::{self, FlashLoan, Quote, Reason, Request},
@@ -82,10 +84,10 @@ pub struct Run<'m> {
 }
 
 impl<'m> Run<'m> {
-    pub fn new(machine: &'m mut Machine) -> Self {
+    pub fn new(machine: &'m mut Machine, version: KlendVersion) -> Self {
         Self {
             machine,
-            version: Programs::klend_version().expect("the klend's version is known"),
+            version,
             coverage: BTreeMap::new(),
             differences: Vec::new(),
             case: String::new(),
@@ -229,6 +231,7 @@ impl<'m> Run<'m> {
             return None;
         }
         let model = model.ok()?;
+        let account_before = account;
         let data = self.machine.data(&key);
         let account = view_reserve(&data);
         let program = ReserveState::stored(self.version, &key, account).ok()?;
@@ -254,7 +257,9 @@ impl<'m> Run<'m> {
         }
         for (what, program, model) in [
             ("reserve: available", program.available, model.available),
+            ("reserve: rewards to come", program.rewards_pot, model.rewards_pot),
             ("reserve: slot", program.slot, model.slot),
+            ("reserve: time", program.timestamp.into(), model.timestamp.into()),
             ("reserve: stale", program.stale.into(), model.stale.into()),
             ("reserve: price time", program.price_timestamp, model.price_timestamp),
             ("reserve: price status", program.price_status.into(), model.price_status.into()),
@@ -271,7 +276,39 @@ impl<'m> Run<'m> {
         ] {
             same &= self.same(what, program, model);
         }
+        self.saw_accrual(account_before, &model);
         same.then_some(model)
+    }
+
+    /// Counts how a reserve's time was counted and what limited its rewards.
+    fn saw_accrual(&mut self, before: &Reserve, after: &ReserveState<'_>) {
+        let units = match after.basis {
+            Basis::Slots => NOW.slot - before.last_update.slot,
+            Basis::Seconds => match u64::from(fields::timestamp(&before.last_update)) {
+                0 => return self.saw("interest: seconds, time unknown"),
+                ahead if ahead > NOW.unix_timestamp => {
+                    return self.saw("interest: seconds, clock went back");
+                }
+                saved => NOW.unix_timestamp - saved,
+            },
+        };
+        let length = match units {
+            0..=4 => units.to_string(),
+            _ => "5 or more".to_owned(),
+        };
+        self.saw(format!("interest: {length} {}", after.basis));
+        let pot = before.liquidity.rewards_amount_available;
+        let given = pot - after.rewards_pot;
+        let by_rate = u128::from(units) * u128::from(before.config.rewards_amount_per_slot);
+        if given > 0 {
+            self.saw(if given == pot {
+                "rewards: the whole pot"
+            } else if u128::from(given) == by_rate {
+                "rewards: by their rate"
+            } else {
+                "rewards: by the cap"
+            });
+        }
     }
 
     /// Holds the refreshed obligation in the machine against the model's.
@@ -349,6 +386,9 @@ impl<'m> Run<'m> {
             // A loan that klend does not give is not this test's business.
             let lender = table.reserve(&reserve_key(index)).expect("a reserve of the obligation");
             let Ok(fee) = lender.flash_fee(amount) else { return };
+            if lender.emergency {
+                return;
+            }
             loan_fee = fee;
             instructions.push(flash_borrow(self.machine, index, amount));
             instructions.push(refresh_reserve(world, index));

@@ -9,7 +9,7 @@ use klend_interface::state::{
 };
 use klend_model::{
     constants::{PYTH_RECEIVER_PROGRAM_ID, SCOPE_PROGRAM_ID, SWITCHBOARD_ON_DEMAND_PROGRAM_ID},
-    keys,
+    fields, keys,
 };
 
 use crate::{
@@ -74,6 +74,7 @@ fn random_market(rng: &mut Rng) -> Box<LendingMarket> {
         rng.pick(&[1, 1_000, 500_000, 2_500_000, 500_000_000]);
     market.min_value_skip_liquidation_ltv_checks = rng.pick(&[0, 0, 100, 10_000]);
     market.min_value_skip_liquidation_bf_checks = rng.pick(&[0, 0, 100, 10_000]);
+    market.reserve_rewards_max_apr_bps = rng.pick(&[0, 1, 500, 10_000, u16::MAX]);
     market
 }
 
@@ -90,6 +91,29 @@ fn random_curve(rng: &mut Rng) -> BorrowRateCurve {
         }
     }
     BorrowRateCurve { points }
+}
+
+/// What the reserve's interest counts, and since when: any number of seconds, a
+/// clock that went back, a time that was never written.
+fn random_time(rng: &mut Rng, reserve: &mut Reserve) {
+    fields::set_interest_rate_basis(&mut reserve.config, rng.pick(&[0, 1]));
+    let seconds = rng.pick(&[0, 1, 2, 3, 4, 5, 17, 400, 100_000, 5_000_000]);
+    let saved = match rng.range(0, 19) {
+        0 => 0,
+        1 => NOW.unix_timestamp + seconds,
+        _ => NOW.unix_timestamp - seconds,
+    };
+    let saved = u32::try_from(saved).expect("a time within 32 bits");
+    fields::set_timestamp(&mut reserve.last_update, saved);
+}
+
+/// Rewards: none, or limited by their rate, by the pot or by the market's cap.
+fn random_rewards(rng: &mut Rng, reserve: &mut Reserve) {
+    if rng.chance(60) {
+        return;
+    }
+    reserve.config.rewards_amount_per_slot = rng.pick(&[0, 1, 1_000, 1 << 40, u64::MAX]);
+    reserve.liquidity.rewards_amount_available = rng.pick(&[0, 1, 1_000_000, 1 << 50]);
 }
 
 fn random_reserve(rng: &mut Rng, index: usize, scope: &mut Vec<ScopeEntry>) -> (Box<Reserve>, f64) {
@@ -111,6 +135,7 @@ fn random_reserve(rng: &mut Rng, index: usize, scope: &mut Vec<ScopeEntry>) -> (
         NOW.slot - rng.pick(&[0, 1, 2, 3, 4, 5, 17, 400, 100_000, 5_000_000]);
     reserve.last_update.stale = 1;
     reserve.last_update.price_status = 0x3f;
+    random_time(rng, &mut reserve);
     reserve.lending_market = keys::to_v2(&market_key());
 
     // As much as fits comfortably into 64 bits of raw units.
@@ -136,6 +161,7 @@ fn random_reserve(rng: &mut Rng, index: usize, scope: &mut Vec<ScopeEntry>) -> (
     liquidity.pending_referrer_fees_sf = rng.fraction(supply * 1e-8).into();
 
     liquidity.absolute_referral_rate_sf = rng.pick(&[0, ONE / 50]).into();
+    random_rewards(rng, &mut reserve);
 
     let collateral = &mut reserve.collateral;
     collateral.mint_pubkey = keys::to_v2(&of(index, Of::CtokenMint));
@@ -279,6 +305,11 @@ fn empty_world(rng: &mut Rng) -> World {
     obligation.owner = keys::to_v2(&owner_key());
     obligation.last_update.slot = NOW.slot - rng.pick(&[0, 1, 3, 5, 10, 400]);
     obligation.last_update.stale = 1;
+    let seconds = rng.pick(&[0, 1, 3, 5, 10, 400, NOW.unix_timestamp]);
+    let saved = u32::try_from(NOW.unix_timestamp - seconds).expect("a time within 32 bits");
+    fields::set_timestamp(&mut obligation.last_update, saved);
+    // Neither of an ownership transfer's states stops a liquidation.
+    obligation.ownership_transfer_state = rng.pick(&[0, 0, 0, 0, 1, 2]);
     obligation.has_debt = 1;
     obligation.highest_borrow_factor_pct = 100;
     World { market, reserves, obligation, scope, oracles: Vec::new(), prices }
@@ -352,7 +383,7 @@ fn limit_redemption(rng: &mut Rng, reserve: &mut Reserve, seizable: f64) {
 fn disturb(rng: &mut Rng, world: &mut World, ask: &mut Ask) {
     let World { market, reserves, obligation, scope, .. } = world;
     let index = rng.pick(&[ask.repay, ask.withdraw]);
-    match rng.range(0, 17) {
+    match rng.range(0, 22) {
         0 => market.emergency_mode = 1,
         1 => reserves[index].version = 2,
         2 => reserves[index].config.token_info.block_price_usage = 1,
@@ -397,6 +428,16 @@ fn disturb(rng: &mut Rng, world: &mut World, ask: &mut Ask) {
                 (entry.value, entry.exponent) = (u64::MAX, 0);
             }
         }
+        17 => reserves[index].config.emergency_mode = 1,
+        18 | 19 => permission(rng, world, ask),
+        20 => {
+            for entry in scope.iter_mut().filter(|entry| entry.entry % 100 == index) {
+                if rng.chance(70) {
+                    entry.value = 0;
+                }
+            }
+        }
+        21 => fields::set_interest_rate_basis(&mut reserves[index].config, rng.pick(&[2, 255])),
         16 => {
             let liquidity = &mut reserves[index].liquidity;
             liquidity.borrowed_amount_sf = (u128::MAX >> rng.range(0, 12)).into();
@@ -405,6 +446,21 @@ fn disturb(rng: &mut Rng, world: &mut World, ask: &mut Ask) {
             let liquidity = &mut reserves[index].liquidity;
             liquidity.accumulated_protocol_fees_sf = (u128::MAX >> rng.range(0, 60)).into();
         }
+    }
+}
+
+/// Wants a signature that the keeper does not have: for the market or for either
+/// reserve, from somebody and from nobody, for liquidations and for other
+/// operations.
+fn permission(rng: &mut Rng, world: &mut World, ask: &Ask) {
+    if rng.chance(80) {
+        world.market.permissioning_authority = keys::to_v2(&owner_key());
+    }
+    let operations = rng.pick(&[4, 4, 7, 3]);
+    match rng.range(0, 2) {
+        0 => world.market.permissioned_ops = operations,
+        1 => world.reserves[ask.repay].config.permissioned_ops = operations,
+        _ => world.reserves[ask.withdraw].config.permissioned_ops = operations,
     }
 }
 

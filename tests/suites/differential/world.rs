@@ -7,6 +7,7 @@ use klend_model::{
     keys,
     price::{OracleAccount, Oracles},
     reserve::Clock,
+    version::KlendVersion,
 };
 use solana_address::Address;
 use solana_signer::Signer;
@@ -99,6 +100,15 @@ impl World {
         self.oracles.iter().map(|(_, owner, _)| *owner).collect()
     }
 
+    /// Makes the stand-in behave as 1.26 when that is asked for: its switch lies in
+    /// the last word of the market, where klend itself does not look.
+    pub fn ask_stand_in_for(&mut self, version: KlendVersion) {
+        if version == KlendVersion::V1_26 {
+            let [.., switch] = &mut self.market.padding1;
+            *switch = 126;
+        }
+    }
+
     /// Adds the Scope account to the oracles.
     pub fn publish_scope(&mut self) {
         self.oracles.push((scope_key(), SCOPE_PROGRAM_ID, scope_data(&self.scope)));
@@ -122,8 +132,10 @@ impl World {
             machine.put(mint, TOKEN_PROGRAM, mint_data(&authority, u64::MAX, decimals));
             let supply = reserve.collateral.mint_total_supply;
             machine.put(ctoken_mint, TOKEN_PROGRAM, mint_data(&authority, supply, 6));
+            let liquidity = &reserve.liquidity;
+            let vault = liquidity.total_available_amount + liquidity.rewards_amount_available;
             for (what, mint, owner, amount) in [
-                (Of::Supply, mint, authority, reserve.liquidity.total_available_amount),
+                (Of::Supply, mint, authority, vault),
                 (Of::Fees, mint, authority, 0),
                 (Of::CtokenSupply, ctoken_mint, authority, supply),
                 (Of::KeeperTokens, mint, keeper, u64::MAX / 4),

@@ -3,7 +3,7 @@
 
 use crate::{
     error::Result,
-    math::{BigFraction, FULL_BPS, Fraction},
+    math::{BigFraction, FRACTION_BITS, FULL_BPS, Fraction},
     state::{AccrualBasis, CurvePoint, LastUpdate, ReserveLiquidity},
 };
 
@@ -142,16 +142,16 @@ pub fn reward(
     max_apr_bps: u16,
     time: Duration,
 ) {
-    if ctoken_supply == 0 {
+    let pot = liquidity.rewards_amount_available;
+    if ctoken_supply == 0 || per_unit == 0 || max_apr_bps == 0 || pot == 0 {
         return;
     }
     let units = u128::from(time.units);
     let by_rate = units.saturating_mul(per_unit.into());
-    let by_cap = u128::from(liquidity.total_supply().floor())
-        .saturating_mul(max_apr_bps.into())
-        .saturating_mul(units)
+    // Whole units, of which there may be more than 64 bits hold.
+    let supply = liquidity.total_supply().to_bits() >> FRACTION_BITS;
+    let by_cap = supply.saturating_mul(max_apr_bps.into()).saturating_mul(units)
         / (u128::from(FULL_BPS) * u128::from(time.units_per_year));
-    let pot = liquidity.rewards_amount_available;
     let given = by_rate.min(by_cap).min(pot.into());
     let given = u64::try_from(given).expect("no more than the pot");
     liquidity.rewards_amount_available = pot - given;

@@ -58,8 +58,8 @@ fn two_faults_of_a_liquidation() {
             bed.patch(USDC, reserve::BLOCK_PRICE_USAGE, &[1]);
         }),
         state_fault("healthy", |bed| bed.scale_prices(&[0, 52], 2, 1)),
-        state_fault("worthless collateral", |bed| bed.scale_prices(&[0, 52], 0, 1)),
-        state_fault("worthless debt", |bed| bed.scale_prices(&[20, 62], 0, 1)),
+        state_fault("worthless collateral", worthless_collateral),
+        state_fault("worthless debt", worthless_debt),
         state_fault("small debt", |bed| patch_u64(bed, &MARKET, market::MIN_FULL, 1_000_000)),
         state_fault("poor liquidator", |bed| {
             let liquidator = bed.liquidator_key();
@@ -167,7 +167,7 @@ fn two_faults_of_a_borrow_or_a_deposit() {
             patch_u64(bed, USDC, reserve::QUEUED, all);
         }),
         state_fault("global limit", |bed| patch_u64(bed, &MARKET, market::GLOBAL_ALLOWED, 1)),
-        state_fault("worthless collateral", |bed| bed.scale_prices(&[0, 52], 0, 1)),
+        state_fault("worthless collateral", worthless_collateral),
         call_fault("nothing", amount),
         call_fault("too much", huge),
         call_fault("reserve stale", stale),

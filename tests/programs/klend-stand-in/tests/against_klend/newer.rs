@@ -80,6 +80,7 @@ fn every_update_writes_its_time() {
     let Some(mut twins) = Twins::with_position() else {
         return;
     };
+    twins.leave_older_behind();
     twins.both(|bed| bed.warp(7));
     twins.send("refresh", Done, |bed| bed.refresh_all(&[]));
     let bed = &twins.stand_in;
@@ -326,6 +327,7 @@ fn expired_borrow_orders_are_cleared_in_every_slot() {
     let Some(mut twins) = Twins::with_position() else {
         return;
     };
+    twins.leave_older_behind();
     twins.both(|bed| {
         let key = bed.obligation_key();
         for slot in 0..2 {

@@ -87,7 +87,9 @@ pub mod reserve {
 
 /// Offsets in an obligation's body.
 pub mod obligation {
+    pub const DEPOSITED: usize = 88 + 32;
     pub const LAST_BORROWED: usize = 1200 + 80;
+    pub const BORROWED_SF: usize = 1200 + 88;
     pub const TARGET_LTV_PCT: usize = 2313;
     pub const MARGIN_CALL: usize = 2328;
     pub const TIMESTAMP: usize = 20;

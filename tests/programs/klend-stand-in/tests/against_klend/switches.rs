@@ -103,13 +103,8 @@ fn staleness_and_switches_stop_a_liquidation() {
             all
         },
     );
-    twins.case(
-        "worthless collateral",
-        Custom(3, 6022),
-        |bed| bed.scale_prices(&[0, 52], 0, 1),
-        run,
-    );
-    twins.case("worthless debt", Custom(3, 6023), |bed| bed.scale_prices(&[20, 62], 0, 1), run);
+    twins.case("worthless collateral", Custom(3, 6022), worthless_collateral, run);
+    twins.case("worthless debt", Custom(3, 6023), worthless_debt, run);
     twins.case(
         "liquidator too poor",
         Custom(3, 1),
