@@ -13,6 +13,7 @@ use klend_interface::state::{
 use klend_model::{
     accounts::account_data,
     constants::{KLEND_PROGRAM_ID, PROGRAM_VERSION},
+    fields,
     keys::to_v2,
 };
 use solana_account::Account;
@@ -105,6 +106,9 @@ struct Figures {
     elevation_groups: &'static [u8],
     /// Groups in which this reserve is collateral.
     collateral_in_groups: &'static [u8],
+    /// Whether interest counts seconds, as reserves made by klend 1.25 do, rather
+    /// than slots.
+    counts_seconds: bool,
 }
 
 const USDC_FIGURES: Figures = Figures {
@@ -136,6 +140,7 @@ const USDC_FIGURES: Figures = Figures {
     twap_chain: [62, END, END, END],
     elevation_groups: &[],
     collateral_in_groups: &[],
+    counts_seconds: false,
 };
 
 const SOL_FIGURES: Figures = Figures {
@@ -209,6 +214,7 @@ const JITOSOL_FIGURES: Figures = Figures {
     twap_chain: [51, 52, END, END],
     elevation_groups: &[GROUP_STAKED_SOL, GROUP_PYUSD],
     collateral_in_groups: &[GROUP_STAKED_SOL, GROUP_PYUSD],
+    counts_seconds: true,
     ..USDC_FIGURES
 };
 
@@ -312,7 +318,7 @@ impl Figures {
         let ctokens = total * 1_000_000 / u128::from(self.ctoken_rate_millionths);
         Reserve {
             version: PROGRAM_VERSION,
-            last_update: LastUpdate { slot: SLOT, stale: 1, ..LastUpdate::zeroed() },
+            last_update: last_update(),
             lending_market: to_v2(&self.market),
             farm_collateral: to_v2(&self.collateral_farm.unwrap_or_default()),
             farm_debt: to_v2(&self.debt_farm.unwrap_or_default()),
@@ -368,6 +374,7 @@ impl Figures {
         };
         config.elevation_groups[..self.elevation_groups.len()]
             .copy_from_slice(self.elevation_groups);
+        fields::set_interest_rate_basis(&mut config, u8::from(self.counts_seconds));
         for group in self.collateral_in_groups {
             let index = usize::from(group - 1);
             config.borrow_limit_against_this_collateral_in_elevation_group[index] = u64::MAX;
@@ -399,6 +406,14 @@ impl Figures {
             config_interval_length_seconds: DAY,
         }
     }
+}
+
+/// Updated at the snapshot's moment, and to be refreshed.
+fn last_update() -> LastUpdate {
+    let mut last_update = LastUpdate { slot: SLOT, stale: 1, ..LastUpdate::zeroed() };
+    let now = u32::try_from(UNIX_TIMESTAMP).unwrap_or(u32::MAX);
+    fields::set_timestamp(&mut last_update, now);
+    last_update
 }
 
 /// klend wants eleven points; the last one fills the rest.

@@ -15,8 +15,9 @@ use crate::error::ForkError;
 pub const KLEND_ELF: &str = "KLEND_ELF";
 /// Names the version of the klend that [`KLEND_ELF`] names, such as `1.25`.
 pub const KLEND_VERSION: &str = "KLEND_VERSION";
-/// The version that the stand-in for klend follows.
-pub const STAND_IN_VERSION: KlendVersion = KlendVersion::V1_16;
+/// The version that the stand-in for klend follows in a market that says nothing
+/// else.
+pub const STAND_IN_VERSION: KlendVersion = KlendVersion::V1_25;
 /// Names another farms program than the stand-in.
 pub const FARMS_ELF: &str = "FARMS_ELF";
 /// Names another build of the receiver than `flash_liquidator.so`.
