@@ -156,7 +156,7 @@ impl Worker {
             if !self.shared.send {
                 // What sending would meet besides: a transaction that does not fit, a key
                 // that does not sign. Without tables nothing fits, which was said.
-                if self.shared.source.rpc().is_some() && !tables.is_empty() {
+                if !tables.is_empty() {
                     self.sign(plan, tables, blockhash, heard)?;
                 }
                 return Ok(Ended::Attempted { decoded, signature: None });
