@@ -320,7 +320,7 @@ fn a_farm_stake_that_is_missing_is_made_in_front_and_paid_for() {
     assert_eq!(dearer - cost, (920 + 128) * 6_960);
 
     let config = "poll_ms = 50\ncooldown_seconds = 600";
-    let (_, lines) = watch::passes(config, &["--fork", source], 2);
+    let (_, lines) = watch::passes(config, &["--fork", source], 40);
     assert!(lines.iter().any(|line| line["fields"]["message"] == "liquidated"), "{lines:#?}");
 }
 
