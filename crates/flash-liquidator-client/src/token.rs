@@ -9,6 +9,9 @@ use spl_associated_token_account_interface::{
 };
 use spl_token_interface::state::Account as TokenAccount;
 
+/// Mint of wrapped SOL.
+pub const NATIVE_MINT: Address = spl_token_interface::native_mint::ID;
+
 /// SPL Token, the program of every cToken.
 pub const TOKEN_PROGRAM_ID: Address = spl_token_interface::ID;
 /// The program that makes associated token accounts.

@@ -25,8 +25,9 @@ use klend_flash_keeper::{
         feed::{Connector, Emit, Update, Version, Wanted},
         source::{Filter, Progress, Source, Visitor},
     },
+    health::{Health, Limits},
     keys::Key,
-    ledger::metrics::Metrics,
+    ledger::{metrics::Metrics, records::Records},
     watch::engine::{self, Parts},
 };
 use klend_fork::{Position, World};
@@ -200,13 +201,15 @@ fn measure(simulate: &str, count: u32, log: &Receiver<Value>) -> Result<Vec<u64>
     }
     let (told, updates) = mpsc::channel();
     let updates = Arc::new(Mutex::new(updates));
+    let metrics = Arc::new(Metrics::new());
     let parts = Parts {
         source: Arc::new(source),
         config: Arc::new(config.context("a configuration")?),
         key: Arc::new(Key::simulated()),
         roads: Vec::new(),
         tips: None,
-        metrics: Arc::new(Metrics::new()),
+        records: Arc::new(Records::new(Arc::clone(&metrics), None)),
+        health: Arc::new(Health::new(Limits::default(), true, metrics, None)),
         connector: Some(Box::new(move || Box::new(Told(Arc::clone(&updates))))),
     };
     let stop = Arc::new(AtomicBool::new(false));

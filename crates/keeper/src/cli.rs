@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use solana_address::Address;
 
 use crate::{
     build::plan::{Fees, Least, Wishes},
     feeds::source::TIMEOUT,
+    ledger::report::By,
     route::{fees::Offer, position::Search},
 };
 
@@ -122,6 +124,32 @@ pub enum Command {
     Setup(SetupArgs),
     /// Fetch what lies in the swap authority's token accounts, and their rent.
     Sweep(SweepArgs),
+    /// Whether a running `watch` is well: its loop, feed, node, key, tables, program
+    /// and ledger. Fails when something is not.
+    Status {
+        /// Where it serves its metrics.
+        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9184")]
+        at: String,
+    },
+    /// What the ledger of `watch` adds up to: how attempts ended, profit, costs.
+    Report(ReportArgs),
+    /// The deployed program that liquidations are signed for: its hash, and who may
+    /// replace it.
+    Program {
+        /// Another program's address.
+        program: Option<Address>,
+    },
+    /// Completions for a shell, to standard output.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Man pages: the main one to standard output, or all of them into a folder.
+    Man {
+        /// Folder for one page per command; must exist.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Writes a fork folder that --fork reads: accounts, programs with their code,
     /// a manifest with the slot. The folder appears when it is complete.
     Fork {
@@ -258,6 +286,31 @@ pub struct WatchArgs {
     /// Only read the configuration and say what is wrong with it.
     #[arg(long)]
     pub check: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    Csv,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The ledger: what `ledger` names in the configuration of `watch`.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// Only attempts since then: 24h, 7d, 2w, 2026-11-26 or "2026-11-26 08:00" (UTC).
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// What attempts are put together by; by day, unless told otherwise.
+    #[arg(long, value_enum)]
+    pub by: Option<By>,
+    /// Print every attempt with all its figures in place of the sums.
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "by")]
+    pub export: Option<ExportFormat>,
+    /// Also draw profit after every cost over time to this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

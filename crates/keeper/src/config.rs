@@ -10,7 +10,9 @@ use crate::{
     build::plan::{Fees, Least, Wishes},
     cli::{MAIN_MARKET, SignerArgs},
     feeds::inclusion::Percentile,
+    health::Limits,
     judge::policy::{List, Policy},
+    program::Expected,
     route::{
         fees::{FeeRules, TipRule, UnitPrice},
         position::Search,
@@ -96,8 +98,14 @@ pub struct Config {
     pub rescan: Duration,
     /// Pause before an obligation is tried again.
     pub cooldown: Duration,
-    /// Where metrics are served.
+    /// Where metrics, health and the page are served.
     pub metrics: Option<SocketAddr>,
+    /// Within which limits the keeper counts as well.
+    pub limits: Limits,
+    /// File of the ledger.
+    pub ledger: Option<PathBuf>,
+    /// The program that is signed for.
+    pub program: Expected,
 }
 
 impl Config {
@@ -111,6 +119,7 @@ impl Config {
         let mut reader = Reader { table, mistakes: Vec::new() };
         let markets = reader.markets();
         let wishes = reader.wishes();
+        let limits = Limits::default();
         let config = Self {
             markets,
             lend_from: reader.addresses("lend_from"),
@@ -148,6 +157,25 @@ impl Config {
             ),
             metrics: reader.parsed("metrics", "an address to listen on, like \"127.0.0.1:9184\""),
             wishes,
+            limits: Limits {
+                stalled: Duration::from_secs(
+                    reader.integer("stalled_seconds", 1, 3_600).unwrap_or(limits.stalled.as_secs()),
+                ),
+                feed_stale: Duration::from_secs(
+                    reader
+                        .integer("feed_stale_seconds", 1, 3_600)
+                        .unwrap_or(limits.feed_stale.as_secs()),
+                ),
+                node_behind: reader
+                    .integer("node_behind_slots", 0, 1_000_000)
+                    .unwrap_or(limits.node_behind),
+                low_balance: reader.lamports("low_balance_sol").unwrap_or(limits.low_balance),
+            },
+            ledger: reader.string("ledger").map(PathBuf::from),
+            program: Expected {
+                hash: reader.parsed("program_hash", "64 hexadecimal digits"),
+                authority: reader.parsed("program_authority", "an address, or \"none\""),
+            },
         };
         config.check(&mut reader);
         (Some(config), reader.finish())
@@ -480,6 +508,14 @@ impl Reader {
         })
     }
 
+    fn lamports(&mut self, key: &str) -> Option<u64> {
+        const MOST: f64 = 1e6;
+        self.take(key, "an amount in SOL, not negative and at most 1,000,000", |value| {
+            let sol = value.as_float().or_else(|| value.as_integer().map(|int| int as f64))?;
+            (0.0..=MOST).contains(&sol).then_some((sol * 1e9).round() as u64)
+        })
+    }
+
     fn finish(mut self) -> Vec<String> {
         let unknown: Vec<String> = self.table.keys().cloned().collect();
         for key in unknown {
@@ -492,6 +528,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::Authority;
 
     const KEY: &str = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF";
 
@@ -535,6 +572,9 @@ mod tests {
             slippage_bps = 10001
             poll_ms = 0
             metrics = "9184"
+            low_balance_sol = -1
+            program_hash = "12"
+            program_authority = "me"
             tip_lamports = 5
             feed = "rumours"
             websocket_url = "http://x/?api-key=SECRET"
@@ -551,12 +591,15 @@ mod tests {
             keys,
             [
                 "feed",
+                "low_balance_sol",
                 "market",
                 "metrics",
                 "min_profit_usd",
                 "min_profitt",
                 "nodes",
                 "poll_ms",
+                "program_authority",
+                "program_hash",
                 "send",
                 "slippage_bps",
                 "tables",
@@ -616,6 +659,13 @@ mod tests {
             rescan_seconds = 9
             cooldown_seconds = 10
             metrics = "127.0.0.1:9184"
+            stalled_seconds = 11
+            feed_stale_seconds = 12
+            node_behind_slots = 13
+            low_balance_sol = 0.5
+            ledger = "keeper.db"
+            program_hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+            program_authority = "none"
             "#
         ))
         .unwrap();
@@ -633,6 +683,14 @@ mod tests {
         let policy = &wishes.search.policy;
         assert!(policy.owners.deny.contains(&key) && policy.mints.allow.contains(&key));
         let rule = TipRule { share_bps: 1_000, floor: 7, cap: 8, accounts: vec![key] };
+        let Limits { stalled, feed_stale, node_behind, low_balance } = config.limits;
+        assert_eq!((stalled.as_secs(), feed_stale.as_secs(), node_behind), (11, 12, 13));
+        assert_eq!(
+            (low_balance, config.ledger.as_deref()),
+            (500_000_000, Some("keeper.db".as_ref()))
+        );
+        assert_eq!(config.program.authority, Some(Authority::None));
+        assert!(config.program.hash.unwrap().to_string().starts_with("ba7816bf"));
         assert_eq!(
             *rules(&config),
             FeeRules {

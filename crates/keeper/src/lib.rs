@@ -29,12 +29,15 @@ mod commands;
 pub mod config;
 pub mod feeds;
 mod format;
+pub mod health;
 pub mod judge;
 pub mod keys;
 pub mod land;
 pub mod ledger;
 mod plot;
+pub mod program;
 pub mod route;
+mod serve;
 pub mod watch;
 
 use cli::{Cli, Command, SourceArgs};
@@ -97,6 +100,11 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
         Command::Setup(args) => commands::setup::run(&open()?, args)?,
         Command::Sweep(args) => commands::sweep::run(&open()?, args)?,
         Command::Watch(args) => commands::watch::run(&open()?, args)?,
+        Command::Status { at } => commands::status::run(at, cli.json)?,
+        Command::Report(args) => commands::report::run(args, cli.json)?,
+        Command::Program { program } => commands::program::run(&open()?, program.as_ref())?,
+        Command::Completions { shell } => commands::shell::completions(*shell)?,
+        Command::Man { out } => commands::shell::man(out.as_deref())?,
         Command::Fork { obligation, market, out } => {
             commands::fork::run(&open()?, obligation.as_ref(), market.as_ref(), out)?;
         }

@@ -40,22 +40,23 @@ impl Plot<'_> {
         (self.curve)(at).filter(|value| value.is_finite())
     }
 
-    /// Values at so many points over the range, and the highest of all that is
-    /// drawn.
-    fn sample(&self, points: usize) -> (Vec<(f64, Option<f64>)>, f64) {
+    /// Values at so many points over the range, and the lowest, zero or less, and the
+    /// highest of all that is drawn.
+    fn sample(&self, points: usize) -> (Vec<(f64, Option<f64>)>, f64, f64) {
         let (from, to) = self.range;
         let at = |point: usize| from + (to - from) * point as f64 / (points - 1) as f64;
         let values: Vec<_> = (0..points).map(|point| (at(point), self.value(at(point)))).collect();
         let limit = self.limit.map(|(value, _)| value);
         let drawn = values.iter().filter_map(|(_, value)| *value).chain(limit);
-        let top = drawn.fold(0.0f64, f64::max).max(1e-9);
-        (values, top)
+        let (bottom, top) = drawn
+            .fold((0.0f64, 1e-9f64), |(bottom, top), value| (bottom.min(value), top.max(value)));
+        (values, bottom, top)
     }
 
     /// Draws with letters.
     pub fn ascii(&self) -> String {
         let (from, to) = self.range;
-        let (values, top) = self.sample(WIDTH);
+        let (values, _, top) = self.sample(WIDTH);
         let limit = self.limit.map(|(value, _)| value);
         let row_of = |value: f64| {
             let row = (value.max(0.0) / top * (HEIGHT - 1) as f64).round() as usize;
@@ -109,10 +110,12 @@ impl Plot<'_> {
     /// Draws as an SVG document.
     pub fn svg(&self) -> String {
         let (from, to) = self.range;
-        let (values, top) = self.sample(STEPS + 1);
+        let (values, bottom, top) = self.sample(STEPS + 1);
         let (left, upper, right, lower) = AREA;
         let x_of = |at: f64| left + (right - left) * ((at - from) / (to - from)).clamp(0.0, 1.0);
-        let y_of = |value: f64| lower - (lower - upper) * (value.max(0.0) / top).min(1.0);
+        let y_of = |value: f64| {
+            lower - (lower - upper) * ((value - bottom) / (top - bottom)).clamp(0.0, 1.0)
+        };
 
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" \
@@ -136,7 +139,7 @@ impl Plot<'_> {
                  <text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\" fill=\"#555555\">{}</text>",
                 left - 8.0,
                 y + 4.0,
-                escape(&(self.label_y)(top * share)),
+                escape(&(self.label_y)(bottom + (top - bottom) * share)),
                 lower + 20.0,
                 escape(&(self.label_x)(from + (to - from) * share)),
             );

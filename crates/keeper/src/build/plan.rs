@@ -291,6 +291,11 @@ impl Plan {
         self.costs.priority_fee = priority_fee(budget.unit_price, limit);
     }
 
+    /// The tip; zero if there is none.
+    pub fn tip_lamports(&self) -> u64 {
+        self.tip.as_ref().map_or(0, |tip| tip.lamports)
+    }
+
     /// What the quote expects with the loan as it is taken.
     pub fn profit(&self) -> i128 {
         let quoted_fee = self.best.loan.map_or(0, |loan| loan.fee);

@@ -20,10 +20,14 @@ pub mod fork;
 pub mod liquidate;
 pub mod market;
 pub mod obligation;
+pub mod program;
 pub mod quote;
+pub mod report;
 pub mod reserve;
 pub mod scan;
 pub mod setup;
+pub mod shell;
+pub mod status;
 pub mod sweep;
 pub mod watch;
 
@@ -35,8 +39,12 @@ pub struct Context {
 
 /// Prints a report as JSON.
 pub fn print_json(value: &Value) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    print_all(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Prints what somebody may stop reading in the middle: an error then, and no panic.
+pub fn print_all(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("standard output")
 }
 
 /// Writes a file that appears only when it is complete.

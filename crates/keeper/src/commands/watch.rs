@@ -2,15 +2,17 @@ use std::{
     env, fs,
     io::IsTerminal,
     path::Path,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use flash_liquidator_client::receiver;
 use serde_json::json;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
 };
+use solana_signer::Signer as _;
 use tracing::{info, warn};
 
 use super::{Context, print_json};
@@ -20,15 +22,18 @@ use crate::{
     feeds::{
         feed::Connector,
         inclusion::TipService,
-        source::{Rpc, Source, TIMEOUT},
+        source::{KLEND, Rpc, Source, TIMEOUT},
         websocket::NodeSocket,
     },
+    health::{Health, probe::Probe},
     keys::Key,
     land::{
         attempt::require_consent,
         roads::{Kind, Road},
     },
-    ledger::metrics::Metrics,
+    ledger::{Ledger, metrics::Metrics, records::Records},
+    program,
+    serve::{self, Shown},
     watch::engine::{self, Parts},
 };
 
@@ -49,8 +54,15 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     }
     start_logging(context.json);
     let key = Key::load(&config.signer, config.send)?;
+    let mut programs = None;
     if let Some(rpc) = source.rpc().filter(|_| config.send) {
         require_consent(rpc, config.mainnet, "mainnet = true in the configuration")?;
+        // Looked at before it is compared: what changes in between is seen too.
+        let mut watch = program::Watch::new(rpc, &[receiver::PROGRAM_ID, KLEND])?;
+        watch.look(rpc)?;
+        let deployed = program::require(rpc, &config.program)?;
+        info!(hash = %deployed.hash, authority = %deployed.authority, "signing for the program");
+        programs = Some(watch);
     }
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -60,8 +72,34 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         flag::register(signal, Arc::clone(&stop))?;
     }
     let metrics = Arc::new(Metrics::new());
+    metrics.sends.set(u64::from(config.send));
+    let ledger = config.ledger.as_deref().map(|path| Ledger::open(path, Arc::clone(&metrics)));
+    let ledger = ledger.transpose()?.map(Arc::new);
+    let subscribes = connector.is_some();
+    let health = Health::new(
+        config.limits,
+        subscribes,
+        Arc::clone(&metrics),
+        ledger.as_ref().map(Arc::clone),
+    );
+    let health = Arc::new(health);
+    let why = Arc::new(Mutex::new(None));
+    let probe = Probe {
+        source: Arc::clone(source),
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+        key: key.pubkey(),
+        sends: config.send,
+        tables: config.wishes.tables.clone(),
+        expected: config.program,
+        stop: Arc::clone(&stop),
+        why: Arc::clone(&why),
+        klend_replaced: Arc::default(),
+    };
+    probe.start(programs);
     if let Some(address) = config.metrics {
-        let address = metrics.serve(address)?;
+        let shown = Shown { metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
+        let address = serve::start(address, shown)?;
         info!(%address, "metrics are served");
     }
     let markets: Vec<String> = config.markets.iter().map(ToString::to_string).collect();
@@ -78,13 +116,15 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         key: Arc::new(key),
         roads: roads(&config, &**source),
         tips: tips.transpose()?.map(Arc::new),
-        metrics,
+        records: Arc::new(Records::new(metrics, ledger)),
+        health,
         connector,
         config,
     };
     let passes = engine::run(parts, &stop, args.passes)?;
     info!(passes, "stopped");
-    Ok(())
+    let why = why.lock().unwrap_or_else(PoisonError::into_inner).take();
+    why.map_or(Ok(()), |why| Err(anyhow!(why)))
 }
 
 /// Everywhere that transactions are sent, all at once.

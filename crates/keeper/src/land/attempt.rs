@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Genesis hash of mainnet.
-const MAINNET_GENESIS: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
+pub const MAINNET_GENESIS: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
 
 /// How a command ended that found nothing wrong with itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

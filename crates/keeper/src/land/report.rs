@@ -16,6 +16,8 @@ pub struct Report {
     pub signature: Option<String>,
     /// Lamports.
     pub fee: u64,
+    /// Lamports in accounts that it created.
+    pub rent: u64,
     /// Compute units it used.
     pub units: Option<u64>,
     /// Whether the node has the logs, which events are in.
@@ -79,6 +81,10 @@ struct WireMeta {
     fee: u64,
     log_messages: Option<Vec<String>>,
     compute_units_consumed: Option<u64>,
+    #[serde(default)]
+    pre_balances: Vec<u64>,
+    #[serde(default)]
+    post_balances: Vec<u64>,
     loaded_addresses: Option<WireLoaded>,
     pre_token_balances: Option<Vec<WireBalance>>,
     post_token_balances: Option<Vec<WireBalance>>,
@@ -157,6 +163,12 @@ impl Report {
             slot: wire.slot,
             signature: wire.transaction.signatures.into_iter().next(),
             fee: meta.fee,
+            rent: meta
+                .pre_balances
+                .iter()
+                .zip(&meta.post_balances)
+                .filter_map(|(before, after)| (*before == 0).then_some(*after))
+                .sum(),
             units: meta.compute_units_consumed,
             has_logs,
             token_changes,

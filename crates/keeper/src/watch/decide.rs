@@ -1,14 +1,18 @@
 //! What is worth trying, how, and how it ended.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
     time::Instant,
 };
 
-use anyhow::{Error, Result, anyhow};
-use flash_liquidator_client::decode::{Decoded, Outcome};
+use anyhow::{Context as _, Error, Result, anyhow};
+use flash_liquidator_client::{
+    decode::{Decoded, Outcome},
+    token::NATIVE_MINT,
+};
 use klend_interface::state::Obligation;
+use klend_model::{keys::to_address, reserve::ReserveState};
 use solana_address::Address;
 use tracing::{error, info};
 
@@ -26,12 +30,19 @@ use crate::{
         simulation::{Stage, liquidated},
     },
     config::Simulate,
+    health::Check,
     judge::{
         state::{Evaluated, State},
         value_f64,
     },
-    land::deliver::Expired,
-    ledger::metrics::Metrics,
+    land::{
+        deliver::{Expired, Unknown},
+        roads::Kind,
+    },
+    ledger::{
+        metrics::Metrics,
+        record::{self, Begun, Numbers},
+    },
     route::{fees::TooDear, position::Position, terms::TooLittle},
 };
 
@@ -56,16 +67,20 @@ impl Engine {
             let Evaluated { unhealthy, otherwise, valued, only } = match state.evaluate(all) {
                 Ok(evaluated) => evaluated,
                 Err(reason) => {
-                    self.parts.metrics.source_errors.increment();
+                    self.parts.records.metrics.source_errors.inc();
                     let reason = format!("{reason:#}");
                     tracing::warn!(reason, market = %key, "the market cannot be valued");
+                    self.parts.health.set(Check::Market, Err(reason));
                     continue;
                 }
             };
-            let metrics = &self.parts.metrics;
-            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let metrics = &self.parts.records.metrics;
+            let took = started.elapsed();
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             let slot = state.market.clock.slot;
             metrics.slot.set(slot);
+            let valued_at = format!("valued at slot {slot}");
+            self.parts.health.set(Check::Market, Ok(valued_at));
             if first {
                 info!(slot, market = %key, tracked = state.tracker.len(), "scanned");
             }
@@ -73,7 +88,7 @@ impl Engine {
             let is_liquidatable: HashSet<&Address> = found.iter().collect();
             match &only {
                 None => {
-                    metrics.evaluation_micros.set(micros);
+                    metrics.evaluation.observe(took.as_secs_f64());
                     candidates += unhealthy.len() as u64;
                     self.queue.retain(|key| {
                         is_liquidatable.contains(key) || state.tracker.get(key).is_none()
@@ -100,8 +115,11 @@ impl Engine {
             }
             liquidatable.extend(found);
         }
-        let metrics = &self.parts.metrics;
+        let metrics = &self.parts.records.metrics;
         if is_whole {
+            let found: HashSet<&Address> = liquidatable.iter().collect();
+            self.unsellable.retain(|key, _| found.contains(key));
+            metrics.unsellable_debt.set(largest(&self.unsellable));
             metrics.candidates.set(candidates);
         }
         let tracked: usize = self.states.values().map(|state| state.tracker.len()).sum();
@@ -144,7 +162,7 @@ impl Engine {
         let view = View::new(markets, &self.accounts, &self.chain, &self.pools)?;
         let search = &config.wishes.search;
         let mut unread = Vec::new();
-        for (key, _) in fresh {
+        for (key, debt) in fresh {
             let Some((_, obligation)) = tracked(&self.states, key) else { continue };
             // Before the pools are read, their prices are not known.
             let position = Position::new(&view, key, obligation, search);
@@ -166,10 +184,12 @@ impl Engine {
                 Err(refusal) => {
                     let reason = format!("{refusal:#}");
                     info!(obligation = %key, reason, "not liquidated");
+                    self.unsellable.insert(*key, debt);
                     self.cooldown.rest(key, now);
                 }
             }
         }
+        self.parts.records.metrics.unsellable_debt.set(largest(&self.unsellable));
         self.ask(unread)
     }
 
@@ -180,9 +200,16 @@ impl Engine {
         while self.flights.has_room() {
             let Some((key, profit)) = self.queue.take() else { break };
             match self.decide(&key) {
-                Ok(Some(job)) => {
+                Ok(Some((mut job, begun, numbers))) => {
                     if self.flights.begin(&key) {
-                        self.parts.metrics.attempts.increment();
+                        let Ok(ticket) = self.parts.records.begin(begun) else {
+                            self.flights.end(&key);
+                            self.queue.put(&key, profit);
+                            break;
+                        };
+                        job.ticket = ticket;
+                        self.unsellable.remove(&key);
+                        self.kept.insert(key, (ticket, numbers));
                         self.workers
                             .jobs
                             .send(job)
@@ -207,7 +234,7 @@ impl Engine {
         // Updates that came to nothing are not counted towards a later one.
         self.heard = None;
         self.ask(unread)?;
-        let metrics = &self.parts.metrics;
+        let metrics = &self.parts.records.metrics;
         metrics.queued.set(self.queue.len() as u64);
         metrics.in_flight.set(self.flights.len() as u64);
         Ok(())
@@ -216,7 +243,14 @@ impl Engine {
     /// Says why an obligation is left alone.
     fn refused(&self, key: &Address, profit: f64, reason: &Error) {
         let text = format!("{reason:#}");
-        if reason.is::<TooLittle>() || reason.is::<TooDear>() {
+        let too_little = reason.is::<TooLittle>() || reason.is::<TooDear>();
+        let (outcome, code) = if too_little {
+            (record::Outcome::TooLittle, "too_little_profit")
+        } else {
+            (record::Outcome::Refused, "refused")
+        };
+        self.parts.records.end(None, record::Ended::early(outcome, code, text.clone()));
+        if too_little {
             info!(obligation = %key, profit, reason = text, "too little profit");
         } else {
             info!(obligation = %key, reason = text, "not liquidated");
@@ -224,7 +258,7 @@ impl Engine {
     }
 
     /// A transaction for an obligation, from what is known; `None` if it is gone.
-    fn decide(&mut self, key: &Address) -> Result<Option<Job>> {
+    fn decide(&mut self, key: &Address) -> Result<Option<(Job, Begun, Box<Numbers>)>> {
         let Some((_, obligation)) = tracked(&self.states, key) else { return Ok(None) };
         let config = &self.parts.config;
         let markets = self.states.values().map(|state| &state.market);
@@ -249,23 +283,36 @@ impl Engine {
                 whole.then_some(stage)
             }
         };
-        Ok(Some(Job {
+        let begun = Begun {
+            market: position.market.key,
+            obligation: *key,
+            slot: position.market.clock.slot,
+            quoted_usd: value_f64(plan.best.profit_value),
+            sends: config.send,
+        };
+        let numbers = numbers(&position, &plan)?;
+        let job = Job {
             plan: Box::new(plan),
             tables,
             stage,
             blockhash: self.chain.blockhash,
             heard: self.heard.unwrap_or_else(Instant::now),
-        }))
+            ticket: None,
+        };
+        Ok(Some((job, begun, Box::new(numbers))))
     }
 
     pub(super) fn done(&mut self, plan: &Plan, ended: &Ended) -> Result<()> {
         let key = plan.obligation();
         self.flights.end(key);
+        if let Some((ticket, numbers)) = self.kept.remove(key) {
+            self.parts.records.end(ticket, self.record(plan, ended, *numbers));
+        }
         let quoted = value_f64(plan.best.profit_value);
-        let metrics = &self.parts.metrics;
+        let metrics = &self.parts.records.metrics;
         let mut rests = true;
         match ended {
-            Ended::Attempted { decoded, signature } => {
+            Ended::Attempted { decoded, signature, .. } => {
                 if signature.is_some() {
                     self.tries.remove(key);
                 }
@@ -276,7 +323,7 @@ impl Engine {
             }
             Ended::HeldBack => info!(obligation = %key, "stopping: not sent"),
             Ended::Failed(reason) => {
-                metrics.failed.increment();
+                metrics.failed.inc();
                 if reason.is::<Expired>() {
                     // The next one offers more, and at once.
                     let tries = self.tries.entry(*key).or_default();
@@ -299,6 +346,103 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// What is counted and kept of an attempt.
+    fn record(&self, plan: &Plan, ended: &Ended, mut numbers: Numbers) -> record::Ended {
+        use record::Outcome as To;
+        let early = |outcome, code: &str, reason: String, numbers| record::Ended {
+            outcome,
+            code: code.to_owned(),
+            reason,
+            signature: None,
+            numbers,
+        };
+        let (decoded, signature, landing) = match ended {
+            Ended::Attempted { decoded, signature, landing } => (decoded, signature, landing),
+            Ended::Ready { .. } => return early(To::Ready, "", String::new(), numbers),
+            Ended::HeldBack => return early(To::HeldBack, "held_back", String::new(), numbers),
+            Ended::Failed(reason) => {
+                let (outcome, code) = if reason.is::<Expired>() {
+                    (To::Expired, "expired")
+                } else if reason.is::<Unknown>() {
+                    (To::Unknown, "no_news")
+                } else {
+                    (To::Failed, "not_delivered")
+                };
+                return early(outcome, code, format!("{reason:#}"), numbers);
+            }
+        };
+        numbers.came(decoded);
+        if let Some(landing) = landing {
+            numbers.road = self.road();
+            // A tip is part of the transaction: it is paid if that succeeds.
+            let is_paid = decoded.outcome == Outcome::Succeeded;
+            let tip = if is_paid { plan.tip_lamports() } else { 0 };
+            numbers.costs = record::Costs { fee: landing.fee, tip, rent: landing.rent };
+            numbers.units = landing.units;
+            numbers.landed_slot = Some(landing.slot);
+            numbers.slots_behind = Some(landing.slot.saturating_sub(numbers.slot));
+            numbers.update_to_bytes = Some(landing.update_to_bytes);
+            numbers.bytes_to_landed = Some(landing.bytes_to_landed);
+        }
+        let outcome = match &decoded.outcome {
+            Outcome::Succeeded if landing.is_some() => To::Liquidated,
+            Outcome::Succeeded => To::Simulated,
+            Outcome::LostRace(_) => To::LostRace,
+            Outcome::HealthyAgain(_) => To::HealthyAgain,
+            Outcome::Failed(_) => To::Failed,
+        };
+        let explained = decoded.outcome.failure().map(|failure| failure.cause.explain());
+        record::Ended {
+            outcome,
+            code: explained.as_ref().map(|explained| explained.title.clone()).unwrap_or_default(),
+            reason: explained.map(|explained| explained.to_string()).unwrap_or_default(),
+            signature: signature.clone(),
+            numbers,
+        }
+    }
+
+    /// What the roads that transactions are sent by take.
+    fn road(&self) -> &'static str {
+        let has = |kind| self.parts.roads.iter().any(|road| road.kind == kind);
+        match (has(Kind::Node), has(Kind::Engine)) {
+            (true, true) => "node+engine",
+            (true, false) => "node",
+            (false, true) => "engine",
+            (false, false) => "none",
+        }
+    }
+}
+
+fn largest(debts: &HashMap<Address, f32>) -> f64 {
+    debts.values().copied().fold(0.0, f32::max).into()
+}
+
+/// What is known of a plan before anything came of it.
+fn numbers(position: &Position<'_>, plan: &Plan) -> Result<Numbers> {
+    let table = position.market.table()?;
+    let known = |key: &Address| table.reserve(key).context("a reserve is not known");
+    let (repay, withdraw) =
+        (known(&plan.order.repay_reserve)?, known(&plan.order.withdraw_reserve)?);
+    let mint = |state: &ReserveState<'_>| to_address(&state.account.liquidity.mint_pubkey);
+    let sol = table.reserves().iter().find(|state| mint(state) == NATIVE_MINT);
+    let quote = &plan.best.quote;
+    Ok(Numbers {
+        road: "none",
+        venue: record::venue(plan.route.as_ref()),
+        slot: position.market.clock.slot,
+        debt_mint: mint(repay),
+        debt_decimals: u8::try_from(repay.account.liquidity.mint_decimals).unwrap_or(u8::MAX),
+        debt_price: repay.market_price.to_f64(),
+        collateral_mint: mint(withdraw),
+        sol_price: sol.map(|state| state.market_price.to_f64()),
+        loan: plan.order.flash_amount,
+        flash_fee: plan.flash_fee,
+        quoted: (quote.repay, quote.received, plan.profit()),
+        ..Numbers::default()
+    })
+}
+
 /// A tracked obligation, and the state of its market.
 fn tracked<'a>(
     states: &'a std::collections::BTreeMap<Address, State>,
@@ -318,7 +462,7 @@ fn report(
     let signature = signature.unwrap_or("simulated");
     match &decoded.outcome {
         Outcome::Succeeded => {
-            metrics.liquidated.increment();
+            metrics.liquidated.inc();
             match liquidated(decoded) {
                 Some(event) => info!(
                     %obligation,
@@ -339,15 +483,15 @@ fn report(
             }
         }
         Outcome::LostRace(_) => {
-            metrics.lost_races.increment();
+            metrics.lost_races.inc();
             info!(%obligation, signature, "lost the race");
         }
         Outcome::HealthyAgain(_) => {
-            metrics.healthy_again.increment();
+            metrics.healthy_again.inc();
             info!(%obligation, signature, "healthy again");
         }
         Outcome::Failed(failure) => {
-            metrics.failed.increment();
+            metrics.failed.inc();
             error!(%obligation, signature, reason = %failure.cause.explain(), "failed");
         }
     }

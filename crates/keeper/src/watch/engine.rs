@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use solana_account::Account;
 use solana_address::Address;
 use solana_signer::Signer;
@@ -36,10 +36,11 @@ use crate::{
         inclusion::TipService,
         source::Source,
     },
+    health::Health,
     judge::{cooldown::Cooldown, flights::Flights, queue::Queue, state::State},
     keys::Key,
     land::roads::Road,
-    ledger::metrics::Metrics,
+    ledger::{Ticket, record::Numbers, records::Records},
 };
 
 /// Updates that may wait to be handled.
@@ -57,7 +58,9 @@ pub struct Parts {
     pub roads: Vec<Road>,
     /// Who tells what tips are at.
     pub tips: Option<Arc<TipService>>,
-    pub metrics: Arc<Metrics>,
+    /// Told of every attempt.
+    pub records: Arc<Records>,
+    pub health: Arc<Health>,
     /// Makes the way updates come, if they do not have to be polled for.
     pub connector: Option<Box<dyn Fn() -> Box<dyn Connector> + Send>>,
 }
@@ -136,6 +139,10 @@ pub(super) struct Engine {
     pub unquoted: usize,
     /// When the oldest update came that was not evaluated yet.
     pub heard: Option<Instant>,
+    /// Rows and figures of what is in flight.
+    pub kept: HashMap<Address, (Option<Ticket>, Box<Numbers>)>,
+    /// Debts, US dollars, that could be liquidated but found no lender or venue.
+    pub unsellable: HashMap<Address, f32>,
     /// Everything that the path needs is there.
     pub ready: bool,
     pub passes: u64,
@@ -164,6 +171,7 @@ impl Engine {
             roads: parts.roads.clone(),
             send: config.send,
             stop: Arc::clone(stop),
+            records: Arc::clone(&parts.records),
             slot: AtomicU64::new(0),
             machine: Mutex::new(None),
         });
@@ -218,6 +226,8 @@ impl Engine {
             evaluate_all: false,
             unquoted: 0,
             heard: None,
+            kept: HashMap::new(),
+            unsellable: HashMap::new(),
             ready: false,
             passes: 0,
             parts,
@@ -242,6 +252,7 @@ impl Engine {
 
     /// Takes in what has come, evaluates what it changed, and hands out work.
     fn turn(&mut self, events: &Receiver<Event>) -> Result<()> {
+        self.parts.health.turn();
         self.keep_time()?;
         // What is left over is not waited with.
         let patience = if self.unquoted == 0 { NAP } else { Duration::ZERO };
@@ -348,12 +359,14 @@ impl Engine {
             info!(in_flight = self.flights.len(), "stopping: what is in flight ends first");
         }
         while !self.flights.is_empty() {
-            let event = events.recv().context("a worker broke down")?;
-            if let Event::Done(plan, ended) = event {
-                self.done(&plan, &ended)?;
+            self.parts.health.turn();
+            match events.recv_timeout(NAP) {
+                Ok(Event::Done(plan, ended)) => self.done(&plan, &ended)?,
+                Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the workers broke down"),
             }
         }
-        self.parts.metrics.in_flight.set(0);
+        self.parts.records.metrics.in_flight.set(0);
         self.workers.join()?;
         Ok(self.passes)
     }

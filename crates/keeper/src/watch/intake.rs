@@ -34,16 +34,18 @@ impl Engine {
     pub(super) fn fed(&mut self, number: u64, update: Update) -> Result<()> {
         let is_market = number == self.market_feed.number;
         let is_pool = number == self.pool_feed.number;
-        let metrics = &self.parts.metrics;
+        let metrics = &self.parts.records.metrics;
         match update {
             Update::Account { key, version, account } => {
                 // Of a feed that was replaced, too: accounts are as good as any.
-                metrics.updates.increment();
+                metrics.updates.inc();
+                self.parts.health.news();
                 self.written(key, version, Some(account));
             }
             Update::Connected if is_market => {
                 info!("updates flow");
                 metrics.feed_up.set(1);
+                self.parts.health.feed(true);
                 self.market_feed.flows = true;
                 // What was written before the subscription is not told.
                 self.scan_wanted = self.markets().into_iter().collect();
@@ -57,7 +59,8 @@ impl Engine {
             Update::Lost { reason, pause } if is_market => {
                 warn!(reason, pause_ms = pause.as_millis(), "updates broke off: polling");
                 metrics.feed_up.set(0);
-                metrics.feed_losses.increment();
+                self.parts.health.feed(false);
+                metrics.feed_losses.inc();
                 self.market_feed.flows = false;
                 let unscanned =
                     self.markets().into_iter().filter(|key| !self.states.contains_key(key));
@@ -67,7 +70,7 @@ impl Engine {
             Update::Lost { reason, pause } if is_pool => {
                 let pause_ms = pause.as_millis();
                 warn!(reason, pause_ms, "updates of pools broke off: polling for them");
-                metrics.feed_losses.increment();
+                metrics.feed_losses.inc();
                 self.pool_feed.flows = false;
             }
             Update::Connected | Update::Lost { .. } => {}
@@ -80,7 +83,7 @@ impl Engine {
         let heard = Instant::now();
         if self.accounts.is_known(&key) || self.asked.contains(&key) || self.live.contains(&key) {
             if !self.accounts.put(&key, version, account.clone()) {
-                self.parts.metrics.stale_updates.increment();
+                self.parts.records.metrics.stale_updates.inc();
             } else if self.live.contains(&key) {
                 // What a pool pays has changed.
                 self.pools_moved = true;
@@ -105,7 +108,9 @@ impl Engine {
                 continue;
             }
             match state.apply(&key, version, account.clone()) {
-                Ok(Effect::Stale) => self.parts.metrics.stale_updates.increment(),
+                Ok(Effect::Stale) => {
+                    self.parts.records.metrics.stale_updates.inc();
+                }
                 Ok(Effect::Nothing) => {}
                 Ok(Effect::Obligation) => drop(self.heard.get_or_insert(heard)),
                 Ok(Effect::Market) => {
@@ -113,7 +118,7 @@ impl Engine {
                     reserves_changed |= state.market.is_reserve(&key);
                 }
                 Err(reason) => {
-                    self.parts.metrics.source_errors.increment();
+                    self.parts.records.metrics.source_errors.inc();
                     warn!(%key, reason = format!("{reason:#}"), "an update was not understood");
                 }
             }
@@ -235,7 +240,7 @@ impl Engine {
     fn chain_news(&mut self, news: News) {
         self.chain_ordered = false;
         for reason in &news.failures {
-            self.parts.metrics.source_errors.increment();
+            self.parts.records.metrics.source_errors.inc();
             warn!(reason = format!("{reason:#}"), "the chain was not read");
         }
         self.chain.blockhash = news.blockhash.or(self.chain.blockhash);
@@ -311,7 +316,7 @@ impl Engine {
             }
         }
         self.scanned.insert(key, Instant::now());
-        self.parts.metrics.scans.increment();
+        self.parts.records.metrics.scans.inc();
         self.subscribe();
         debug!(slot, "scan merged");
         // Everything else is read anew as well, programs too.
@@ -404,13 +409,14 @@ impl Engine {
     }
 
     fn succeeded(&mut self) {
+        self.parts.health.news();
         self.pause = self.parts.config.poll;
         self.failed_until = None;
         self.next_look = Instant::now() + self.parts.config.poll;
     }
 
     fn failed(&mut self, reason: &anyhow::Error) {
-        self.parts.metrics.source_errors.increment();
+        self.parts.records.metrics.source_errors.inc();
         warn!(reason = format!("{reason:#}"), "the source failed");
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.failed_until = Some(Instant::now() + self.pause);

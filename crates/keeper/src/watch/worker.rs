@@ -10,7 +10,7 @@ use std::{
         mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -36,6 +36,7 @@ use crate::{
         deliver::{Signed, Way, sign},
         roads::Road,
     },
+    ledger::{Ticket, records::Records},
 };
 
 /// A liquidation to try.
@@ -47,19 +48,36 @@ pub struct Job {
     pub blockhash: Option<Blockhash>,
     /// When the update came that led to it.
     pub heard: Instant,
+    /// Its row in the ledger.
+    pub ticket: Option<Ticket>,
 }
 
 /// How a job ended.
 pub enum Ended {
     /// It was executed, or simulated where nothing was sent; the signature of what
     /// was sent.
-    Attempted { decoded: Box<Decoded>, signature: Option<String> },
+    Attempted { decoded: Box<Decoded>, signature: Option<String>, landing: Option<Landing> },
     /// Nothing was tried here, and nothing is sent: it is ready, and that is all.
     Ready { bytes: usize },
     /// It would have been sent, but it was too late to begin.
     HeldBack,
     /// It failed; whether it was sent before.
     Failed(anyhow::Error),
+}
+
+/// How a transaction came into a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Landing {
+    pub slot: u64,
+    /// Lamports.
+    pub fee: u64,
+    /// Lamports in accounts that it created.
+    pub rent: u64,
+    pub units: Option<u64>,
+    /// From the update that led to it to signed bytes.
+    pub update_to_bytes: Duration,
+    /// From then until the node shows it.
+    pub bytes_to_landed: Duration,
 }
 
 /// What workers share.
@@ -71,6 +89,8 @@ pub struct Shared {
     pub send: bool,
     /// Begin nothing more.
     pub stop: Arc<AtomicBool>,
+    /// Asked before anything is sent.
+    pub records: Arc<Records>,
     /// The newest slot that is known.
     pub slot: AtomicU64,
     /// The machine that workers copy, and which one it is.
@@ -117,13 +137,14 @@ fn work_all(
     shared: Arc<Shared>,
     done: &impl Fn(Box<Plan>, Ended),
 ) {
-    let mut worker = Worker { shared, machine: None };
+    let mut worker = Worker { shared, machine: None, ticket: None };
     loop {
         let job = match received.lock() {
             Ok(received) => received.recv(),
             Err(_) => return,
         };
-        let Ok(Job { plan, tables, stage, blockhash, heard }) = job else { return };
+        let Ok(Job { plan, tables, stage, blockhash, heard, ticket }) = job else { return };
+        worker.ticket = ticket;
         let mut decided = plan.clone();
         let ended = told("the worker", || {
             worker.work(&mut decided, &tables, stage.as_ref(), blockhash, heard)
@@ -136,6 +157,8 @@ struct Worker {
     shared: Arc<Shared>,
     /// This worker's own, and the number of the one it was copied from.
     machine: Option<(u64, Machine)>,
+    /// The row of what it works on.
+    ticket: Option<Ticket>,
 }
 
 impl Worker {
@@ -150,7 +173,7 @@ impl Worker {
         let simulated = stage.map(|stage| self.simulate(plan, stage, tables)).transpose()?;
         if let Some((decoded, units)) = simulated {
             if decoded.outcome != Outcome::Succeeded {
-                return Ok(Ended::Attempted { decoded, signature: None });
+                return Ok(Ended::Attempted { decoded, signature: None, landing: None });
             }
             plan.limit_units(units);
             if !self.shared.send {
@@ -159,14 +182,14 @@ impl Worker {
                 if !tables.is_empty() {
                     self.sign(plan, tables, blockhash, heard)?;
                 }
-                return Ok(Ended::Attempted { decoded, signature: None });
+                return Ok(Ended::Attempted { decoded, signature: None, landing: None });
             }
         }
         let signed = self.sign(plan, tables, blockhash, heard)?;
         let Some(rpc) = self.shared.source.rpc().filter(|_| self.shared.send) else {
             return Ok(Ended::Ready { bytes: signed.bytes.len() });
         };
-        self.send(rpc, plan, signed)
+        self.send(rpc, plan, signed, heard.elapsed())
     }
 
     fn sign(
@@ -196,15 +219,37 @@ impl Worker {
         Ok(signed)
     }
 
-    fn send(&self, rpc: &Rpc, plan: &Plan, signed: Signed) -> Result<Ended> {
+    fn send(
+        &self,
+        rpc: &Rpc,
+        plan: &Plan,
+        signed: Signed,
+        update_to_bytes: Duration,
+    ) -> Result<Ended> {
+        let since = Instant::now();
         let shared = &self.shared;
         let way = Way { rpc, roads: &shared.roads, slot: &|| shared.slot.load(Ordering::Relaxed) };
-        let may_send = || !shared.stop.load(Ordering::Relaxed);
+        let signature = signed.signature.clone();
+        let may_send = || {
+            !shared.stop.load(Ordering::Relaxed) && shared.records.may_send(self.ticket, &signature)
+        };
         Ok(match send_signed(&way, plan, signed, &may_send)? {
             Sent::Executed(report) => {
-                Ended::Attempted { decoded: Box::new(report.decoded), signature: report.signature }
+                let landing = Landing {
+                    slot: report.slot,
+                    fee: report.fee,
+                    rent: report.rent,
+                    units: report.units,
+                    update_to_bytes,
+                    bytes_to_landed: since.elapsed(),
+                };
+                Ended::Attempted {
+                    decoded: Box::new(report.decoded),
+                    signature: report.signature,
+                    landing: Some(landing),
+                }
             }
-            Sent::Rejected(decoded) => Ended::Attempted { decoded, signature: None },
+            Sent::Rejected(decoded) => Ended::Attempted { decoded, signature: None, landing: None },
             Sent::HeldBack => Ended::HeldBack,
         })
     }

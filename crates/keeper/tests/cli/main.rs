@@ -8,6 +8,7 @@ mod http;
 mod node;
 mod proxy;
 mod sending;
+mod service;
 #[cfg(feature = "vault")]
 mod vault;
 mod watch;

@@ -23,7 +23,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A keeper that watches.
-struct Watch {
+pub struct Watch {
     child: Child,
     log: BufReader<ChildStderr>,
     lines: Vec<Value>,
@@ -31,7 +31,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(config: &str, source: &[&str]) -> Self {
+    pub fn start(config: &str, source: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keeper.toml");
         std::fs::write(&path, config).unwrap();
@@ -48,7 +48,7 @@ impl Watch {
     }
 
     /// Reads the log up to the next line with this message.
-    fn wait_for(&mut self, message: &str) -> Value {
+    pub fn wait_for(&mut self, message: &str) -> Value {
         let begun = Instant::now();
         loop {
             let mut line = String::new();
@@ -68,7 +68,7 @@ impl Watch {
         messages(&self.lines, message)
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         // The shell's own: a bare Debian has no program of this name.
         let kill = ["-c", "kill \"$0\" \"$1\"", signal, &id];
@@ -76,12 +76,12 @@ impl Watch {
     }
 
     /// Asks it to stop, and reads the rest of the log.
-    fn stop(mut self) -> Vec<Value> {
+    pub fn stop(mut self) -> Vec<Value> {
         self.signal("-TERM");
         self.ended(0)
     }
 
-    fn ended(&mut self, code: i32) -> Vec<Value> {
+    pub fn ended(&mut self, code: i32) -> Vec<Value> {
         let mut rest = String::new();
         self.log.read_to_string(&mut rest).unwrap();
         self.lines.extend(rest.lines().filter_map(|line| serde_json::from_str(line).ok()));
@@ -96,6 +96,15 @@ impl Drop for Watch {
         // Of a test that failed; otherwise it has ended.
         let _ = self.child.kill();
     }
+}
+
+/// Sends on what says that it is mainnet, and says whose program that is.
+pub fn trusted() -> String {
+    let program = json_of(&["--fork", folder_arg(), "program"]);
+    format!(
+        "send = true\nmainnet = true\nprogram_hash = {}\nprogram_authority = {}\n",
+        program["hash"], program["authority"]
+    )
 }
 
 /// Lets the market be valued `passes` times; returns exit code and log lines.
@@ -117,7 +126,7 @@ fn messages(lines: &[Value], message: &str) -> usize {
     lines.iter().filter(|line| line["fields"]["message"] == message).count()
 }
 
-fn metric(address: &str, name: &str) -> u64 {
+pub fn metric(address: &str, name: &str) -> u64 {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -127,7 +136,7 @@ fn metric(address: &str, name: &str) -> u64 {
 }
 
 /// Waits until something becomes true.
-fn until(what: &str, is_true: impl Fn() -> bool) {
+pub fn until(what: &str, is_true: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_true() {
         assert!(begun.elapsed() < PATIENCE, "{what}");
@@ -212,8 +221,9 @@ fn a_price_told_by_websocket_is_acted_on() {
     // All is well at first.
     node.scale_price(&sol(), 150);
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nwebsocket_url = {:?}\n\
+        "{}keypair = {:?}\ntables = [{:?}]\nwebsocket_url = {:?}\n\
          metrics = \"127.0.0.1:0\"\ncooldown_seconds = 600",
+        trusted(),
         stage.keypair,
         stage.table,
         node.websocket()
@@ -324,9 +334,11 @@ fn without_a_websocket_it_polls() {
 fn losing_a_race_costs_a_line_of_log() {
     let stage = Stage::new(Fate::Fails(6016));
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
          poll_ms = 50\ncooldown_seconds = 600",
-        stage.keypair, stage.table
+        trusted(),
+        stage.keypair,
+        stage.table
     );
     let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
     watch.wait_for("healthy again");
@@ -340,9 +352,11 @@ fn losing_a_race_costs_a_line_of_log() {
 fn a_liquidation_is_told_of_by_a_node_without_logs_too() {
     let stage = Stage::with(Options { keeps_logs: false, ..Options::default() });
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
          poll_ms = 50\ncooldown_seconds = 600",
-        stage.keypair, stage.table
+        trusted(),
+        stage.keypair,
+        stage.table
     );
     let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
     let line = watch.wait_for("liquidated");
@@ -365,9 +379,11 @@ fn a_watch_ends_what_it_began_and_begins_nothing_more() {
     // It takes some seconds to be confirmed.
     let stage = Stage::new(Fate::Executed { after_polls: 4 });
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
          poll_ms = 50\ncooldown_seconds = 0",
-        stage.keypair, stage.table
+        trusted(),
+        stage.keypair,
+        stage.table
     );
     let watch = Watch::start(&config, &["--rpc", stage.node.url()]);
     until("it is sent", || stage.node.sent() >= 1);
@@ -379,8 +395,10 @@ fn a_watch_ends_what_it_began_and_begins_nothing_more() {
     // A second signal does not wait.
     let stage = Stage::new(Fate::Executed { after_polls: 1_000 });
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"",
-        stage.keypair, stage.table
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"",
+        trusted(),
+        stage.keypair,
+        stage.table
     );
     let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
     until("it is sent", || stage.node.sent() >= 1);
@@ -404,9 +422,11 @@ fn a_watch_sends_once_whatever_its_node_does() {
         ],
     );
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
          poll_ms = 50\ncooldown_seconds = 600\nworkers = 4",
-        stage.keypair, stage.table
+        trusted(),
+        stage.keypair,
+        stage.table
     );
     let mut watch = Watch::start(&config, &["--rpc", proxy.url()]);
     watch.wait_for("liquidated");
@@ -420,7 +440,10 @@ fn a_watch_sends_once_whatever_its_node_does() {
 /// Methods that are called beside the path, whatever happens.
 fn is_background(method: &str, params: &Value) -> bool {
     let rent = json!([solana_sdk_ids::sysvar::rent::ID.to_string()]);
-    method == "getLatestBlockhash" || params[0] == rent
+    // The probe looks at the heads of accounts, and nothing on the path does.
+    let is_probe = [45, 56].iter().any(|length| params[1]["dataSlice"]["length"] == *length)
+        || ["getHealth", "getTokenAccountsByOwner"].contains(&method);
+    method == "getLatestBlockhash" || params[0] == rent || is_probe
 }
 
 #[test]
@@ -431,8 +454,9 @@ fn from_an_update_to_the_first_send_nobody_is_asked_anything() {
         let node = &stage.node;
         node.scale_price(&sol(), 150);
         let config = format!(
-            "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nwebsocket_url = {:?}\n\
+            "{}keypair = {:?}\ntables = [{:?}]\nwebsocket_url = {:?}\n\
              cooldown_seconds = 600\nnear_health = 10\nsimulate = {simulate:?}",
+            trusted(),
             stage.keypair,
             stage.table,
             node.websocket()
@@ -478,9 +502,10 @@ fn every_road_gets_the_same_bytes_and_tells_its_own_fate() {
     let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let hanging = format!("http://{}", hangs.local_addr().unwrap());
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
          poll_ms = 50\ncooldown_seconds = 600\nnodes = [{:?}, {:?}]\nblock_engines = [{:?}]\n\
          tip_lamports = 5000\ntip_accounts = [{:?}]",
+        trusted(),
         stage.keypair,
         stage.table,
         refuses.url(),
@@ -519,9 +544,11 @@ fn every_road_gets_the_same_bytes_and_tells_its_own_fate() {
 fn what_every_road_refuses_is_not_waited_for() {
     let stage = Stage::with(Options { refuses: Some(-32_002), ..Options::default() });
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
          poll_ms = 50\ncooldown_seconds = 600",
-        stage.keypair, stage.table
+        trusted(),
+        stage.keypair,
+        stage.table
     );
     let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
     let line = watch.wait_for("failed");
@@ -536,10 +563,11 @@ fn what_vanished_frees_its_worker_at_the_deadline_and_the_next_try_offers_more()
     let stage = Stage::new(Fate::Vanishes);
     stage.node.fund(&crate::sending::TIP_ACCOUNT.parse().unwrap());
     let config = format!(
-        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n\
          poll_ms = 50\ncooldown_seconds = 600\nworkers = 1\nown_node = false\ndeadline_slots = 5\n\
          block_engines = [{:?}]\ntip_share_bps = 1\ntip_floor_lamports = 10000\n\
          raise_percent = 100\npriority_fee = \"recent\"",
+        trusted(),
         stage.keypair,
         stage.table,
         stage.node.url(),

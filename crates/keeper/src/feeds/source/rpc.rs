@@ -298,24 +298,59 @@ impl Rpc {
         bail!("getMultipleAccounts was never tried")
     }
 
-    /// Program data accounts, fetched again only where the program was deployed
-    /// anew.
-    fn code(&self, keys: &[Address]) -> Result<Vec<(Address, Account)>> {
+    /// Accounts with no more than the first `length` bytes of their data.
+    pub fn heads(&self, keys: &[Address], length: usize) -> Result<Vec<Option<Account>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let params = json!([names, {
             "encoding": "base64",
             "commitment": "confirmed",
-            "dataSlice": { "offset": 0, "length": PROGRAM_DATA_HEADER },
+            "dataSlice": { "offset": 0, "length": length },
         }]);
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
         let answer: Answer<Vec<Option<WireAccount>>> = self.call("getMultipleAccounts", &params)?;
-        let headers = answer
+        answer
             .value
             .into_iter()
             .map(|account| account.map(WireAccount::decode).transpose())
-            .collect::<Result<Vec<_>>>()?;
+            .collect()
+    }
+
+    /// How many slots the node says it is behind the cluster.
+    pub fn slots_behind(&self) -> Result<u64> {
+        const BEHIND: i64 = -32005;
+        match self.call_once::<String>("getHealth", &json!([])) {
+            Ok(_) => Ok(0),
+            Err(error) => match error.chain().find_map(|cause| cause.downcast_ref::<Refused>()) {
+                // "Node is behind by 42 slots", or "Node is unhealthy" that does not know.
+                Some(refused) if refused.code == BEHIND => {
+                    let digits = refused.message.split(|letter: char| !letter.is_ascii_digit());
+                    Ok(digits.filter_map(|digits| digits.parse().ok()).next().unwrap_or(u64::MAX))
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Balances of the token accounts of `owner`, in whole tokens by mint.
+    pub fn token_balances(&self, owner: &Address, program: &Address) -> Result<Vec<(String, f64)>> {
+        let params = json!([owner.to_string(), { "programId": program.to_string() }, {
+            "encoding": "jsonParsed", "commitment": "confirmed"
+        }]);
+        let answer: Answer<Vec<Value>> = self.call("getTokenAccountsByOwner", &params)?;
+        let balance = |account: &Value| {
+            let info = account.pointer("/account/data/parsed/info")?;
+            let mint = info.get("mint")?.as_str()?.to_owned();
+            Some((mint, info.pointer("/tokenAmount/uiAmount")?.as_f64()?))
+        };
+        Ok(answer.value.iter().filter_map(balance).collect())
+    }
+
+    /// Program data accounts, fetched again only where the program was deployed
+    /// anew.
+    fn code(&self, keys: &[Address]) -> Result<Vec<(Address, Account)>> {
+        let headers = self.heads(keys, PROGRAM_DATA_HEADER)?;
         let mut code = self.code.lock().map_err(|_| anyhow!("a thread broke down earlier"))?;
         let is_current = |code: &BTreeMap<Address, Account>, key: &Address, header: &Account| {
             code.get(key).is_some_and(|known| known.data.starts_with(&header.data))

@@ -1,0 +1,81 @@
+//! The one place the loop tells what it does: counted, and kept where there is a ledger.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Result;
+use tracing::warn;
+
+use super::{
+    Ledger, Ticket,
+    metrics::Metrics,
+    record::{Begun, Ended, Outcome},
+};
+
+/// How long a transaction may wait for its row.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Told of every attempt.
+pub struct Records {
+    pub metrics: Arc<Metrics>,
+    ledger: Option<Arc<Ledger>>,
+    /// The last attempt could not begin: told once.
+    refused: AtomicBool,
+}
+
+impl Records {
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, ledger: Option<Arc<Ledger>>) -> Self {
+        Self { metrics, ledger, refused: AtomicBool::new(false) }
+    }
+
+    /// An attempt begins; without a ledger there is no row.
+    ///
+    /// # Errors
+    /// When it could not be kept: then it must not begin.
+    pub fn begin(&self, begun: Begun) -> Result<Option<Ticket>> {
+        let ticket = self.ledger.as_ref().map(|ledger| ledger.begin(begun)).transpose();
+        match &ticket {
+            Ok(_) => {
+                self.refused.store(false, Ordering::Relaxed);
+                self.metrics.attempts.inc();
+            }
+            Err(reason) if !self.refused.swap(true, Ordering::Relaxed) => {
+                warn!(reason = format!("{reason:#}"), "no attempt begins");
+            }
+            Err(_) => {}
+        }
+        ticket
+    }
+
+    /// A transaction of this signature is about to leave. Whether it may: its row, and
+    /// the end of every attempt before, has to be on the disk.
+    #[must_use]
+    pub fn may_send(&self, ticket: Option<Ticket>, signature: &str) -> bool {
+        let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) else { return true };
+        ledger.signed(ticket, signature);
+        let is_durable = ledger.is_durable(ticket, PATIENCE);
+        if !is_durable {
+            let trouble = ledger.trouble().unwrap_or_else(|| "the disk is slow".to_owned());
+            warn!(signature, reason = trouble, "not sent: its row is not in the ledger");
+        }
+        is_durable
+    }
+
+    /// An attempt ended.
+    pub fn end(&self, ticket: Option<Ticket>, ended: Ended) {
+        self.metrics.ended(&ended);
+        let is_success = matches!(ended.outcome, Outcome::Liquidated | Outcome::Simulated);
+        if is_success && ended.numbers.differs() {
+            self.metrics.model_differences.inc();
+        }
+        if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) {
+            ledger.end(ticket, Box::new(ended));
+        }
+    }
+}
