@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flash_liquidator_client::transaction::compile_v0;
+use flash_liquidator_client::budget::compile_v0;
 use klend_fork::{TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID, World};
 use litesvm::LiteSVM;
 use solana_account::{Account, ReadableAccount};

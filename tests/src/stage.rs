@@ -3,10 +3,9 @@
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use flash_liquidator_client::{
-    budget::compile_v1,
+    budget::{compile_v0, compile_v1},
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
     receiver,
-    transaction::compile_v0,
 };
 use klend_fork::{ForkError, Outcome, Pool, Position, Rehearsal, World};
 use solana_account::Account;

@@ -95,7 +95,7 @@ use crate::{
     compute_budget::ComputeBudget,
     klend::{self, FlashLoan},
     receiver::{BuildError, FlashIndexes, LiquidateArgs, PROGRAM_ID, byte},
-    token, transaction,
+    token,
 };
 
 /// Address and bump of a keeper's bracket: PDA `["bracket", keeper]`.
@@ -266,7 +266,7 @@ impl GuardedFlash<'_> {
         let (payer, instructions) = (&self.loan.borrower, self.instructions()?);
         let units = self.compute_budget.unit_limit;
         let budget = budget::check_v0(payer, &instructions, tables, units)?;
-        Ok((transaction::compile_v0(payer, &instructions, tables, blockhash)?, budget))
+        Ok((budget::compile_v0(payer, &instructions, tables, blockhash)?, budget))
     }
 
     /// A v1 message, and what it takes.

@@ -167,6 +167,26 @@ pub fn check_v0(
     measure(Format::V0, &VersionedMessage::V0(message), payer, instructions, &spelled_out, units)
 }
 
+/// Compiles a v0 message that looks up whatever it can in `tables`. Bytes are
+/// all it looks at: [`check_v0`] counts accounts and compute units too.
+///
+/// # Errors
+/// [`BudgetError::Bytes`] with who takes most of them, or
+/// [`BudgetError::Compile`] with more accounts than a message can number.
+pub fn compile_v0(
+    payer: &Address,
+    instructions: &[Instruction],
+    tables: &[AddressLookupTableAccount],
+    blockhash: Hash,
+) -> Result<VersionedMessage, BudgetError> {
+    let message =
+        VersionedMessage::V0(v0::Message::try_compile(payer, instructions, tables, blockhash)?);
+    if transaction_bytes(&message) > MAX_TRANSACTION_BYTES {
+        return Err(too_many_bytes(Format::V0, &message, payer, instructions));
+    }
+    Ok(message)
+}
+
 /// Compiles a v1 message: the compute budget goes into its header, every account
 /// into the message.
 ///
@@ -208,7 +228,7 @@ fn default_units(instructions: &[Instruction]) -> u32 {
 }
 
 /// The refusal of a message that has too many bytes.
-pub(crate) fn too_many_bytes(
+fn too_many_bytes(
     format: Format,
     message: &VersionedMessage,
     payer: &Address,

@@ -168,7 +168,7 @@ mod tests {
     use solana_message::AddressLookupTableAccount;
 
     use super::*;
-    use crate::transaction::compile_v0;
+    use crate::budget::compile_v0;
 
     fn key(byte: u8) -> Address {
         Address::new_from_array([byte; 32])

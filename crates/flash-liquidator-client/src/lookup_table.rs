@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_transaction_of_a_full_table_fits_and_no_address_more() {
-        use crate::{compute_budget::ComputeBudget, transaction::compile_v0};
+        use crate::{budget::compile_v0, compute_budget::ComputeBudget};
         let compiles = |instructions: &[Instruction]| {
             let budget = ComputeBudget { unit_limit: Some(20_000), unit_price: 1_000 };
             let whole = [&budget.instructions(), instructions].concat();

@@ -1,39 +1,14 @@
-//! Version 0 messages, and what goes over the wire in either format.
+//! What goes over the wire, in either format: [`budget`](crate::budget) compiles messages.
 //!
 //! Signing is the caller's: this crate holds no keys.
 
-use solana_address::Address;
-use solana_hash::Hash;
-use solana_instruction::Instruction;
-use solana_message::{AddressLookupTableAccount, VersionedMessage, v0};
-
-use crate::budget::{self, BudgetError, Format};
+use solana_message::VersionedMessage;
 
 /// Most bytes of a legacy or v0 transaction, signatures included.
 pub const MAX_TRANSACTION_BYTES: usize = 1_232;
 
 /// Bytes of one signature.
 const SIGNATURE_BYTES: usize = 64;
-
-/// Compiles a v0 message that looks up whatever it can in `tables`. Bytes are
-/// all it looks at: [`budget::check_v0`] counts accounts and compute units too.
-///
-/// # Errors
-/// [`BudgetError::Bytes`] with who takes most of them, or
-/// [`BudgetError::Compile`] with more accounts than a message can number.
-pub fn compile_v0(
-    payer: &Address,
-    instructions: &[Instruction],
-    tables: &[AddressLookupTableAccount],
-    blockhash: Hash,
-) -> Result<VersionedMessage, BudgetError> {
-    let message =
-        VersionedMessage::V0(v0::Message::try_compile(payer, instructions, tables, blockhash)?);
-    if transaction_bytes(&message) > MAX_TRANSACTION_BYTES {
-        return Err(budget::too_many_bytes(Format::V0, &message, payer, instructions));
-    }
-    Ok(message)
-}
 
 /// Bytes of the transaction on the wire once it is signed.
 #[must_use]
@@ -68,9 +43,13 @@ fn count_of_signatures(message: &VersionedMessage) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use solana_instruction::AccountMeta;
+    use solana_address::Address;
+    use solana_hash::Hash;
+    use solana_instruction::{AccountMeta, Instruction};
+    use solana_message::AddressLookupTableAccount;
 
     use super::*;
+    use crate::budget::compile_v0;
 
     fn instruction(accounts: usize) -> Instruction {
         Instruction {
@@ -80,17 +59,6 @@ mod tests {
                 .collect(),
             data: vec![7; 20],
         }
-    }
-
-    #[test]
-    fn too_many_bytes_are_refused_with_the_reason() {
-        let payer = Address::new_from_array([2; 32]);
-        let error = compile_v0(&payer, &[instruction(40)], &[], Hash::default()).unwrap_err();
-        let BudgetError::Bytes { bytes, limit: MAX_TRANSACTION_BYTES, contributors } = error else {
-            panic!("{error}");
-        };
-        assert!(bytes > MAX_TRANSACTION_BYTES, "{bytes}");
-        assert!(contributors.contains("20 of data, 40 accounts, 41 of them spelled out"));
     }
 
     #[test]

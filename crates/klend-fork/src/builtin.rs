@@ -21,11 +21,12 @@ use solana_address::{Address, address};
 
 use crate::{
     error::ForkError,
-    farm, rebuild,
+    farm,
+    names::named_address,
+    rebuild,
     scope::{self, Price, Table},
     snapshot::Snapshot,
     tokens::{self, MintFigures, NATIVE_MINT, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID},
-    world::named_address,
 };
 
 /// 2026-08-01 00:00:00 UTC.
@@ -265,39 +266,46 @@ const PRICES: [(usize, Price); 7] = [
     (119, Price::new(99_985_000, 8)),            // its average
 ];
 
-/// The accounts.
-pub(crate) fn snapshot() -> Result<Snapshot, ForkError> {
-    let mut snapshot =
-        Snapshot { slot: SLOT, unix_timestamp: UNIX_TIMESTAMP, ..Snapshot::default() };
-    let mut add = |key, account| {
-        snapshot.accounts.insert(key, account);
-    };
-    for (key, market) in [(MAIN_MARKET, main_market()), (JLP_MARKET, market(&JLP_MARKET, "JLP"))] {
-        add(key, tokens::account(KLEND_PROGRAM_ID, account_data(&market)));
-    }
-    for (key, account) in mints()? {
-        add(key, account);
-    }
-    add(SCOPE_PRICES, prices());
-
-    let all = [USDC_FIGURES, SOL_FIGURES, JITOSOL_FIGURES, PYUSD_FIGURES, JLP_MARKET_USDC_FIGURES];
-    for figures in all {
-        let reserve = figures.reserve();
-        let (authority, _) = market_authority(&figures.market);
-        for (farm, staked) in [
-            (figures.collateral_farm, reserve.collateral.mint_total_supply),
-            (figures.debt_farm, figures.units(figures.borrowed)),
-        ] {
-            if let Some(farm) = farm {
-                snapshot.accounts.insert(farm, farm::delegated(&authority, staked, 1));
-            }
+impl Snapshot {
+    /// The accounts of [`World::builtin`](crate::World::builtin), without a machine.
+    ///
+    /// # Errors
+    /// [`ForkError`] when an account cannot be made.
+    pub fn builtin() -> Result<Self, ForkError> {
+        let mut snapshot = Self { slot: SLOT, unix_timestamp: UNIX_TIMESTAMP, ..Self::default() };
+        let mut add = |key, account| {
+            snapshot.accounts.insert(key, account);
+        };
+        for (key, market) in
+            [(MAIN_MARKET, main_market()), (JLP_MARKET, market(&JLP_MARKET, "JLP"))]
+        {
+            add(key, tokens::account(KLEND_PROGRAM_ID, account_data(&market)));
         }
-        let data = account_data(&reserve);
-        snapshot.accounts.insert(figures.key, tokens::account(KLEND_PROGRAM_ID, data));
-        // Vaults and cToken mints follow from the reserve.
-        rebuild::complete(&mut snapshot, &figures.key, &reserve)?;
+        for (key, account) in mints()? {
+            add(key, account);
+        }
+        add(SCOPE_PRICES, prices());
+
+        let all =
+            [USDC_FIGURES, SOL_FIGURES, JITOSOL_FIGURES, PYUSD_FIGURES, JLP_MARKET_USDC_FIGURES];
+        for figures in all {
+            let reserve = figures.reserve();
+            let (authority, _) = market_authority(&figures.market);
+            for (farm, staked) in [
+                (figures.collateral_farm, reserve.collateral.mint_total_supply),
+                (figures.debt_farm, figures.units(figures.borrowed)),
+            ] {
+                if let Some(farm) = farm {
+                    snapshot.accounts.insert(farm, farm::delegated(&authority, staked, 1));
+                }
+            }
+            let data = account_data(&reserve);
+            snapshot.accounts.insert(figures.key, tokens::account(KLEND_PROGRAM_ID, data));
+            // Vaults and cToken mints follow from the reserve.
+            rebuild::complete(&mut snapshot, &figures.key, &reserve)?;
+        }
+        Ok(snapshot)
     }
-    Ok(snapshot)
 }
 
 impl Figures {

@@ -5,7 +5,7 @@ use solana_address::Address;
 
 use klend_model::constants::FARMS_PROGRAM_ID;
 
-use crate::{tokens, world::named_address};
+use crate::{names::named_address, tokens};
 
 /// Discriminator of the farms program's `FarmState` account.
 const DISCRIMINATOR: [u8; 8] = [198, 102, 216, 74, 63, 66, 163, 190];

@@ -42,6 +42,7 @@ mod builtin;
 mod error;
 mod farm;
 mod machine;
+mod names;
 mod pool;
 mod position;
 mod programs;

@@ -1,6 +1,6 @@
 //! A virtual machine kept warm for simulating one transaction after the other.
 
-use flash_liquidator_client::transaction::{compile_v0, transaction_bytes};
+use flash_liquidator_client::{budget::compile_v0, transaction::transaction_bytes};
 use solana_account::Account;
 use solana_address::Address;
 use solana_instruction::Instruction;

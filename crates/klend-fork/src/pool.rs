@@ -6,11 +6,7 @@ use flash_liquidator_client::{
 };
 use solana_address::Address;
 
-use crate::{
-    error::ForkError,
-    tokens,
-    world::{World, named_address},
-};
+use crate::{error::ForkError, names::named_address, tokens, world::World};
 
 /// A pool of two tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

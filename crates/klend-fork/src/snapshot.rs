@@ -82,14 +82,6 @@ struct AccountJson {
 }
 
 impl Snapshot {
-    /// The accounts of [`World::builtin`](crate::World::builtin), without a machine.
-    ///
-    /// # Errors
-    /// [`ForkError`] when an account cannot be made.
-    pub fn builtin() -> Result<Self, ForkError> {
-        crate::builtin::snapshot()
-    }
-
     /// Reads a folder.
     ///
     /// # Errors

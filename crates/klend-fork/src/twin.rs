@@ -5,11 +5,7 @@ use klend_model::{accounts::account_data, constants::KLEND_PROGRAM_ID, keys::to_
 use solana_address::Address;
 
 use crate::{
-    error::ForkError,
-    farm, rebuild,
-    snapshot::Snapshot,
-    tokens,
-    world::{World, named_address},
+    error::ForkError, farm, names::named_address, rebuild, snapshot::Snapshot, tokens, world::World,
 };
 
 /// Bytes of a reserve's name in its configuration.

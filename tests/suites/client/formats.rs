@@ -1,9 +1,9 @@
 //! Bytes on the wire are the ones that the published crate writes and reads.
 
 use flash_liquidator_client::{
-    budget::compile_v1,
+    budget::{compile_v0, compile_v1},
     compute_budget::ComputeBudget,
-    transaction::{compile_v0, transaction_bytes, wire_bytes},
+    transaction::{transaction_bytes, wire_bytes},
 };
 use solana_address::Address;
 use solana_hash::Hash;

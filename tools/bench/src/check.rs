@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use indicatif::HumanCount;
 
-use crate::report::Benchmarks;
-
-/// How much a figure may grow before the gate fails, per cent.
-pub const TOLERANCE_PERCENT: u64 = 1;
+use crate::report::{Benchmarks, TOLERANCE_PERCENT};
 
 /// A figure that is the same on every machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 
 mod chart;
 mod check;
+mod format;
 mod machine;
 mod off_chain;
 mod report;
@@ -25,9 +26,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use klend_fork::{KLEND_ELF, Programs, deploy_folder};
 use sha2::{Digest, Sha256};
 
-use check::{Comparison, TOLERANCE_PERCENT, gated};
+use check::{Comparison, gated};
 use off_chain::OffChain;
-use report::{Benchmarks, Elf, Of, Real};
+use report::{Benchmarks, Elf, Of, Real, TOLERANCE_PERCENT};
 
 /// Measure compute units, transaction bytes and program size.
 #[derive(Debug, Parser)]
@@ -159,7 +160,7 @@ fn elf() -> Result<Elf> {
 fn klend_by_digest() -> Result<String> {
     let path = env::var_os(KLEND_ELF).map(PathBuf::from).unwrap_or_default();
     let code = fs::read(&path).with_context(|| path.display().to_string())?;
-    Ok(format!("an ELF of {} bytes, SHA-256 {}…", report::count(code.len() as u64), digest(&code)))
+    Ok(format!("an ELF of {} bytes, SHA-256 {}…", format::count(code.len() as u64), digest(&code)))
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    format::{bytes, count, table},
     machine::Machine,
-    report::{bytes, count, table},
 };
 
 /// Times of one run, with the machine they are of.

@@ -4,15 +4,14 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
-use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use comfy_table::Table;
 use flash_liquidator_client::budget::Format;
-use indicatif::{HumanBytes, HumanCount};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     chart::{self, Bar},
-    check::TOLERANCE_PERCENT,
+    format::{count, table},
     off_chain::OffChain,
     scenarios::{Measured, Scenario},
     shapes::{Bytes, DEBTS, DEPOSITS, Shapes},
@@ -24,6 +23,9 @@ const JSON: &str = "benchmarks.json";
 const MARKDOWN: &str = "BENCHMARKS.md";
 const CHART: &str = "docs/compute-units.svg";
 const README: &str = "README.md";
+
+/// By how much a gated figure may grow before the gate fails, per cent.
+pub const TOLERANCE_PERCENT: u64 = 1;
 
 /// Lines of the README between which its figures stand.
 const FIGURES_BEGIN: &str = "<!-- figures by `cargo xtask bench` -->\n";
@@ -385,28 +387,8 @@ impl Benchmarks {
     }
 }
 
-/// A Markdown table whose columns but the first are numbers.
-pub fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN).set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-/// `1,234`.
-pub fn count(value: u64) -> String {
-    HumanCount(value).to_string()
-}
-
 fn sol(lamports: u64) -> String {
     format!("{:.4} SOL", lamports as f64 / 1e9)
-}
-
-/// `3.28 KiB`.
-pub fn bytes(value: f64) -> String {
-    HumanBytes(value as u64).to_string()
 }
 
 fn stages_table(profiles: &[&Profile]) -> Table {

@@ -13,7 +13,7 @@ use clap::Parser;
 
 /// Flash-liquidate a position on a forked klend and show what happened.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask demo", version)]
+#[command(name = "demo", bin_name = "cargo xtask demo", version)]
 pub struct Args {
     /// Fork folder to run on, instead of the built-in main-market figures
     #[arg(long, value_name = "DIR")]
@@ -27,9 +27,9 @@ pub struct Args {
     /// How far the collateral's price falls, percent
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..100))]
     drop: u8,
-    /// Size of the position, whole collateral tokens
-    #[arg(long, default_value_t = 1_000)]
-    size: u64,
+    /// Size of the position, collateral tokens; may have a fraction
+    #[arg(long, default_value_t = 1_000.0, value_parser = size, allow_negative_numbers = true)]
+    size: f64,
     /// Worth of each side of the pool that the collateral is sold in, USD
     #[arg(long, default_value_t = 50_000_000, value_name = "USD")]
     pool_depth: u64,
@@ -42,6 +42,13 @@ pub struct Args {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+}
+
+fn size(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(size) if size.is_finite() && size > 0.0 => Ok(size),
+        _ => Err(format!("{text} is not a number of tokens above 0")),
+    }
 }
 
 fn main() -> ExitCode {

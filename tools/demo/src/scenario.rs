@@ -189,13 +189,20 @@ impl Token {
 
 /// Units to deposit and to borrow: a position just inside what klend allows.
 fn position(world: &World, args: &Args, collateral: &Token, debt: &Token) -> Result<(u64, u64)> {
-    let deposited = args.size as f64 * collateral.scale();
+    let deposited = args.size * collateral.scale();
     let loan_to_value = f64::from(world.reserve(&collateral.reserve)?.config.loan_to_value_pct);
     let borrow_factor = world.reserve(&debt.reserve)?.config.borrow_factor_pct.max(100) as f64;
-    let value = args.size as f64 * collateral.price(world)? * loan_to_value / borrow_factor;
+    let value = args.size * collateral.price(world)? * loan_to_value / borrow_factor;
     let borrowed = value * BORROWED_PERCENT / 100.0 / debt.price(world)? * debt.scale();
-    if deposited >= u64::MAX as f64 || borrowed >= u64::MAX as f64 {
-        bail!("--size {} does not fit a token amount", args.size);
+    let amounts = 1.0..u64::MAX as f64;
+    if !amounts.contains(&deposited) || !amounts.contains(&borrowed) {
+        bail!(
+            "--size {} makes {deposited} units of {} and {borrowed} of {}: \
+             each must be at least 1 and fit a token amount",
+            args.size,
+            args.collateral,
+            args.debt
+        );
     }
     Ok((deposited as u64, borrowed as u64))
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use flash_liquidator_client::transaction::compile_v0;
+use flash_liquidator_client::budget::compile_v0;
 use solana_account::Account;
 use solana_address::Address;
 use solana_instruction::Instruction;

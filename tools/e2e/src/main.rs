@@ -24,7 +24,7 @@ use crate::{report::Report, scene::Scene, server::Server};
 
 /// Run the keeper and a deployment against a local validator
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask e2e", version)]
+#[command(name = "e2e", bin_name = "cargo xtask e2e", version)]
 struct Args {
     /// The validator that tools/e2e-validator builds
     #[arg(long, env = "E2E_VALIDATOR")]

@@ -14,6 +14,7 @@ mod markdown;
 mod node;
 mod pip;
 mod process;
+mod real_programs;
 mod toolchain;
 mod workspace;
 

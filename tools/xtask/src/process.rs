@@ -27,9 +27,20 @@ impl fmt::Display for ChildFailed {
 
 impl std::error::Error for ChildFailed {}
 
-/// The cargo that runs this program, or the one on the PATH.
+/// The cargo that runs this program, or the one on the PATH, with the environment of a
+/// cargo started by hand: build scripts look at variables that `cargo run` sets for this
+/// program, and would run anew, with all that stands on them, after each change of hands.
 pub fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let of_this_package = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if of_this_package {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Runs `command` with the terminal's input and output.

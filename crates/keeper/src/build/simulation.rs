@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use flash_liquidator_client::{
+    budget::compile_v0,
     decode::{Decoded, Event, Executed, decode},
     receiver::Liquidated,
-    transaction::{MAX_TRANSACTION_BYTES, compile_v0, transaction_bytes, wire_bytes},
+    transaction::{MAX_TRANSACTION_BYTES, transaction_bytes, wire_bytes},
 };
 use klend_fork::Machine;
 use klend_interface::state::Obligation;

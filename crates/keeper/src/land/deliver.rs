@@ -13,9 +13,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::{
-    budget::check_v0,
+    budget::{check_v0, compile_v0},
     decode::{Decoded, Executed, decode},
-    transaction::{compile_v0, wire_bytes},
+    transaction::wire_bytes,
 };
 use solana_address::Address;
 use solana_instruction::Instruction;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::build::{self, ToolchainArgs};
-use super::{test, tool};
+use super::tool;
 use crate::process;
+use crate::real_programs;
 use crate::toolchain::Variant;
 use crate::workspace::Workspace;
 
@@ -47,7 +48,7 @@ pub fn run(args: Args) -> Result<()> {
     if args.check {
         return process::run("bench", bench.arg("--check"));
     }
-    test::pass_real_programs(&mut bench)?;
+    real_programs::pass_to(&mut bench)?;
     if let Some(name) = &args.klend_name {
         bench.arg("--klend-name").arg(name);
     }

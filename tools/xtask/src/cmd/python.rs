@@ -6,9 +6,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::build::{self, ToolchainArgs};
-use super::{fork, test};
+use super::fork;
 use crate::pip;
 use crate::process;
+use crate::real_programs;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
@@ -45,7 +46,7 @@ pub fn test(workspace: &Workspace) -> Result<()> {
     example.arg(folder.join("example.py")).env("PYTHONPATH", &packages);
     example.env("PYTHONDONTWRITEBYTECODE", "1").env("SBF_OUT_DIR", workspace.deploy_dir());
     example.env("FORK_DIR", fork::write(workspace)?);
-    test::pass_real_programs(&mut example)?;
+    real_programs::pass_to(&mut example)?;
     process::run("examples/python/example.py", &mut example)?;
     println!("examples/python: 1 passed, 0 failed");
     Ok(())

@@ -1,8 +1,5 @@
 //! `cargo xtask test`: every test of the workspace.
 
-use std::env;
-use std::ffi::OsString;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -11,18 +8,8 @@ use super::build::{self, ToolchainArgs};
 use super::{python, typescript};
 use crate::node::Node;
 use crate::process;
+use crate::real_programs;
 use crate::workspace::Workspace;
-
-/// Programs that replace the stand-ins when these variables name their ELF files.
-const REAL_PROGRAMS: [&str; 7] = [
-    "KLEND_ELF",
-    "FARMS_ELF",
-    "DRIFT_ELF",
-    "WHIRLPOOL_ELF",
-    "WHIRLPOOL_IMMUTABLE_ELF",
-    "RAYDIUM_CPMM_ELF",
-    "RAYDIUM_CLMM_ELF",
-];
 
 /// Names another build of the receiver for the tests.
 const RECEIVER_ELF: &str = "RECEIVER_ELF";
@@ -110,29 +97,8 @@ pub fn cargo_test(workspace: &Workspace, cargo_args: &[String]) -> Result<Comman
         command.arg("--workspace");
     }
     command.env("SBF_OUT_DIR", workspace.deploy_dir());
-    pass_real_programs(&mut command)?;
+    real_programs::pass_to(&mut command)?;
     Ok(command)
-}
-
-/// Tells `command` where the programs are that replace the stand-ins, if any.
-///
-/// # Errors
-/// When a variable names a program that is not there.
-pub fn pass_real_programs(command: &mut Command) -> Result<()> {
-    for name in REAL_PROGRAMS {
-        if let Some(path) = env::var_os(name).filter(|path| !path.is_empty()) {
-            command.env(name, absolute(name, &path)?);
-        }
-    }
-    Ok(())
-}
-
-/// Tests run in their package's folder: a relative path means something else there.
-fn absolute(variable: &str, path: &OsString) -> Result<OsString> {
-    let absolute =
-        Path::new(path).canonicalize().with_context(|| format!("{variable}={}", path.display()))?;
-    eprintln!("{variable}: {}", absolute.display());
-    Ok(absolute.into_os_string())
 }
 
 /// Cargo's own arguments, and those of the test programs behind `--`.

@@ -44,7 +44,7 @@ pub fn command(workspace: &Workspace, package: &str) -> Result<Command> {
     let mut build = process::cargo();
     // With the features of the whole workspace: what its tests have compiled serves
     // this, too. `cargo run` would compile half of it again.
-    build.current_dir(&workspace.root).args(["build", "--quiet", "--workspace", "--bin", package]);
+    build.current_dir(&workspace.root).args(["build", "--workspace", "--bin", package]);
     process::run(&format!("compiling {package}"), &mut build)?;
     // The caller's folder stays the current one: arguments may hold relative paths.
     let executable = format!("{package}{}", std::env::consts::EXE_SUFFIX);

@@ -6,9 +6,10 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::build::{self, ToolchainArgs};
-use super::{errors, fork, test};
+use super::{errors, fork};
 use crate::node::{self, Node};
 use crate::process;
+use crate::real_programs;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
@@ -44,7 +45,7 @@ pub fn test(workspace: &Workspace) -> Result<()> {
         npm.args(["run", "--silent", "test"]).current_dir(&folder);
         npm.env("SBF_OUT_DIR", workspace.deploy_dir());
         npm.env("FORK_DIR", workspace.target.join("fork")).env("VECTORS", &vectors);
-        test::pass_real_programs(&mut npm)?;
+        real_programs::pass_to(&mut npm)?;
         process::run(&format!("npm test in {}", folder.display()), &mut npm)?;
     }
     Ok(())
