@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Build(args) => cmd::build::run(args),
         Command::Test(args) => cmd::test::run(args),
-        Command::Demo(args) => cmd::tool::run("demo", args),
+        Command::Demo(args) => cmd::tool::demo(args),
         Command::Bench(args) => cmd::bench::run(args),
         Command::E2e(args) => cmd::e2e::run(args),
         Command::Fuzz(args) => cmd::fuzz::run(args),

@@ -1,7 +1,7 @@
 //! Running other programs.
 
 use std::fmt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -53,6 +53,46 @@ pub fn run(what: &str, command: &mut Command) -> Result<()> {
         return Err(ChildFailed { what: what.to_owned(), status }.into());
     }
     Ok(())
+}
+
+/// A command that runs beside what this program does; killed when it is not waited for.
+pub struct Beside {
+    what: String,
+    child: Child,
+}
+
+/// Starts `command` with the terminal's output.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start(what: &str, command: &mut Command) -> Result<Beside> {
+    let child = command
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {what}: {command:?}"))?;
+    Ok(Beside { what: what.to_owned(), child })
+}
+
+impl Beside {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// [`ChildFailed`] when it does not succeed.
+    pub fn finish(mut self) -> Result<()> {
+        let status = self.child.wait().with_context(|| format!("waiting for {}", self.what))?;
+        if !status.success() {
+            return Err(ChildFailed { what: self.what.clone(), status }.into());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Both fail when it has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Runs `command` and returns its standard output; standard error goes to the terminal.

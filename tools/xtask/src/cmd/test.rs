@@ -39,7 +39,11 @@ pub fn run(args: Args) -> Result<()> {
         // Before the long part: its absence is better known early.
         Node::prepare(&workspace).context("`--no-typescript` leaves these tests out")?;
     }
+    // Beside each other: setting up the kit waits for downloads and linkers, and its
+    // programs are compiled one after the other.
+    let compiling = compile_tests(&workspace, &args)?;
     build::build_for_tests(&workspace, args.toolchain)?;
+    compiling.map_or(Ok(()), process::Beside::finish)?;
     let rust = cargo_tests(&workspace, &args);
     let rust = if args.cargo_args.is_empty() { rust.and(v3_tests(&workspace)) } else { rust };
     if !with_typescript {
@@ -49,6 +53,16 @@ pub fn run(args: Args) -> Result<()> {
     // Whatever the first says: a developer wants to know of all.
     let typescript = typescript::test(&workspace);
     python::test(&workspace).and(typescript).and(rust)
+}
+
+/// Starts compiling what [`cargo_tests`] runs; examples in documentation compile as they run.
+fn compile_tests(workspace: &Workspace, args: &Args) -> Result<Option<process::Beside>> {
+    let (options, _) = split_at_dashes(&args.cargo_args);
+    if options.iter().any(|option| option == "--doc") {
+        return Ok(None);
+    }
+    let mut tests = cargo_test(workspace, options)?;
+    process::start("compiling the tests", tests.args(options).arg("--no-run")).map(Some)
 }
 
 fn cargo_tests(workspace: &Workspace, args: &Args) -> Result<()> {

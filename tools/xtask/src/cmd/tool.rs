@@ -27,25 +27,42 @@ impl Args {
     }
 }
 
-pub fn run(package: &str, args: Args) -> Result<()> {
-    let workspace = Workspace::load()?;
-    if !args.want_help() {
-        build::build(&workspace, args.toolchain)?;
-    }
-    process::run(package, command(&workspace, package)?.args(args.tool_args))
-}
+/// The programs that the demo runs.
+const DEMO_PROGRAMS: [&str; 4] =
+    ["farms-stand-in", "flash-liquidator", "klend-stand-in", "swap-stand-in"];
 
-/// The binary of that name, of a package under `tools` or the keeper, to run on the programs in the deploy folder;
-/// its arguments are for the caller to add.
+/// `cargo xtask demo`.
 ///
 /// # Errors
-/// When it cannot be compiled.
-pub fn command(workspace: &Workspace, package: &str) -> Result<Command> {
+/// When something cannot be built, or the demo fails.
+pub fn demo(args: Args) -> Result<()> {
+    let mut workspace = Workspace::load()?;
+    if !args.want_help() {
+        workspace.programs.retain(|program| DEMO_PROGRAMS.contains(&program.package.as_str()));
+        // Beside each other: setting up the kit waits for downloads and linkers, and the
+        // kit's programs are compiled one after the other.
+        let tool = process::start("compiling demo", &mut compile(&workspace, "demo"))?;
+        build::build(&workspace, args.toolchain)?;
+        tool.finish()?;
+    }
+    process::run("demo", command(&workspace, "demo")?.args(args.tool_args))
+}
+
+fn compile(workspace: &Workspace, package: &str) -> Command {
     let mut build = process::cargo();
     // With the features of the whole workspace: what its tests have compiled serves
     // this, too. `cargo run` would compile half of it again.
     build.current_dir(&workspace.root).args(["build", "--workspace", "--bin", package]);
-    process::run(&format!("compiling {package}"), &mut build)?;
+    build
+}
+
+/// The binary of that name, of a package under `tools` or the keeper, to run on the programs
+/// in the deploy folder; its arguments are for the caller to add.
+///
+/// # Errors
+/// When it cannot be compiled.
+pub fn command(workspace: &Workspace, package: &str) -> Result<Command> {
+    process::run(&format!("compiling {package}"), &mut compile(workspace, package))?;
     // The caller's folder stays the current one: arguments may hold relative paths.
     let executable = format!("{package}{}", std::env::consts::EXE_SUFFIX);
     let mut tool = Command::new(workspace.target.join("debug").join(executable));
