@@ -7,6 +7,7 @@ use solana_address::Address;
 use toml::{Table, Value};
 
 use crate::{
+    alerts::{self, Format},
     build::plan::{Fees, Least, Wishes},
     cli::{MAIN_MARKET, SignerArgs},
     feeds::inclusion::Percentile,
@@ -106,6 +107,8 @@ pub struct Config {
     pub ledger: Option<PathBuf>,
     /// The program that is signed for.
     pub program: Expected,
+    /// Who is told when something is wrong.
+    pub alerts: Option<alerts::Settings>,
 }
 
 impl Config {
@@ -176,6 +179,7 @@ impl Config {
                 hash: reader.parsed("program_hash", "64 hexadecimal digits"),
                 authority: reader.parsed("program_authority", "an address, or \"none\""),
             },
+            alerts: reader.alerts(),
         };
         config.check(&mut reader);
         (Some(config), reader.finish())
@@ -516,6 +520,49 @@ impl Reader {
         })
     }
 
+    /// The table `[alerts]`; its mistakes have its name in front.
+    fn alerts(&mut self) -> Option<alerts::Settings> {
+        let table = self.take("alerts", "a table", |value| value.as_table().cloned())?;
+        let mut inner = Self { table, mistakes: Vec::new() };
+        let webhook = inner.url("webhook", &["http", "https"]);
+        let chat = inner.string("telegram_chat");
+        let format = inner.take("format", "\"json\", \"slack\" or \"telegram\"", |value| {
+            Some(match value.as_str()? {
+                "json" => Some(Format::Json),
+                "slack" => Some(Format::Slack),
+                "telegram" => None,
+                _ => return None,
+            })
+        });
+        let format = match (format.unwrap_or(Some(Format::Json)), chat) {
+            (None, Some(chat)) => Format::Telegram { chat },
+            (None, None) => {
+                inner.mistake("telegram_chat", "format = \"telegram\" needs it".to_owned());
+                Format::Json
+            }
+            (Some(format), None) => format,
+            (Some(format), Some(_)) => {
+                inner.mistake("telegram_chat", "it goes with format = \"telegram\"".to_owned());
+                format
+            }
+        };
+        let seconds = |given: Option<u64>, default| Duration::from_secs(given.unwrap_or(default));
+        let settings = alerts::Settings {
+            webhook: webhook.clone().unwrap_or_default(),
+            format,
+            hold: seconds(inner.integer("hold_seconds", 0, 86_400), 60),
+            repeat: seconds(inner.integer("repeat_seconds", 60, 604_800), 14_400),
+            failures: inner.integer("failures", 1, 1_000_000).unwrap_or(5),
+            unsellable: inner.amount("unsellable_debt_usd").unwrap_or(10_000.0),
+            digest_hour: inner.integer("digest_hour", 0, 23),
+        };
+        if webhook.is_none() && !inner.mistakes.iter().any(|known| known.starts_with("webhook:")) {
+            inner.mistake("webhook", "alerts need one to go to".to_owned());
+        }
+        self.mistakes.extend(inner.finish().into_iter().map(|what| format!("alerts.{what}")));
+        webhook.map(|_| settings)
+    }
+
     fn finish(mut self) -> Vec<String> {
         let unknown: Vec<String> = self.table.keys().cloned().collect();
         for key in unknown {
@@ -582,6 +629,11 @@ mod tests {
             workers = 0
             vault = "https://v"
             min_profitt = 3
+            [alerts]
+            webhook = "ftp://x/SECRET"
+            format = "pigeon"
+            failures = 0
+            whom = "me"
             "#,
         )
         .unwrap_err();
@@ -590,6 +642,10 @@ mod tests {
         assert_eq!(
             keys,
             [
+                "alerts.failures",
+                "alerts.format",
+                "alerts.webhook",
+                "alerts.whom",
                 "feed",
                 "low_balance_sol",
                 "market",
@@ -666,6 +722,15 @@ mod tests {
             ledger = "keeper.db"
             program_hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
             program_authority = "none"
+            [alerts]
+            webhook = "https://h/botX/sendMessage"
+            format = "telegram"
+            telegram_chat = "-100"
+            hold_seconds = 14
+            repeat_seconds = 150
+            failures = 16
+            unsellable_debt_usd = 17
+            digest_hour = 18
             "#
         ))
         .unwrap();
@@ -699,6 +764,18 @@ mod tests {
                 share_bps: 4_000,
                 raise_percent: 20,
             }
+        );
+        assert_eq!(
+            config.alerts,
+            Some(alerts::Settings {
+                webhook: "https://h/botX/sendMessage".to_owned(),
+                format: Format::Telegram { chat: "-100".to_owned() },
+                hold: Duration::from_secs(14),
+                repeat: Duration::from_secs(150),
+                failures: 16,
+                unsellable: 17.0,
+                digest_hour: Some(18),
+            })
         );
         assert_eq!(config.tip_floor, Some(("https://t".to_owned(), Percentile::P75)));
         assert_eq!((config.pools.len(), config.workers), (1, 3));
@@ -742,6 +819,9 @@ mod tests {
             (&format!("markets = [\"{KEY}\", \"{KEY}\"]"), &["markets"]),
             (&format!("allow_mints = [\"{KEY}\"]\ndeny_mints = [\"{KEY}\"]"), &["deny_mints"]),
             ("near_health = 0.9", &["near_health"]),
+            ("[alerts]", &["alerts.webhook"]),
+            ("[alerts]\nwebhook = \"http://h\"\nformat = \"telegram\"", &["alerts.telegram_chat"]),
+            ("[alerts]\nwebhook = \"http://h\"\ntelegram_chat = \"1\"", &["alerts.telegram_chat"]),
             ("vault_key = \"k\"", &["vault_key"]),
             (
                 &format!(

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{Context, print_json};
 use crate::{
+    alerts::{self, Watched},
     cli::WatchArgs,
     config::{Config, Feed},
     feeds::{
@@ -25,7 +26,7 @@ use crate::{
         source::{KLEND, Rpc, Source, TIMEOUT},
         websocket::NodeSocket,
     },
-    health::{Health, probe::Probe},
+    health::{Health, board::Board, probe::Probe, service},
     keys::Key,
     land::{
         attempt::require_consent,
@@ -83,7 +84,9 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         ledger.as_ref().map(Arc::clone),
     );
     let health = Arc::new(health);
+    service::start(Arc::clone(&health));
     let why = Arc::new(Mutex::new(None));
+    let klend_replaced = Arc::new(AtomicBool::new(false));
     let probe = Probe {
         source: Arc::clone(source),
         health: Arc::clone(&health),
@@ -94,7 +97,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         expected: config.program,
         stop: Arc::clone(&stop),
         why: Arc::clone(&why),
-        klend_replaced: Arc::default(),
+        klend_replaced: Arc::clone(&klend_replaced),
     };
     probe.start(programs);
     if let Some(address) = config.metrics {
@@ -111,17 +114,31 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     let floor = config.tip_floor.as_ref().map(|(url, percentile)| (&**url, *percentile));
     let tips =
         (floor.is_some() || engine_url.is_some()).then(|| TipService::new(floor, engine_url));
+    let records = Arc::new(Records::new(metrics, ledger));
+    let board = Arc::new(Board::default());
+    if let Some(settings) = &config.alerts {
+        let watched = Watched {
+            health: Arc::clone(&health),
+            records: Arc::clone(&records),
+            board: Arc::clone(&board),
+            klend_replaced,
+        };
+        alerts::start(watched, settings.clone())?;
+    }
     let parts = Parts {
         source: Arc::clone(source),
         key: Arc::new(key),
         roads: roads(&config, &**source),
         tips: tips.transpose()?.map(Arc::new),
-        records: Arc::new(Records::new(metrics, ledger)),
+        records,
         health,
+        board,
         connector,
         config,
     };
-    let passes = engine::run(parts, &stop, args.passes)?;
+    let passes = engine::run(parts, &stop, args.passes);
+    service::stopping();
+    let passes = passes?;
     info!(passes, "stopped");
     let why = why.lock().unwrap_or_else(PoisonError::into_inner).take();
     why.map_or(Ok(()), |why| Err(anyhow!(why)))

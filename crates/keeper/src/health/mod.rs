@@ -17,7 +17,9 @@ use crate::ledger::{
     now_ms,
 };
 
+pub mod board;
 pub mod probe;
+pub mod service;
 
 /// What has to be well for a liquidation to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +253,17 @@ impl Health {
                 None => Ok(format!("{}", ledger.path().display())),
                 Some(trouble) => Err(trouble),
             },
+        }
+    }
+
+    /// Why a check does not pass, once it was looked at.
+    #[must_use]
+    pub fn wrong(&self, check: Check) -> Option<String> {
+        match check {
+            Check::Feed if !self.has_news() => None,
+            Check::Feed => self.feed_result().err(),
+            Check::Ledger => self.ledger_result().err(),
+            _ => self.found()[check as usize].clone().err().filter(|why| why != NOT_YET),
         }
     }
 

@@ -11,8 +11,12 @@ use solana_sdk_ids::sysvar;
 
 use super::tracker::{Evaluation, Tracker};
 use crate::{
-    book::{market::Market, reader::Scan},
+    book::{
+        market::{Market, symbol},
+        reader::Scan,
+    },
     feeds::{feed::Version, source::Filter},
+    health::board::{Near, Seen},
 };
 
 /// What an update did.
@@ -183,6 +187,30 @@ impl State {
         touched.extend(changed.keys().copied());
         tracker.put(&table, changed.drain());
         Ok(tracker.near(&table, health))
+    }
+
+    /// What people are shown of it: prices, and the `most` obligations that are nearest
+    /// to being liquidated, as far as that is known without valuing them.
+    pub fn seen(&mut self, most: usize) -> Result<Seen> {
+        let Self { market, tracker, .. } = self;
+        let table = market.table()?;
+        let nearest = tracker.nearest(&table, most);
+        let nearest = nearest.into_iter().map(|(key, health)| Near {
+            debt: tracker.debt(&key),
+            obligation: key,
+            health,
+        });
+        Ok(Seen {
+            market: market.key,
+            slot: market.clock.slot,
+            tracked: tracker.len(),
+            nearest: nearest.collect(),
+            prices: table
+                .reserves()
+                .iter()
+                .map(|state| (symbol(state.account), state.market_price.to_f64()))
+                .collect(),
+        })
     }
 
     /// Whether anything changed that was not evaluated.

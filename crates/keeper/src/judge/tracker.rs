@@ -243,6 +243,25 @@ impl Tracker {
         })
     }
 
+    /// The `most` obligations with the lowest health factors, by their shares, and these;
+    /// the lowest first. Those whose shares are not known are left out.
+    pub fn nearest(&mut self, table: &ReserveTable<'_>, most: usize) -> Vec<(Address, f32)> {
+        let change = self.meet(table);
+        let mut all: Vec<(usize, f32)> = self
+            .shares
+            .iter()
+            .enumerate()
+            .map(|(at, shares)| (at, shares.health(&change)))
+            .filter(|(_, health)| !health.is_nan())
+            .collect();
+        if most < all.len() {
+            all.select_nth_unstable_by(most, |(_, a), (_, b)| a.total_cmp(b));
+            all.truncate(most);
+        }
+        all.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        all.into_iter().map(|(at, health)| (self.obligations[at].key, health)).collect()
+    }
+
     /// The obligations that may be liquidated at `table`'s moment.
     pub fn evaluate(&mut self, table: &ReserveTable<'_>) -> Evaluation {
         let change = self.meet(table);

@@ -66,6 +66,11 @@ pub struct CheckLabel {
     pub check: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AlertLabel {
+    pub alert: &'static str,
+}
+
 type Histograms = Family<PathLabels, Histogram, fn() -> Histogram>;
 
 /// All figures.
@@ -95,6 +100,8 @@ pub struct Metrics {
     pub model_differences: Counter,
     pub ledger_backlog: Level,
     pub ledger_commit: Histogram,
+    pub alerts_undelivered: Counter,
+    pub alerts: Family<AlertLabel, Counter>,
     pub checks: Family<CheckLabel, Level>,
     pub balance: Family<MintLabel, Amount>,
     outcomes: Family<OutcomeLabels, Counter>,
@@ -192,6 +199,8 @@ impl Metrics {
                 "Time to make rows of the ledger durable",
                 of_computing()
             ),
+            alerts_undelivered: new!("alerts_undelivered", "Messages no receiver took"),
+            alerts: new!("alerts", "Times something was told to be wrong"),
             checks: new!("check", "1 if a check of readiness passes, 0 if it does not"),
             balance: new!("balance_tokens", "Balance of the key, whole tokens; SOL under its name"),
             outcomes: new!("outcomes", "Attempts by how and why they ended"),
@@ -308,6 +317,7 @@ pub(crate) mod tests {
         ended.numbers.profit = Some(-1);
         metrics.ended(&ended);
         metrics.checks.get_or_create(&CheckLabel { check: "node" }).set(1);
+        metrics.alerts.get_or_create(&AlertLabel { alert: "feed_lost" }).inc();
         metrics.balance.get_or_create(&MintLabel { mint: "SOL".to_owned() }).set(1.0);
         metrics
     }

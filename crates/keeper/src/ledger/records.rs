@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -26,12 +26,21 @@ pub struct Records {
     ledger: Option<Arc<Ledger>>,
     /// The last attempt could not begin: told once.
     refused: AtomicBool,
+    /// Failures since the last success, and the last of them.
+    failures: AtomicU64,
+    last: Mutex<String>,
 }
 
 impl Records {
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, ledger: Option<Arc<Ledger>>) -> Self {
-        Self { metrics, ledger, refused: AtomicBool::new(false) }
+        Self {
+            metrics,
+            ledger,
+            refused: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+            last: Mutex::default(),
+        }
     }
 
     /// An attempt begins; without a ledger there is no row.
@@ -67,10 +76,30 @@ impl Records {
         is_durable
     }
 
+    /// Failures since the last success.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Why the last of them failed.
+    #[must_use]
+    pub fn last(&self) -> String {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// An attempt ended.
     pub fn end(&self, ticket: Option<Ticket>, ended: Ended) {
         self.metrics.ended(&ended);
         let is_success = matches!(ended.outcome, Outcome::Liquidated | Outcome::Simulated);
+        match ended.outcome {
+            Outcome::Failed | Outcome::Unknown => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = ended.reason.clone();
+            }
+            _ if is_success => self.failures.store(0, Ordering::Relaxed),
+            _ => {}
+        }
         if is_success && ended.numbers.differs() {
             self.metrics.model_differences.inc();
         }

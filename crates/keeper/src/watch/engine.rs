@@ -36,13 +36,15 @@ use crate::{
         inclusion::TipService,
         source::Source,
     },
-    health::Health,
+    health::{Health, board::Board},
     judge::{cooldown::Cooldown, flights::Flights, queue::Queue, state::State},
     keys::Key,
     land::roads::Road,
     ledger::{Ticket, record::Numbers, records::Records},
 };
 
+/// Obligations of a market that people are shown.
+const NEAREST: usize = 20;
 /// Updates that may wait to be handled.
 const CAPACITY: usize = 16_384;
 /// Updates that are taken in before what they changed is evaluated.
@@ -61,6 +63,8 @@ pub struct Parts {
     /// Told of every attempt.
     pub records: Arc<Records>,
     pub health: Arc<Health>,
+    /// What people are shown.
+    pub board: Arc<Board>,
     /// Makes the way updates come, if they do not have to be polled for.
     pub connector: Option<Box<dyn Fn() -> Box<dyn Connector> + Send>>,
 }
@@ -273,7 +277,12 @@ impl Engine {
         if is_due || self.states.values().any(State::is_pending) {
             self.evaluate()?;
         }
-        self.dispatch()
+        self.dispatch()?;
+        if self.queue.is_empty() {
+            // Time for people.
+            self.show();
+        }
+        Ok(())
     }
 
     /// Whether everything is there that the path needs; noted when it first is.
@@ -296,6 +305,16 @@ impl Engine {
             self.evaluate_all = true;
         }
         self.ready
+    }
+
+    /// Writes down what people are shown, where that is due.
+    fn show(&mut self) {
+        if !self.parts.board.is_due() {
+            return;
+        }
+        let markets = &self.parts.config.markets;
+        let states = self.states.iter_mut().filter(|(key, _)| markets.contains(*key));
+        self.parts.board.write(states.filter_map(|(_, state)| state.seen(NEAREST).ok()).collect());
     }
 
     /// Orders reads that are due.
