@@ -22,6 +22,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Result;
 use klend_model::{errors::Code, refusal::Refusal};
 
+pub mod alerts;
 pub mod book;
 pub mod build;
 pub mod cli;
@@ -38,6 +39,7 @@ mod plot;
 pub mod program;
 pub mod route;
 mod serve;
+pub mod trace;
 pub mod watch;
 
 use cli::{Cli, Command, SourceArgs};

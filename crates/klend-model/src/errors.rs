@@ -103,7 +103,7 @@ const fn sentence(error: LendingError) -> &'static str {
             "The reserve's vault holds less than was asked for; borrow less or choose another reserve."
         }
         LendingError::ReserveStale => {
-            "A reserve was not refreshed in this slot after its last change, or its price is missing, too old or blocked; refresh it (with its own oracle) right before."
+            "A reserve was not refreshed in this slot after its last change, or its price is missing, too old or blocked; refresh it (with its own oracle) right before; where that was done, wait for the oracle."
         }
         LendingError::BorrowTooSmall => {
             "The flash loan is not larger than its own minimum fee of one unit; borrow at least two units."
@@ -115,7 +115,7 @@ const fn sentence(error: LendingError) -> &'static str {
             "None of klend's reasons to liquidate applies any more: the position is healthy or somebody else was faster."
         }
         LendingError::ObligationStale => {
-            "The obligation was not refreshed in this slot after its last change, or one of its reserves has no usable price; refresh all its reserves and then the obligation."
+            "The obligation was not refreshed in this slot after its last change, or one of its reserves has no usable price; refresh all its reserves and then the obligation; where that was done, wait for the oracle."
         }
         LendingError::ObligationDepositsEmpty => {
             "The obligation has no deposit; nothing can be seized."

@@ -2,17 +2,17 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use flash_liquidator_client::{
-    decode::{Decoded, Event, Outcome},
+    decode::{Decoded, Event, Explanation, Outcome},
     receiver::Liquidated,
 };
-use klend_model::constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID};
 use serde_json::{Value, json};
-use solana_address::Address;
 
-use super::{Context, print_json};
+use super::{Context, print_json, story};
 use crate::{
     format::{Section, bad, good, heading, table, tokens},
-    land::report::{Report, TokenChange},
+    land::report::Report,
+    route::terms::SIGNATURE_FEE,
+    trace::names,
 };
 
 /// `keeper explain`.
@@ -44,69 +44,121 @@ pub fn print_report(report: &Report) {
     }
     section
         .row("slot", report.slot.to_string())
-        .row("fee", format!("{} SOL", tokens(report.fee, 9)))
+        .row("fee payer", report.payer.to_string())
+        .row("fee", fee(report))
         .row(
             "compute units",
             report.units.map_or_else(|| "-".to_owned(), |units| tokens(units, 0)),
         );
     section.print();
-    print_decoded(&report.decoded);
+    print_outcome(&report.decoded, cause(report).as_ref());
+    print_events(&report.decoded);
+    story::print(report);
+    println!("{}", heading("Instructions"));
+    let rows = report.trace.calls.iter().filter(|call| {
+        // What token programs do below is told as amounts.
+        call.depth == 1 || names::kind(&call.program) != names::Kind::Token
+    });
+    let rows = rows.map(|call| {
+        let index = if call.depth == 1 { call.instruction.to_string() } else { String::new() };
+        let indent = "  ".repeat(call.depth - 1);
+        vec![
+            index,
+            format!("{indent}{}", names::program(&call.program)),
+            call.name.clone().unwrap_or_default(),
+            call.units.map_or_else(|| "-".to_owned(), |units| tokens(units, 0)),
+        ]
+    });
+    println!("{}", table(&["", "program", "instruction", "units"], 3, rows.collect()));
     if !report.has_logs {
-        println!("  the node kept no logs of it: events and instructions are not known");
+        println!("  the node kept no logs of it: what only they tell is missing, events among it");
+    } else if report.decoded.logs.truncated {
+        println!("  the logs are truncated: events may be missing");
     }
-    // With the event, these are in it.
-    if report.decoded.events.is_empty() && !report.token_changes.is_empty() {
-        let mut section = Section::new("Token accounts (raw units)");
-        for TokenChange { account, owner, before, after, .. } in &report.token_changes {
-            let change = i128::from(*after) - i128::from(*before);
-            section.row(account, format!("{before} -> {after} ({change:+}), owner {owner}"));
-        }
-        section.print();
-    }
+}
+
+/// The fee, and what of it bought priority.
+fn fee(report: &Report) -> String {
+    let base = SIGNATURE_FEE.saturating_mul(report.signatures as u64);
+    let priority = tokens(report.fee.saturating_sub(base), 9);
+    format!("{} SOL, of which {priority} for priority", tokens(report.fee, 9))
+}
+
+/// Why it failed, as far as more is known than the number says.
+fn cause(report: &Report) -> Option<Explanation> {
+    report.story.cause(report.decoded.outcome.failure()?, &report.trace)
 }
 
 /// The same as JSON.
 pub fn report_json(report: &Report) -> Value {
     let mut value = decoded_json(&report.decoded);
+    if let Some(words) = cause(report) {
+        for (name, text) in
+            [("title", words.title), ("sentence", words.sentence), ("hint", words.hint)]
+        {
+            value["failure"][name] = json!(text);
+        }
+    }
     value["signature"] = json!(report.signature);
     value["slot"] = json!(report.slot);
+    value["feePayer"] = json!(report.payer.to_string());
     value["fee"] = json!(report.fee);
     value["computeUnits"] = json!(report.units);
     value["hasLogs"] = json!(report.has_logs);
-    value["tokenChanges"] = report
-        .token_changes
-        .iter()
+    let changed = report.balances.iter().filter(|balance| balance.before != balance.after);
+    value["tokenChanges"] = changed
         .map(|change| {
             json!({
-                "account": change.account,
-                "mint": change.mint,
-                "owner": change.owner,
+                "account": change.account.to_string(),
+                "mint": change.mint.to_string(),
+                "owner": change.owner.map(|owner| owner.to_string()),
                 "before": change.before,
                 "after": change.after,
             })
         })
         .collect();
-    value
-}
-
-/// A program's name where it is known.
-fn program_name(program: &Address) -> String {
-    let known = [
-        (KLEND_PROGRAM_ID, "klend"),
-        (FARMS_PROGRAM_ID, "Kamino farms"),
-        (flash_liquidator_client::receiver::PROGRAM_ID, "flash-liquidator"),
-        (flash_liquidator_client::token::TOKEN_PROGRAM_ID, "SPL Token"),
-        (solana_sdk_ids::system_program::ID, "system program"),
-        (solana_sdk_ids::compute_budget::ID, "compute budget"),
-    ];
-    known
+    value["instructions"] = report
+        .trace
+        .calls
         .iter()
-        .find(|(id, _)| id == program)
-        .map_or_else(|| program.to_string(), |(_, name)| (*name).to_owned())
+        .map(|call| {
+            json!({
+                "instruction": call.instruction,
+                "depth": call.depth,
+                "program": call.program.to_string(),
+                "programName": names::known(&call.program),
+                "name": call.name,
+                "units": call.units,
+            })
+        })
+        .collect();
+    value["story"] = story::as_json(&report.story);
+    value
 }
 
 /// What happened, in words.
 pub fn print_decoded(decoded: &Decoded) {
+    print_outcome(decoded, None);
+    print_events(decoded);
+    if !decoded.logs.calls.is_empty() {
+        println!("{}", heading("Instructions"));
+        let rows = decoded.logs.calls.iter().enumerate().map(|(index, call)| {
+            vec![
+                index.to_string(),
+                names::program(&call.program),
+                call.name.clone().unwrap_or_default(),
+                call.units.map_or_else(|| "-".to_owned(), |units| tokens(units, 0)),
+            ]
+        });
+        println!("{}", table(&["", "program", "instruction", "units"], 3, rows.collect()));
+    }
+    if decoded.logs.truncated {
+        println!("  the logs are truncated: events may be missing");
+    }
+}
+
+/// How it ended, and why if it failed: `cause` where that is known better.
+fn print_outcome(decoded: &Decoded, cause: Option<&Explanation>) {
     match &decoded.outcome {
         Outcome::Succeeded => println!("{}", good("It succeeded.")),
         Outcome::LostRace(_) => {
@@ -118,7 +170,7 @@ pub fn print_decoded(decoded: &Decoded) {
         Outcome::Failed(_) => println!("{}", bad("It failed.")),
     }
     if let Some(failure) = decoded.outcome.failure() {
-        let words = failure.cause.explain();
+        let words = cause.cloned().unwrap_or_else(|| failure.cause.explain());
         if let Some(index) = failure.instruction {
             println!("  instruction {index}");
         }
@@ -127,6 +179,9 @@ pub fn print_decoded(decoded: &Decoded) {
         println!("  {}", words.hint);
     }
     println!();
+}
+
+fn print_events(decoded: &Decoded) {
     for event in &decoded.events {
         match event {
             Event::Liquidated(event) => print_liquidated(event),
@@ -142,21 +197,6 @@ pub fn print_decoded(decoded: &Decoded) {
                 section.print();
             }
         }
-    }
-    if !decoded.logs.calls.is_empty() {
-        println!("{}", heading("Instructions"));
-        let rows = decoded.logs.calls.iter().enumerate().map(|(index, call)| {
-            vec![
-                index.to_string(),
-                program_name(&call.program),
-                call.name.clone().unwrap_or_default(),
-                call.units.map_or_else(|| "-".to_owned(), |units| tokens(units, 0)),
-            ]
-        });
-        println!("{}", table(&["", "program", "instruction", "units"], 3, rows.collect()));
-    }
-    if decoded.logs.truncated {
-        println!("  the logs are truncated: events may be missing");
     }
 }
 

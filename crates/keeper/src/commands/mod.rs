@@ -28,6 +28,7 @@ pub mod scan;
 pub mod setup;
 pub mod shell;
 pub mod status;
+pub mod story;
 pub mod sweep;
 pub mod watch;
 

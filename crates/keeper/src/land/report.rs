@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::decode::{Decoded, Executed, decode};
 use serde::Deserialize;
 use serde_json::Value;
 use solana_address::Address;
 use solana_transaction_error::TransactionError;
+
+use crate::trace::{
+    Call, Trace,
+    story::{Around, Balance, Story},
+};
 
 /// A transaction as `getTransaction` reports it.
 pub struct Report {
@@ -22,20 +27,17 @@ pub struct Report {
     pub units: Option<u64>,
     /// Whether the node has the logs, which events are in.
     pub has_logs: bool,
-    /// Token accounts whose balance the transaction changed: what happened, when a leg
-    /// filled the logs and the event is missing.
-    pub token_changes: Vec<TokenChange>,
+    /// Who paid the fee.
+    pub payer: Address,
+    /// Signatures, each of which costs its share of the fee.
+    pub signatures: usize,
+    /// Token accounts as they were before and after, raw units; 0 where there was none.
+    pub balances: Vec<Balance>,
     pub decoded: Decoded,
-}
-
-/// A token account before and after a transaction, raw units; 0 where there was none.
-pub struct TokenChange {
-    pub account: String,
-    pub mint: String,
-    /// Empty where the node does not say.
-    pub owner: String,
-    pub before: u64,
-    pub after: u64,
+    /// Its instructions and their calls.
+    pub trace: Trace,
+    /// What that means to klend.
+    pub story: Story,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +74,21 @@ enum WireKey {
 struct WireInstruction {
     program_id_index: Option<usize>,
     program_id: Option<String>,
+    /// Indexes in `json` encoding, keys in `jsonParsed`; not there where that understands
+    /// the program.
+    #[serde(default)]
+    accounts: Vec<Value>,
+    /// Base 58.
+    #[serde(default)]
+    data: String,
+    stack_height: Option<usize>,
+}
+
+/// The calls of one instruction.
+#[derive(Deserialize)]
+struct WireInner {
+    index: usize,
+    instructions: Vec<WireInstruction>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +105,7 @@ struct WireMeta {
     loaded_addresses: Option<WireLoaded>,
     pre_token_balances: Option<Vec<WireBalance>>,
     post_token_balances: Option<Vec<WireBalance>>,
+    inner_instructions: Option<Vec<WireInner>>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +120,7 @@ struct WireBalance {
 #[derive(Deserialize)]
 struct WireAmount {
     amount: String,
+    decimals: u8,
 }
 
 #[derive(Default, Deserialize)]
@@ -113,6 +132,11 @@ struct WireLoaded {
 }
 
 impl Report {
+    /// The mint of a token account in it.
+    pub fn mint(&self, account: &Address) -> Option<Address> {
+        self.balances.iter().find(|of| of.account == *account).map(|of| of.mint)
+    }
+
     /// Reads an answer of `getTransaction`, with or without its envelope.
     pub fn read(mut value: Value) -> Result<Self> {
         if let Some(error) = value.get("error") {
@@ -127,41 +151,49 @@ impl Report {
         let wire: Wire = serde_json::from_value(value)
             .context("not an answer of getTransaction with encoding json or jsonParsed")?;
         let meta = wire.meta.context("the answer has no meta: the node kept no record of it")?;
-        let mut keys: Vec<String> = wire
-            .transaction
-            .message
-            .account_keys
-            .into_iter()
-            .map(|key| match key {
-                WireKey::Plain(key) | WireKey::Parsed { pubkey: key } => key,
-            })
-            .collect();
-        // `jsonParsed` lists looked-up keys already; there its indexes are unused.
         let loaded = meta.loaded_addresses.unwrap_or_default();
-        keys.extend(loaded.writable.into_iter().chain(loaded.readonly));
-        let programs = wire
-            .transaction
-            .message
-            .instructions
-            .iter()
-            .map(|instruction| {
-                let index = instruction.program_id_index;
-                let key = instruction.program_id.as_ref().or_else(|| keys.get(index?));
-                let key = key.ok_or_else(|| anyhow!("an instruction names no program"))?;
-                key.parse::<Address>().with_context(|| format!("{key:?} is not an address"))
-            })
+        let WireMessage { account_keys, instructions } = wire.transaction.message;
+        let named = account_keys.into_iter().map(|key| match key {
+            WireKey::Plain(key) | WireKey::Parsed { pubkey: key } => key,
+        });
+        // `jsonParsed` lists looked-up keys already; there its indexes are unused.
+        let keys = named
+            .chain(loaded.writable)
+            .chain(loaded.readonly)
+            .map(|key| address(&key))
             .collect::<Result<Vec<_>>>()?;
-        let token_changes = token_changes(
+        let mut inner = BTreeMap::new();
+        for WireInner { index, instructions } in meta.inner_instructions.unwrap_or_default() {
+            inner.entry(index).or_insert_with(Vec::new).extend(instructions);
+        }
+        let (mut programs, mut calls) = (Vec::new(), Vec::new());
+        for (at, wire) in instructions.into_iter().enumerate() {
+            let instruction = call(&keys, wire, at, 1)?;
+            programs.push(instruction.program);
+            calls.push(instruction);
+            for wire in inner.remove(&at).unwrap_or_default() {
+                let depth = wire.stack_height.unwrap_or(2);
+                calls.push(call(&keys, wire, at, depth)?);
+            }
+        }
+        let balances = balances(
             &keys,
             meta.pre_token_balances.unwrap_or_default(),
             meta.post_token_balances.unwrap_or_default(),
         )?;
         let has_logs = meta.log_messages.is_some();
         let logs = meta.log_messages.unwrap_or_default();
+        let trace = Trace::new(calls, &logs);
+        let first = |lamports: &[u64]| lamports.first().copied().unwrap_or_default();
+        let around = Around {
+            payer: keys.first().copied().unwrap_or_default(),
+            payer_lamports: (first(&meta.pre_balances), first(&meta.post_balances)),
+            balances,
+        };
         let executed = Executed { error: meta.err.as_ref(), logs: &logs, programs: &programs };
         Ok(Self {
             slot: wire.slot,
-            signature: wire.transaction.signatures.into_iter().next(),
+            signature: wire.transaction.signatures.first().cloned(),
             fee: meta.fee,
             rent: meta
                 .pre_balances
@@ -171,37 +203,72 @@ impl Report {
                 .sum(),
             units: meta.compute_units_consumed,
             has_logs,
-            token_changes,
+            payer: around.payer,
+            signatures: wire.transaction.signatures.len(),
             decoded: decode(&executed, None),
+            story: Story::new(&trace, &around),
+            balances: around.balances,
+            trace,
         })
     }
 }
 
-/// What differs between the balances before and after, in the order of the accounts.
-fn token_changes(
-    keys: &[String],
+fn address(key: &str) -> Result<Address> {
+    key.parse().with_context(|| format!("{key:?} is not an address"))
+}
+
+fn call(keys: &[Address], wire: WireInstruction, instruction: usize, depth: usize) -> Result<Call> {
+    let at = |index: usize| {
+        keys.get(index).copied().with_context(|| format!("account {index} of {} keys", keys.len()))
+    };
+    let program = match (&wire.program_id, wire.program_id_index) {
+        (Some(key), _) => address(key)?,
+        (None, Some(index)) => at(index)?,
+        (None, None) => bail!("instruction {instruction} names no program"),
+    };
+    let accounts = wire.accounts.iter().map(|account| match account {
+        Value::String(key) => address(key),
+        other => {
+            at(other.as_u64().and_then(|index| usize::try_from(index).ok()).context("an index")?)
+        }
+    });
+    let data = bs58::decode(&wire.data).into_vec();
+    Ok(Call {
+        instruction,
+        depth,
+        program,
+        accounts: accounts.collect::<Result<_>>()?,
+        data: data.with_context(|| format!("instruction {instruction} has no base-58 data"))?,
+        ..Call::default()
+    })
+}
+
+/// Token accounts before and after, in the order of the accounts.
+fn balances(
+    keys: &[Address],
     before: Vec<WireBalance>,
     after: Vec<WireBalance>,
-) -> Result<Vec<TokenChange>> {
-    let mut changes = BTreeMap::new();
+) -> Result<Vec<Balance>> {
+    let mut balances = BTreeMap::new();
     let sides = before.into_iter().map(|balance| (balance, true));
     for (balance, is_before) in sides.chain(after.into_iter().map(|balance| (balance, false))) {
         let WireBalance { account_index, mint, owner, ui_token_amount } = balance;
-        let account = keys.get(account_index).cloned();
+        let account = keys.get(account_index).copied();
         let account = account.context("a token balance is of no account of the transaction")?;
-        let amount = ui_token_amount.amount;
+        let WireAmount { amount, decimals } = ui_token_amount;
         let units = amount.parse().with_context(|| format!("{amount:?} is no token amount"))?;
-        let owner = owner.unwrap_or_default();
-        let change = changes.entry(account_index).or_insert_with(|| TokenChange {
+        let (mint, owner) = (address(&mint)?, owner.as_deref().map(address).transpose()?);
+        let known = balances.entry(account_index).or_insert(Balance {
             account,
             mint,
+            decimals,
             owner,
             before: 0,
             after: 0,
         });
-        *(if is_before { &mut change.before } else { &mut change.after }) = units;
+        *(if is_before { &mut known.before } else { &mut known.after }) = units;
     }
-    Ok(changes.into_values().filter(|change| change.before != change.after).collect())
+    Ok(balances.into_values().collect())
 }
 
 #[cfg(test)]
@@ -212,9 +279,11 @@ mod tests {
 
     #[test]
     fn balances_tell_what_the_logs_do_not() {
+        let key = |byte| Address::new_from_array([byte; 32]);
+        let names: Vec<String> = (1..=4).map(|byte| key(byte).to_string()).collect();
         let balance = |index: usize, amount: &str| {
             json!({
-                "accountIndex": index, "mint": "M", "owner": "O",
+                "accountIndex": index, "mint": key(8).to_string(), "owner": key(9).to_string(),
                 "uiTokenAmount": { "amount": amount, "decimals": 6 },
             })
         };
@@ -222,27 +291,58 @@ mod tests {
             json!({
                 "slot": 1,
                 "transaction": { "signatures": [], "message": {
-                    "accountKeys": ["A", "B", "C"], "instructions": [],
+                    "accountKeys": names[..3], "instructions": [],
                 } },
                 "meta": {
                     "err": null, "fee": 5_000, "logMessages": ["Log truncated"],
-                    "loadedAddresses": { "writable": ["D"], "readonly": [] },
+                    "loadedAddresses": { "writable": [names[3]], "readonly": [] },
                     "preTokenBalances": before,
                     "postTokenBalances": [balance(1, "7"), balance(2, "9"), balance(3, "1")],
                 },
             })
         };
         let report = Report::read(answer(json!([balance(1, "12"), balance(2, "9")]))).unwrap();
-        let changes: Vec<_> = report
-            .token_changes
-            .iter()
-            .map(|change| (&*change.account, change.before, change.after))
-            .collect();
-        assert_eq!(changes, [("B", 12, 7), ("D", 0, 1)]);
+        let changes: Vec<_> =
+            report.balances.iter().map(|of| (of.account, of.before, of.after)).collect();
+        assert_eq!(changes, [(key(2), 12, 7), (key(3), 9, 9), (key(4), 0, 1)]);
         assert!(report.decoded.events.is_empty());
 
         for broken in [balance(4, "1"), balance(1, "-1")] {
             Report::read(answer(json!([broken]))).err().expect("an error");
+        }
+    }
+
+    #[test]
+    fn both_encodings_are_read_and_what_is_broken_is_said() {
+        let key = |byte| Address::new_from_array([byte; 32]).to_string();
+        let answer = |instruction: Value| {
+            json!({
+                "slot": 1,
+                "transaction": { "signatures": ["s"], "message": {
+                    "accountKeys": [key(1), key(2)], "instructions": [instruction],
+                } },
+                "meta": { "err": null, "fee": 5_000, "logMessages": null, "innerInstructions": [
+                    { "index": 0, "instructions": [
+                        { "programIdIndex": 0, "accounts": [1], "data": "", "stackHeight": 3 },
+                    ] },
+                ] },
+            })
+        };
+        let plain = json!({ "programIdIndex": 1, "accounts": [0], "data": "2g" });
+        let parsed = json!({ "programId": key(2), "accounts": [key(1)], "data": "2g" });
+        for instruction in [plain, parsed] {
+            let report = Report::read(answer(instruction)).unwrap();
+            let [call, below] = &report.trace.calls[..] else { panic!("{:?}", report.trace) };
+            assert_eq!((call.program.to_string(), call.accounts[0].to_string()), (key(2), key(1)));
+            assert_eq!((&call.data[..], below.depth, below.instruction), (&b"a"[..], 3, 0));
+        }
+        for broken in [
+            json!({ "programIdIndex": 2, "accounts": [], "data": "" }),
+            json!({ "programIdIndex": 1, "accounts": [2], "data": "" }),
+            json!({ "programIdIndex": 1, "accounts": [0], "data": "0" }),
+            json!({ "accounts": [], "data": "" }),
+        ] {
+            Report::read(answer(broken)).err().expect("an error");
         }
     }
 }

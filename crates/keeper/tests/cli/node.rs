@@ -16,12 +16,16 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use flash_liquidator_client::lookup_table;
 use klend_fork::{Price, World};
 use klend_model::constants::KLEND_PROGRAM_ID;
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
-use solana_message::VersionedMessage;
+use solana_message::{
+    VersionedMessage, compiled_instruction::CompiledInstruction,
+    inner_instruction::InnerInstruction,
+};
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use tungstenite::{Error, Message, WebSocket};
@@ -55,6 +59,10 @@ struct Record {
     units: u64,
     slot: u64,
     polls: usize,
+    /// Addresses out of lookup tables, writable and read.
+    loaded: [Vec<Address>; 2],
+    /// Calls of each instruction, as the node shows them.
+    inner: Value,
     /// The keeper has been told that it is finalized.
     finalized: bool,
 }
@@ -460,6 +468,7 @@ impl State {
                 });
                 json!({ "context": context, "value": [status] })
             }
+            "getHealth" => json!("ok"),
             "getTransaction" => {
                 let records = self.records.lock().unwrap();
                 let record = records.get(params[0].as_str().unwrap());
@@ -504,6 +513,8 @@ impl State {
         drop(signatures);
         let mut world = self.world();
         let slot = world.slot();
+        let loaded = loaded(&world, &transaction);
+        let mut inner = json!([]);
         let (error, logs, units) = match &self.fate {
             Fate::Vanishes => return signature,
             Fate::Fails(code) => {
@@ -522,7 +533,10 @@ impl State {
                 // Later transactions are of a later slot.
                 world.warp_slots(1);
                 match result {
-                    Ok(meta) => (Value::Null, meta.logs, meta.compute_units_consumed),
+                    Ok(meta) => {
+                        inner = calls(&meta.inner_instructions);
+                        (Value::Null, meta.logs, meta.compute_units_consumed)
+                    }
                     Err(failed) => (
                         serde_json::to_value(failed.err).unwrap(),
                         failed.meta.logs,
@@ -538,7 +552,9 @@ impl State {
             .filter_map(|key| Some((*key, world.account(key)?)))
             .collect();
         drop(world);
-        let record = Record { transaction, error, logs, units, slot, polls: 0, finalized: false };
+        let (polls, finalized) = (0, false);
+        let record =
+            Record { transaction, error, logs, units, slot, polls, loaded, inner, finalized };
         self.records.lock().unwrap().insert(signature.clone(), record);
         for (key, account) in touched {
             self.tell(&key, &account, slot);
@@ -653,17 +669,54 @@ fn sliced(account: &Account, slice: &Value) -> Value {
     shown
 }
 
+fn compiled(ix: &CompiledInstruction) -> Value {
+    json!({
+        "programIdIndex": ix.program_id_index,
+        "accounts": ix.accounts,
+        "data": bs58::encode(&ix.data).into_string(),
+    })
+}
+
+/// The calls that were made, as a node shows them.
+fn calls(all: &[Vec<InnerInstruction>]) -> Value {
+    let shown = all.iter().enumerate().map(|(index, calls)| {
+        let calls = calls.iter().map(|call| {
+            let mut shown = compiled(&call.instruction);
+            shown["stackHeight"] = json!(call.stack_height);
+            shown
+        });
+        json!({ "index": index, "instructions": calls.collect::<Vec<_>>() })
+    });
+    shown.collect()
+}
+
+/// What a transaction looks up: all that is written first, then what is read.
+fn loaded(world: &World, transaction: &VersionedTransaction) -> [Vec<Address>; 2] {
+    let mut loaded = [Vec::new(), Vec::new()];
+    for lookup in transaction.message.address_table_lookups().unwrap_or_default() {
+        let key = lookup.account_key;
+        // Another node may not have it.
+        let Some(account) = world.account(&key) else { continue };
+        let table = lookup_table::read(&key, &account.owner, &account.data).unwrap();
+        let of = |indexes: &[u8]| -> Vec<Address> {
+            indexes.iter().map(|index| table.addresses[usize::from(*index)]).collect()
+        };
+        loaded[0].extend(of(&lookup.writable_indexes));
+        loaded[1].extend(of(&lookup.readonly_indexes));
+    }
+    loaded
+}
+
 impl Record {
     fn shown(&self) -> Value {
         let message = &self.transaction.message;
         let keys: Vec<String> =
             message.static_account_keys().iter().map(ToString::to_string).collect();
-        let instructions: Vec<Value> = message
-            .instructions()
-            .iter()
-            .map(|ix| json!({ "programIdIndex": ix.program_id_index, "accounts": [], "data": "" }))
-            .collect();
-        // klend is looked up in a table; the logs name it.
+        let instructions: Vec<Value> = message.instructions().iter().map(compiled).collect();
+        let [writable, readonly] = self
+            .loaded
+            .each_ref()
+            .map(|keys| keys.iter().map(ToString::to_string).collect::<Vec<_>>());
         json!({
             "slot": self.slot,
             "transaction": {
@@ -675,6 +728,8 @@ impl Record {
                 "fee": 5_000,
                 "logMessages": self.logs,
                 "computeUnitsConsumed": self.units,
+                "innerInstructions": self.inner,
+                "loadedAddresses": { "writable": writable, "readonly": readonly },
             },
         })
     }

@@ -17,6 +17,7 @@ use crate::{
     proxy::{Fault, Proxy},
     refused,
     sending::Stage,
+    text,
 };
 
 /// Longest a test waits for a line of the log.
@@ -370,8 +371,20 @@ fn a_liquidation_is_told_of_by_a_node_without_logs_too() {
         (&explained["outcome"], &explained["hasLogs"]),
         (&json!("succeeded"), &json!(false))
     );
+    // Instructions and amounts are known all the same.
+    let [of] = &explained["story"]["liquidations"].as_array().unwrap()[..] else {
+        panic!("{explained}")
+    };
+    assert_eq!(of["obligation"], line["obligation"]);
+    let raw = |name: &str| of[name].as_str().map_or(0, |raw| raw.parse::<u64>().unwrap());
+    assert!(raw("repaid") > 0 && raw("received") > 0, "{of}");
+    assert_eq!(explained["story"]["swaps"].as_array().unwrap().len(), 1);
     let said = keeper(&["--rpc", stage.node.url(), "explain", signature]);
-    assert!(String::from_utf8_lossy(&said.stdout).contains("kept no logs"), "{said:?}");
+    let said = text(&said);
+    assert!(
+        said.contains("kept no logs") && said.contains("FlashBorrowReserveLiquidity"),
+        "{said}"
+    );
 }
 
 #[test]
