@@ -500,7 +500,8 @@ mod tests {
         assert_eq!(labels(&mut quiet, HOLD), [""; 0]);
 
         let fail = |check| move |of: &Watched| of.health.set(check, Err("bad".to_owned()));
-        let cases: Vec<(Alert, Box<dyn Fn(&Watched)>)> = vec![
+        type Happens = Box<dyn Fn(&Watched)>;
+        let cases: Vec<(Alert, Happens)> = vec![
             (Alert::NodeBehind, Box::new(fail(Check::Node))),
             (Alert::LowBalance, Box::new(fail(Check::Key))),
             (Alert::TablesUnusable, Box::new(fail(Check::Tables))),
