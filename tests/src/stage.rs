@@ -236,14 +236,6 @@ impl Stage {
         self.send_allowing(instructions, |invariants| invariants)
     }
 
-    /// [`Self::send`] of what is expected to fail.
-    ///
-    /// # Errors
-    /// [`ForkError::Failed`] with the whole outcome.
-    pub fn attempt(&mut self, instructions: &[Instruction]) -> Result<Outcome, ForkError> {
-        self.send(instructions)
-    }
-
     /// [`Self::send`], with what the keeper signed for beside the liquidation.
     ///
     /// # Errors

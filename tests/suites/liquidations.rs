@@ -13,6 +13,7 @@ use flash_liquidator_client::{
 };
 use flash_liquidator_tests::{Plan, Scene, scene::DEEP};
 use klend_fork::{ForkError, Outcome, Rehearsal, World};
+use klend_model::constants::KLEND_PROGRAM_ID;
 
 /// What a test expects of a scene's keeper.
 trait Act {
@@ -288,6 +289,25 @@ fn reserves_refreshed_one_by_one() {
     let each = Rehearsal { refresh: Refresh::Each, ..batch.clone() };
     let mut copy = scene.clone();
     assert_eq!(scene.liquidate(&batch), copy.liquidate(&each));
+}
+
+/// klend appends to its accounts; everything is where it was.
+#[test]
+fn accounts_of_klend_may_be_longer_than_they_are_known() {
+    let mut scene = Scene::open(&[("SOL", 1_000)], &[("USDC", 110_000)], 0);
+    scene.reprice("SOL", 80);
+    let rehearsal = scene.rehearse_sale("USDC", "SOL");
+    let expected = scene.clone().liquidate(&rehearsal);
+    for more in [1, 1_000] {
+        let mut grown = scene.clone();
+        for (key, mut account) in grown.world.svm().get_program_accounts(&KLEND_PROGRAM_ID) {
+            account.data.resize(account.data.len() + more, 0xaa);
+            account.lamports += 10_000_000;
+            grown.world.set_account(&key, account).unwrap();
+        }
+        let rehearsal = grown.rehearse_sale("USDC", "SOL");
+        assert_eq!(grown.liquidate(&rehearsal), expected, "{more} bytes more");
+    }
 }
 
 #[test]

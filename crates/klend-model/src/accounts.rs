@@ -168,6 +168,14 @@ pub fn lending_market_mut<'a>(
     Ok(body_mut(data))
 }
 
+/// Whether data of an account of klend is that of this kind of account: what it begins
+/// with, and that nothing is missing. It may be longer.
+#[must_use]
+pub fn is<T: Pod + SplDiscriminate>(data: &[u8]) -> bool {
+    data.len() >= DISCRIMINATOR_SIZE + size_of::<T>()
+        && data.starts_with(T::SPL_DISCRIMINATOR_SLICE)
+}
+
 /// The account data of a klend struct: its discriminator and its bytes.
 ///
 /// This is the inverse of the views above, for building forks and fixtures.

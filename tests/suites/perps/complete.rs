@@ -138,6 +138,8 @@ pub fn complete(world: &mut World, keys: &Keys, price: i64) {
         market.put(900, 50_000u32.to_le_bytes());
         market.put(920, 1u16.to_le_bytes());
         market.put(922, 50u16.to_le_bytes());
+        // The market maker also fills at once what reduces its position.
+        market.put(925, [100]);
         market.put(927, [1]);
         market.put(1_152, 1u32.to_le_bytes());
         market.put(1_156, 1u32.to_le_bytes());

@@ -112,7 +112,13 @@ fn a_perp_position_is_taken_over_closed_and_settled() {
             assert_eq!(left_over(&scene).spot_positions().count(), 0, "everything is withdrawn");
             assert!(scene.empty().is_ok(), "and it can be used again");
             assert!(outcome.bytes <= MAX_TRANSACTION_BYTES, "{} bytes", outcome.bytes);
-            println!("{exchange}, {before}: {} bytes, {} CU", outcome.bytes, outcome.units);
+            println!(
+                "{exchange}, {before}: {expected} handed over, {event:?}, {} bytes, {} CU",
+                outcome.bytes, outcome.units
+            );
+            for instruction in &outcome.instructions {
+                println!("  {:?} {:?}", instruction.name, instruction.units);
+            }
         }
     }
 }

@@ -32,14 +32,8 @@ impl Random {
 fn a_thousand_perp_liquidations_are_quoted_to_the_step() {
     let real = is_real(Exchange::Drift);
     let mut random = Random(0x5eed_0001);
-    let mut scene = Scene::new(Exchange::Drift, 0, 0, 0, 1);
-    // A liquidator that can back anything.
-    let mint = scene.reserve.liquidity_mint;
-    let rich = 100_000_000 * USD as u64;
-    scene.world.give(&scene.keeper.pubkey(), &mint, rich).unwrap();
-    let (us, markets) = (scene.account, scene.markets());
-    let deposit = perps::deposit(us, &markets, USDC_MARKET, &scene.usdc, rich).unwrap();
-    scene.world.send(&[deposit], &[&scene.keeper]).unwrap();
+    let scene = rich();
+    let us = scene.account;
     let (state_key, perp_key) = (scene.exchange.state(), scene.exchange.perp_market(SOL_PERP));
     let sol_key = scene.exchange.spot_market(SOL_MARKET);
 
@@ -85,14 +79,16 @@ fn a_thousand_perp_liquidations_are_quoted_to_the_step() {
         let collateral = size * random.between(0, 160) / 1_000 - moved.min(i128::from(size)) as i64;
         let with_sol = random.below(3) == 0;
         let sol = if with_sol { random.between(-20 * SOL, 60 * SOL) } else { 0 };
-        let usdc = (collateral - sol / 1_000 * (price / 1_000) / 1_000).max(1);
+        let usdc = (collateral - sol / 1_000 * (price / 1_000) / 1_000).max(2);
         let perp = PerpPosition { base, quote, market: SOL_PERP, open_orders: 0 };
         probe.open_victim([usdc, sol], perp);
         probe.set_price(price);
         complete_average(&mut probe, price);
         probe.world.warp_slots(random.below(200));
         let slot = probe.world.slot();
-        probe.edit::<Oracle>(&SOL_ORACLE, |oracle| oracle.posted_slot = slot);
+        for oracle in [SOL_ORACLE, USDC_ORACLE] {
+            probe.edit::<Oracle>(&oracle, |oracle| oracle.posted_slot = slot);
+        }
         if random.below(3) == 0 {
             let freed = random.below(size.unsigned_abs() / 20 + 1);
             // The discount grows after 1,500 slots; not with the stand-in.
@@ -166,4 +162,156 @@ fn moved_base(scene: &Scene, before: i64) -> u64 {
     let user: User = scene.read(&scene.victim.address());
     let after = user.perp.iter().find(|position| position.market == SOL_PERP && position.base != 0);
     before.abs_diff(after.map_or(0, |position| position.base))
+}
+
+/// A scene whose liquidator can back anything.
+fn rich() -> Scene {
+    let mut scene = Scene::new(Exchange::Drift, 0, 0, 0, 1);
+    let mint = scene.reserve.liquidity_mint;
+    let rich = 100_000_000 * USD as u64;
+    scene.world.give(&scene.keeper.pubkey(), &mint, rich).unwrap();
+    let deposit =
+        perps::deposit(scene.account, &scene.markets(), USDC_MARKET, &scene.usdc, rich).unwrap();
+    scene.world.send(&[deposit], &[&scene.keeper]).unwrap();
+    scene
+}
+
+/// Units of a deposit (negative for a borrow) that the victim has.
+fn units(scene: &Scene, index: u16) -> i128 {
+    let user: User = scene.read(&scene.victim.address());
+    let market: SpotMarket = scene.read(&scene.exchange.spot_market(index));
+    user.spot_positions().find(|position| position.market == index).map_or(0, |position| {
+        let tokens = market.tokens(position.scaled_balance.into(), position.is_borrow);
+        tokens.unwrap()
+    })
+}
+
+/// What one of the two liquidations that hand over a deposit did, and how it was quoted.
+struct HandedOver {
+    quote: Result<Option<perps::ExchangeQuote>, PerpError>,
+    sent: Sent,
+    /// Units of the liability and of the deposit that are gone.
+    liability: i128,
+    asset: i128,
+}
+
+/// Borrows and losses against deposits: as many as quoted are handed over by the real
+/// program. The stand-in hands over all there is: it is asked only whether the user can be
+/// liquidated.
+fn deposits_are_quoted(seed: u64, case: impl Fn(&mut Scene, &mut Random) -> HandedOver) {
+    let real = is_real(Exchange::Drift);
+    let mut random = Random(seed);
+    let scene = rich();
+    let state_key = scene.exchange.state();
+    let [mut exact, mut within, mut healthy] = [0; 3];
+    let cases = if real { 500 } else { 100 };
+    for number in 0..cases {
+        let mut probe = scene.clone_world();
+        probe.edit::<State>(&state_key, |state| {
+            state.margin_buffer = random.one_of(&[200, 100, 500]);
+            state.initial_share = random.one_of(&[10_000, 2_000, 500]);
+            state.duration_slots = random.one_of(&[150, 60, 0]);
+        });
+        for index in [USDC_MARKET, SOL_MARKET] {
+            let key = probe.exchange.spot_market(index);
+            let fee = random.one_of(&[50_000, 25_000, 10_000]);
+            probe.edit::<SpotMarket>(&key, |market| market.liquidator_fee = fee);
+        }
+        let HandedOver { quote, sent, liability, asset } = case(&mut probe, &mut random);
+        match quote.unwrap_or_else(|error| panic!("case {number}: {error}")) {
+            None => {
+                assert_eq!(refusal(sent), theirs(&probe, Error::SufficientCollateral));
+                healthy += 1;
+            }
+            Some(quote) => {
+                sent.unwrap_or_else(|error| panic!("case {number}: {quote:?}: {error}"));
+                if real {
+                    let off = (quote.liability as i128 - liability).abs();
+                    let asset_off = (quote.asset as i128 - asset).abs();
+                    assert!(
+                        off <= 1 && asset_off <= 1,
+                        "case {number}: {liability} and {asset}, quoted {quote:?}"
+                    );
+                    exact += usize::from(off == 0 && asset_off == 0);
+                    within += usize::from(off != 0 || asset_off != 0);
+                }
+            }
+        }
+    }
+    println!("{exact} to the unit, {within} within one; {healthy} not liquidatable");
+    assert!(healthy >= cases / 10, "all sorts");
+    assert!(!real || exact + within >= cases / 4, "all sorts");
+}
+
+/// A deposit that backs between too little and enough.
+fn deposit_for(random: &mut Random, debt: i64, price: i64) -> i64 {
+    let worth = i128::from(debt) * i128::from(random.between(1_000, 1_350)) / 1_000;
+    i64::try_from(worth * i128::from(SOL) / i128::from(price)).unwrap()
+}
+
+#[test]
+fn borrows_are_quoted_to_the_unit() {
+    deposits_are_quoted(0x5eed_0002, |probe, random| {
+        let price = random.between(90 * USD, 210 * USD);
+        probe.set_price(price);
+        complete_average(probe, price);
+        let debt = random.between(1_000, 50_000 * USD);
+        let deposit = deposit_for(random, debt, price).max(1_000);
+        // Dollars owed against SOL, or SOL against dollars.
+        let (asset, liability) =
+            random.one_of(&[(SOL_MARKET, USDC_MARKET), (USDC_MARKET, SOL_MARKET)]);
+        let (usdc, sol) = if liability == USDC_MARKET {
+            (-debt, deposit)
+        } else {
+            let worth = i128::from(deposit) * i128::from(price) / i128::from(SOL);
+            let sol = i128::from(debt) * i128::from(SOL) / i128::from(price);
+            (i64::try_from(worth).unwrap().max(10), -i64::try_from(sol).unwrap().max(10))
+        };
+        probe.open_victim([usdc, sol], PerpPosition::default());
+        let most = random.one_of(&[u128::MAX, debt.unsigned_abs().into(), 1_000]);
+        let (us, user, markets, prices) =
+            (probe.account, probe.user(), probe.markets(), probe.prices());
+        let view = perps::View { user: &user, markets: &markets, prices: &prices };
+        let quote = view.quote_spot(&probe.state(), asset, liability, most, probe.world.slot());
+        let liquidate =
+            perps::liquidate_spot(us, &user, &markets, asset, liability, most, None).unwrap();
+        let before = [liability, asset].map(|index| units(probe, index));
+        let sent = probe.world.send(&[liquidate], &[&probe.keeper]);
+        let after = [liability, asset].map(|index| units(probe, index));
+        HandedOver { quote, sent, liability: after[0] - before[0], asset: before[1] - after[1] }
+    });
+}
+
+#[test]
+fn losses_are_quoted_to_the_unit() {
+    deposits_are_quoted(0x5eed_0003, |probe, random| {
+        let price = random.between(90 * USD, 210 * USD);
+        probe.set_price(price);
+        complete_average(probe, price);
+        let lost = random.between(1_000, 50_000 * USD);
+        let deposit = deposit_for(random, lost, price).max(1_000);
+        let perp = PerpPosition { quote: -lost, market: SOL_PERP, ..PerpPosition::default() };
+        probe.open_victim([0, deposit], perp);
+        let most = random.one_of(&[u128::MAX, lost.unsigned_abs().into(), 1_000]);
+        let (us, user, markets, prices) =
+            (probe.account, probe.user(), probe.markets(), probe.prices());
+        let view = perps::View { user: &user, markets: &markets, prices: &prices };
+        let slot = probe.world.slot();
+        let quote = view.quote_pnl_for_deposit(&probe.state(), SOL_PERP, SOL_MARKET, most, slot);
+        let liquidate = perps::liquidate_perp_pnl_for_deposit(
+            us, &user, &markets, SOL_PERP, SOL_MARKET, most, None,
+        )
+        .unwrap();
+        let before = units(probe, SOL_MARKET);
+        let sent = probe.world.send(&[liquidate], &[&probe.keeper]);
+        let left: User = probe.read(&probe.victim.address());
+        let loss = left.perp.iter().find(|position| position.quote != 0);
+        let quote_left = loss.map_or(0, |position| i128::from(position.quote));
+        HandedOver {
+            quote,
+            sent,
+            liability: i128::from(lost) + quote_left,
+            asset: before - units(probe, SOL_MARKET),
+        }
+    });
 }

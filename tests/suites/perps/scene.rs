@@ -47,7 +47,7 @@ pub const SOL_MARKET: u16 = 1;
 pub const SOL_PERP: u16 = 0;
 
 pub const SOL_ORACLE: Address = Address::new_from_array([201; 32]);
-const USDC_ORACLE: Address = Address::new_from_array([202; 32]);
+pub const USDC_ORACLE: Address = Address::new_from_array([202; 32]);
 
 /// The program of Drift that `DRIFT_ELF` names, if it does.
 fn real_drift() -> Option<Vec<u8>> {

@@ -8,6 +8,7 @@ use flash_liquidator::{
 use flash_liquidator_client::receiver;
 use flash_liquidator_tests::{Plan, Stage, bank::CPI_FORWARDER, plan::account::*, stage::LOAN};
 use klend_fork::{NATIVE_MINT, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID, deploy_folder};
+use klend_interface::state::{GlobalConfig, SplDiscriminate as _};
 use klend_model::constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID};
 use solana_account::Account;
 use solana_address::{Address, address};
@@ -26,6 +27,10 @@ use crate::{
     parser,
 };
 
+/// `update_reserve_config(mode: u8, value: Vec<u8>, skip_validation: bool)` of klend.
+const UPDATE_RESERVE_CONFIG: [u8; 8] = [61, 148, 100, 70, 143, 107, 17, 13];
+/// Its mode for the fee of flash loans.
+const UPDATE_FLASH_LOAN_FEE: u8 = 6;
 const ASSOCIATED_TOKEN_PROGRAM: Address = address!("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL");
 
 attacks! {
@@ -89,6 +94,7 @@ attacks! {
     too_little_collateral: Ours(CollateralBelowMinimum),
     collateral_not_sold: Ours(ProfitBelowMinimum),
     fee_raised_after_the_quote: Ours(ProfitBelowMinimum),
+    fee_raised_by_a_leg: Ours(ProfitBelowMinimum),
     fee_that_no_number_holds: Ours(MathOverflow),
     gift_counted_as_profit: Ours(ProfitBelowMinimum),
 
@@ -133,14 +139,14 @@ fn called_by_another_program(stage: &mut Stage) -> Sent {
     let liquidate = plan.liquidate();
     liquidate.accounts.push(AccountMeta::new_readonly(receiver::PROGRAM_ID, false));
     liquidate.program_id = CPI_FORWARDER;
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn spoofed_instructions_sysvar(stage: &mut Stage) -> Sent {
     let fake = Address::new_unique();
     let plan = stage.unsold().account(INSTRUCTIONS_SYSVAR, &fake);
     spoof_sysvar(stage, &fake, &plan.instructions, plan.liquidate_index());
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// An account that says what the instructions sysvar would while the instruction at
@@ -155,19 +161,19 @@ fn liquidate_before_the_loan(stage: &mut Stage) -> Sent {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), LOAN);
     let plan = stage.unsold();
     let (borrow, liquidate) = (plan.borrow_index(), plan.liquidate_index());
-    stage.attempt(&plan.move_instruction(borrow, liquidate).instructions)
+    stage.send(&plan.move_instruction(borrow, liquidate).instructions)
 }
 
 fn liquidate_after_the_repay(stage: &mut Stage) -> Sent {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), 2 * LOAN);
     let plan = stage.unsold();
     let (borrow, repay) = (plan.borrow_index(), plan.repay_index());
-    stage.attempt(&plan.move_instruction(repay, borrow + 1).instructions)
+    stage.send(&plan.move_instruction(repay, borrow + 1).instructions)
 }
 
 fn borrow_index_names_another_instruction(stage: &mut Stage) -> Sent {
     let plan = stage.unsold().args(|args| args.flash_borrow_index -= 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn repay_index_names_another_instruction(stage: &mut Stage) -> Sent {
@@ -175,12 +181,12 @@ fn repay_index_names_another_instruction(stage: &mut Stage) -> Sent {
     let mut plan = stage.unsold().args(|args| args.flash_repay_index += 1);
     stage.give(&keeper, &stage.usdc.clone(), LOAN);
     plan.instructions.push(system::transfer(&keeper, &keeper, 1));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn repay_index_names_no_instruction(stage: &mut Stage) -> Sent {
     let plan = stage.unsold().args(|args| args.flash_repay_index = u8::MAX);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn loan_of_somebody_else(stage: &mut Stage) -> Sent {
@@ -193,14 +199,14 @@ fn loan_of_somebody_else(stage: &mut Stage) -> Sent {
     let mut plan = stage.unsold();
     plan.borrow().accounts[0].pubkey = thief;
     plan.repay().accounts[0].pubkey = thief;
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// In the name of somebody who knows nothing of it.
 fn keeper_who_does_not_sign(stage: &mut Stage) -> Sent {
     let mut plan = stage.unsold();
     plan.liquidate().accounts[KEEPER] = AccountMeta::new(stage.thief.pubkey(), false);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_account_that_is_read_only(stage: &mut Stage) -> Sent {
@@ -210,14 +216,14 @@ fn swap_account_that_is_read_only(stage: &mut Stage) -> Sent {
     for account in &mut plan.liquidate().accounts {
         account.is_writable &= account.pubkey != swap_account;
     }
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn fee_of_a_reserve_that_did_not_lend(stage: &mut Stage) -> Sent {
     let other = other_usdc_reserve(stage);
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), LOAN);
     let plan = stage.unsold().account(FLASH_RESERVE, &other);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn loan_of_another_mint(stage: &mut Stage) -> Sent {
@@ -228,7 +234,7 @@ fn loan_of_another_mint(stage: &mut Stage) -> Sent {
     let mut plan = stage.plan(&rehearsal);
     plan.borrow().accounts[6].pubkey = collateral;
     plan.repay().accounts[6].pubkey = collateral;
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn loan_into_another_account(stage: &mut Stage) -> Sent {
@@ -240,13 +246,13 @@ fn loan_into_another_account(stage: &mut Stage) -> Sent {
     let mut plan = stage.unsold();
     plan.borrow().accounts[6].pubkey = second;
     plan.repay().accounts[6].pubkey = second;
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn repay_another_amount_than_borrowed(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     plan.repay().data[8..16].copy_from_slice(&(LOAN - 1).to_le_bytes());
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn repay_from_another_account(stage: &mut Stage) -> Sent {
@@ -255,20 +261,20 @@ fn repay_from_another_account(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     plan.repay().accounts[0].pubkey = thief;
     plan.repay().accounts[6].pubkey = theirs;
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn borrow_without_repay(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     plan.instructions.truncate(plan.repay_index());
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn borrow_twice(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     let (borrow, at) = (plan.borrow().clone(), plan.borrow_index() + 1);
     plan.instructions.insert(at, borrow);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn borrow_by_cpi(stage: &mut Stage) -> Sent {
@@ -278,20 +284,20 @@ fn borrow_by_cpi(stage: &mut Stage) -> Sent {
     let borrow = plan.borrow();
     borrow.accounts.push(AccountMeta::new_readonly(KLEND_PROGRAM_ID, false));
     borrow.program_id = CPI_FORWARDER;
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn borrow_more_than_there_is(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     plan.borrow().data[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
     plan.repay().data[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn flash_loans_disabled(stage: &mut Stage) -> Sent {
     poke(stage, &stage.usdc.clone(), offset::RESERVE_FLASH_LOAN_FEE_SF, FLASH_LOANS_DISABLED);
     let plan = stage.sold();
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// What stands between the loan and us may do what it likes; the repay then has
@@ -304,7 +310,7 @@ fn loan_spent_on_the_way(stage: &mut Stage) -> Sent {
     let steal = token::transfer(&TOKEN_PROGRAM_ID, &debt, &theirs, &keeper, &[], LOAN / 2)
         .expect("a transfer");
     let plan = plan.args(|args| args.repay_amount = LOAN / 4).before_liquidate(steal);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- arguments --------------------------------------------------------------------
@@ -312,30 +318,30 @@ fn loan_spent_on_the_way(stage: &mut Stage) -> Sent {
 fn after_the_deadline(stage: &mut Stage) -> Sent {
     let slot = stage.world.slot();
     let plan = stage.sold().args(|args| args.deadline_slot = slot - 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn repay_nothing(stage: &mut Stage) -> Sent {
     let plan = stage.sold().args(|args| args.repay_amount = 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn repay_more_than_the_loan(stage: &mut Stage) -> Sent {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), 2 * LOAN);
     let plan = stage.unsold().args(|args| args.repay_amount = LOAN + 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn bytes_after_the_arguments(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     plan.liquidate().data.push(0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn arguments_cut_short(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     plan.liquidate().data.pop();
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn leg_data_that_announces_more_than_memory_holds(stage: &mut Stage) -> Sent {
@@ -344,7 +350,7 @@ fn leg_data_that_announces_more_than_memory_holds(stage: &mut Stage) -> Sent {
     let data = &mut plan.liquidate().data;
     let length = data.len() - leg - 4;
     data[length..length + 4].copy_from_slice(&1_000_000u32.to_le_bytes());
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- klend's accounts -------------------------------------------------------------
@@ -352,7 +358,7 @@ fn leg_data_that_announces_more_than_memory_holds(stage: &mut Stage) -> Sent {
 fn another_klend(stage: &mut Stage) -> Sent {
     let plan = stage.unsold().account(KLEND_PROGRAM, &swap_stand_in::ID);
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), LOAN);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn market_of_another_program(stage: &mut Stage) -> Sent {
@@ -361,7 +367,7 @@ fn market_of_another_program(stage: &mut Stage) -> Sent {
     let fake = Address::new_unique();
     let account = stage.account(&market);
     stage.put(&fake, Account { owner: swap_stand_in::ID, ..account });
-    stage.attempt(&plan.account(LENDING_MARKET, &fake).instructions)
+    stage.send(&plan.account(LENDING_MARKET, &fake).instructions)
 }
 
 fn obligation_in_place_of_the_market(stage: &mut Stage) -> Sent {
@@ -370,13 +376,13 @@ fn obligation_in_place_of_the_market(stage: &mut Stage) -> Sent {
     let copy = stage.account(&obligation);
     stage.put(&other, copy);
     let plan = stage.sold().account(LENDING_MARKET, &other);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn reserve_in_place_of_the_market(stage: &mut Stage) -> Sent {
     let other = other_usdc_reserve(stage);
     let plan = stage.sold().account(LENDING_MARKET, &other);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // Reserves that the transaction does not refresh: klend may refuse that already.
@@ -385,20 +391,20 @@ fn collateral_reserve_in_emergency(stage: &mut Stage) -> Sent {
     let other = stage.world.reserve_named("JITOSOL").expect("a reserve");
     let plan = funded_unsold(stage).account(WITHDRAW_RESERVE, &other);
     poke_byte(stage, &other, offset::RESERVE_EMERGENCY_MODE, 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn debt_reserve_in_emergency(stage: &mut Stage) -> Sent {
     let other = other_usdc_reserve(stage);
     let plan = funded_unsold(stage).account(REPAY_RESERVE, &other);
     poke_byte(stage, &other, offset::RESERVE_EMERGENCY_MODE, 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn debt_reserve_of_another_market(stage: &mut Stage) -> Sent {
     let other = other_usdc_reserve(stage);
     let plan = stage.sold().account(REPAY_RESERVE, &other);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn obligation_not_refreshed(stage: &mut Stage) -> Sent {
@@ -406,14 +412,14 @@ fn obligation_not_refreshed(stage: &mut Stage) -> Sent {
     let at = plan.liquidate_index() - 1;
     plan.instructions.remove(at);
     stage.world.warp_slots(1);
-    stage.attempt(&plan.renumber().instructions)
+    stage.send(&plan.renumber().instructions)
 }
 
 fn reserves_not_refreshed(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     let at = plan.borrow_index() + 1;
     plan.instructions.remove(at);
-    stage.attempt(&plan.renumber().instructions)
+    stage.send(&plan.renumber().instructions)
 }
 
 fn healthy_obligation(stage: &mut Stage) -> Sent {
@@ -422,40 +428,40 @@ fn healthy_obligation(stage: &mut Stage) -> Sent {
     let higher = price.scaled(125, 100).expect("a price");
     stage.world.set_price(&sol, higher).expect("a Scope price");
     let plan = stage.sold();
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn vault_in_place_of_the_fee_vault(stage: &mut Stage) -> Sent {
     let theirs = stage.give(&stage.thief.pubkey(), &stage.sol.clone(), 1);
     let plan = stage.sold().account(FEE_VAULT, &theirs);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- the keeper's token accounts --------------------------------------------------
 
 fn another_token_program(stage: &mut Stage) -> Sent {
     let plan = stage.sold().account(DEBT_TOKEN_PROGRAM, &TOKEN_2022_PROGRAM_ID);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn frozen_ctoken_account(stage: &mut Stage) -> Sent {
     let plan = stage.sold();
     let ctoken = plan.instructions[plan.liquidate_index()].accounts[KEEPER_CTOKEN].pubkey;
     stage.edit_token_account(&ctoken, |account| account.state = AccountState::Frozen);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn ctoken_account_of_another_mint(stage: &mut Stage) -> Sent {
     let jitosol = stage.world.reserve_named("JITOSOL").expect("a reserve");
     let other = stage.give(&stage.keeper.pubkey(), &jitosol, 1);
     let plan = stage.sold().account(KEEPER_CTOKEN, &other);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn debt_account_in_place_of_the_collateral_account(stage: &mut Stage) -> Sent {
     let debt = stage.token_account(&stage.keeper.pubkey(), &stage.usdc);
     let plan = stage.sold().account(KEEPER_COLLATERAL, &debt);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn ctokens_to_a_thief(stage: &mut Stage) -> Sent {
@@ -463,7 +469,7 @@ fn ctokens_to_a_thief(stage: &mut Stage) -> Sent {
     let plan = funded_unsold(stage).args(|args| args.redemption = Redemption::AllowPartial);
     let ctoken = plan.instructions[plan.liquidate_index()].accounts[KEEPER_CTOKEN].pubkey;
     let theirs = account_of_the_thief(stage, &ctoken);
-    stage.attempt(&plan.account(KEEPER_CTOKEN, &theirs).instructions)
+    stage.send(&plan.account(KEEPER_CTOKEN, &theirs).instructions)
 }
 
 fn collateral_to_a_thief(stage: &mut Stage) -> Sent {
@@ -476,13 +482,13 @@ fn collateral_to_a_thief(stage: &mut Stage) -> Sent {
         account.delegate = COption::Some(keeper);
         account.delegated_amount = u64::MAX;
     });
-    stage.attempt(&plan.account(KEEPER_COLLATERAL, &theirs).instructions)
+    stage.send(&plan.account(KEEPER_COLLATERAL, &theirs).instructions)
 }
 
 fn same_mint_with_two_accounts(stage: &mut Stage) -> Sent {
     let usdc = stage.mint(&stage.usdc);
     let plan = stage.sold().account(COLLATERAL_MINT, &usdc);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- what arrives -----------------------------------------------------------------
@@ -490,24 +496,63 @@ fn same_mint_with_two_accounts(stage: &mut Stage) -> Sent {
 fn ctokens_left_over(stage: &mut Stage) -> Sent {
     lend_out_all_but(stage, 1_000_000_000);
     let plan = funded_unsold(stage);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn too_little_collateral(stage: &mut Stage) -> Sent {
     let plan = funded_unsold(stage).args(|args| args.min_collateral_received = u64::MAX);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn collateral_not_sold(stage: &mut Stage) -> Sent {
     let plan = funded_unsold(stage).args(|args| args.min_profit = 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn fee_raised_after_the_quote(stage: &mut Stage) -> Sent {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), LOAN);
     let plan = stage.sold();
     poke(stage, &stage.usdc.clone(), offset::RESERVE_FLASH_LOAN_FEE_SF, 1 << 57);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
+}
+
+/// Whoever configures klend raises the fee while a leg runs; klend charges what it is
+/// when the loan is repaid.
+fn fee_raised_by_a_leg(stage: &mut Stage) -> Sent {
+    stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), LOAN);
+    let plan = stage.sold();
+    let admin = stage.swap_authority();
+    let raise = raise_flash_fee(stage, &admin);
+    stage.send(&with_forward_leg(plan, &raise, &[]).instructions)
+}
+
+/// Makes `admin` the one who configures klend. klend's instruction by which it raises the
+/// fee of the stage's flash loans to an eighth.
+pub fn raise_flash_fee(stage: &mut Stage, admin: &Address) -> Instruction {
+    let (global_config, _) = Address::find_program_address(&[b"global_config"], &KLEND_PROGRAM_ID);
+    let mut data = vec![0; 8 + size_of::<GlobalConfig>()];
+    data[..8].copy_from_slice(GlobalConfig::SPL_DISCRIMINATOR_SLICE);
+    data[8..40].copy_from_slice(admin.as_array());
+    let account =
+        Account { lamports: 10_000_000, data, owner: KLEND_PROGRAM_ID, ..Account::default() };
+    stage.put(&global_config, account);
+
+    let mut data = UPDATE_RESERVE_CONFIG.to_vec();
+    data.push(UPDATE_FLASH_LOAN_FEE);
+    data.extend(8_u32.to_le_bytes());
+    data.extend((1_u64 << 57).to_le_bytes());
+    data.push(0);
+    let market = stage.world.reserve_addresses(&stage.usdc).expect("a reserve").lending_market;
+    Instruction {
+        program_id: KLEND_PROGRAM_ID,
+        accounts: vec![
+            AccountMeta::new_readonly(*admin, true),
+            AccountMeta::new_readonly(global_config, false),
+            AccountMeta::new_readonly(market, false),
+            AccountMeta::new(stage.usdc, false),
+        ],
+        data,
+    }
 }
 
 /// The loan itself is beyond anything there is; klend would refuse it when it is repaid.
@@ -525,7 +570,7 @@ fn fee_that_no_number_holds(stage: &mut Stage) -> Sent {
     for instruction in [plan.borrow_index(), plan.repay_index()] {
         plan.instructions[instruction].data[8..16].copy_from_slice(&PRINCIPAL.to_le_bytes());
     }
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// Tokens that arrive from elsewhere in the same transaction are no profit.
@@ -536,7 +581,7 @@ fn gift_counted_as_profit(stage: &mut Stage) -> Sent {
     let debt = stage.token_account(&keeper, &stage.usdc);
     let gift = token::transfer(&TOKEN_PROGRAM_ID, &theirs, &debt, &thief, &[], 2 * LOAN)
         .expect("a transfer");
-    stage.attempt(&plan.before_liquidate(gift).instructions)
+    stage.send(&plan.before_liquidate(gift).instructions)
 }
 
 // --- the swap ---------------------------------------------------------------------
@@ -547,47 +592,47 @@ fn swap_authority_of_somebody_else(stage: &mut Stage) -> Sent {
         .sold()
         .account(SWAP_AUTHORITY, &authority)
         .args(|args| args.swap_authority_bump = bump);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn leg_without_swap_collateral(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     plan.liquidate().accounts[SWAP_COLLATERAL] =
         AccountMeta::new_readonly(receiver::PROGRAM_ID, false);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn leg_with_too_few_accounts(stage: &mut Stage) -> Sent {
     let plan = stage.sold().args(|args| args.legs[0].account_count += 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn more_deposit_reserves_than_accounts(stage: &mut Stage) -> Sent {
     let plan = stage.unsold().args(|args| args.deposit_reserve_count = 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn more_intermediates_than_accounts(stage: &mut Stage) -> Sent {
     let plan = stage.sold().args(|args| args.intermediate_count = 4);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn accounts_behind_the_last_leg(stage: &mut Stage) -> Sent {
     let thief = stage.thief.pubkey();
     let plan = stage.sold().remaining([AccountMeta::new_readonly(thief, false)]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn accounts_without_a_leg(stage: &mut Stage) -> Sent {
     let thief = stage.thief.pubkey();
     let plan = funded_unsold(stage).remaining([AccountMeta::new_readonly(thief, false)]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn leg_without_a_program(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold().args(|args| args.legs[0].account_count = 0);
     plan.liquidate().accounts.truncate(REMAINING);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// The swap authority's signature moves its tokens where the leg says.
@@ -606,18 +651,18 @@ fn token_program_as_a_leg(stage: &mut Stage) -> Sent {
         Some(1),
     );
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), 2 * LOAN);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn wallet_as_a_leg(stage: &mut Stage) -> Sent {
     let (plan, thief) = (stage.sold(), stage.thief.pubkey());
     let plan = with_leg(plan, &thief, Vec::new(), Vec::new(), None);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn leg_of_an_unknown_input(stage: &mut Stage) -> Sent {
     let plan = stage.sold().args(|args| args.legs[0].input = 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn amount_beyond_the_data(stage: &mut Stage) -> Sent {
@@ -625,75 +670,75 @@ fn amount_beyond_the_data(stage: &mut Stage) -> Sent {
         let leg = &mut args.legs[0];
         leg.amount_in_offset = Some(u16::try_from(leg.data.len()).expect("short data") - 7);
     });
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn leg_after_everything_is_sold(stage: &mut Stage) -> Sent {
     let mut plan = stage.sold();
     let leg = plan.liquidate().accounts[REMAINING..].to_vec();
     let plan = plan.remaining(leg).args(|args| args.legs.push(args.legs[0].clone()));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_returns_less(stage: &mut Stage) -> Sent {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), LOAN);
     let plan = hostile(stage, Variant::ReturnLess, LOAN / 10);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_returns_nothing(stage: &mut Stage) -> Sent {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), 2 * LOAN);
     let plan = hostile(stage, Variant::ReturnNothing, 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_does_nothing(stage: &mut Stage) -> Sent {
     stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), 2 * LOAN);
     let plan = hostile(stage, Variant::DoNothing, 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_takes_more_than_there_is(stage: &mut Stage) -> Sent {
     let plan = hostile(stage, Variant::TakeMore, 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_takes_what_lay_there(stage: &mut Stage) -> Sent {
     stage.give(&stage.swap_authority(), &stage.sol.clone(), 5_000_000_000);
     let plan = hostile(stage, Variant::TakeMore, 1_000_000_000);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_sets_a_delegate_on_its_input(stage: &mut Stage) -> Sent {
     let plan = hostile(stage, Variant::DelegateInput, 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_sets_a_delegate_on_its_output(stage: &mut Stage) -> Sent {
     let plan = hostile(stage, Variant::DelegateOutput, 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_sets_a_close_authority(stage: &mut Stage) -> Sent {
     let plan = hostile(stage, Variant::CloseAuthorityOutput, 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_takes_over_its_output_account(stage: &mut Stage) -> Sent {
     let plan = hostile(stage, Variant::StealOutput, 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_takes_over_its_input_account(stage: &mut Stage) -> Sent {
     let plan = hostile(stage, Variant::StealInput, 0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_closes_its_input_account(stage: &mut Stage) -> Sent {
     let mut plan = hostile(stage, Variant::CloseInput, 0);
     // The pool gets the rent.
     plan.liquidate().accounts[REMAINING + 2].is_writable = true;
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// As an account of the token program the swap authority could become a multisig
@@ -702,7 +747,7 @@ fn swap_takes_over_its_authority(stage: &mut Stage) -> Sent {
     let (plan, authority) = (stage.sold(), stage.swap_authority());
     let assign = system::assign(&authority, &TOKEN_PROGRAM_ID);
     let plan = with_forward_leg(plan, &assign, &[]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// A keeper that once made its swap authority a delegate, and agrees to any loss: where
@@ -726,7 +771,7 @@ fn swap_spends_from_the_debt_account(stage: &mut Stage) -> Sent {
     let mut plan = plan;
     let legs = plan.liquidate().accounts.split_off(REMAINING);
     plan.liquidate().accounts.extend_from_slice(&legs[12..]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_signs_for_the_keeper(stage: &mut Stage) -> Sent {
@@ -737,7 +782,7 @@ fn swap_signs_for_the_keeper(stage: &mut Stage) -> Sent {
     let steal = token::transfer(&TOKEN_PROGRAM_ID, &collateral, &theirs, &keeper, &[], 1_000)
         .expect("a transfer");
     let plan = with_forward_leg(plan, &steal, &[2]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_calls_us(stage: &mut Stage) -> Sent {
@@ -748,7 +793,7 @@ fn swap_calls_us(stage: &mut Stage) -> Sent {
         data: plan.instructions[plan.liquidate_index()].data.clone(),
     };
     let plan = with_forward_leg(plan, &liquidate, &[]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_borrows_from_klend(stage: &mut Stage) -> Sent {
@@ -756,7 +801,7 @@ fn swap_borrows_from_klend(stage: &mut Stage) -> Sent {
     let mut borrow = plan.borrow().clone();
     borrow.accounts[0].pubkey = stage.swap_authority();
     let plan = with_forward_leg(plan, &borrow, &[]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- what must work all the same --------------------------------------------------
@@ -873,7 +918,7 @@ fn no_program_that_could_abuse_the_signature_is_called() {
         let mut stage = Stage::new();
         let plan = stage.sold();
         let plan = with_leg(plan, &program, Vec::new(), Vec::new(), None);
-        let sent = stage.attempt(&plan.instructions);
+        let sent = stage.send(&plan.instructions);
         assert!(Ours(LegProgramForbidden).stopped(&sent), "{program}: {}", ending(&sent));
     }
 }

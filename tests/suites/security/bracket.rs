@@ -25,7 +25,7 @@ use solana_system_interface::instruction as system;
 use spl_token_interface::instruction::{self as token, AuthorityType};
 
 use crate::{
-    adversarial::spoof_sysvar,
+    adversarial::{raise_flash_fee, spoof_sysvar},
     attack::{Sent, Stop::*, attacks},
 };
 
@@ -75,6 +75,7 @@ attacks! {
     // What happens between.
     too_little_profit: Ours(ProfitBelowMinimum),
     profit_taken_out: Ours(ProfitBelowMinimum),
+    fee_raised_in_a_bracket: Ours(ProfitBelowMinimum),
     guarded_tokens_taken: Ours(GuardedBalanceBelowFloor),
     more_guarded_tokens_taken_than_agreed: Ours(GuardedBalanceBelowFloor),
     guarded_account_given_away: Ours(TokenAccountWrongOwner),
@@ -90,14 +91,14 @@ fn open_without_settle(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &[]);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     plan.instructions.remove(settle);
-    stage.attempt(&plan.renumber().instructions)
+    stage.send(&plan.renumber().instructions)
 }
 
 fn settle_after_the_repay(stage: &mut Stage) -> Sent {
     let plan = bracketed(stage, &[]);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     let repay = plan.repay_index();
-    stage.attempt(&plan.move_instruction(settle, repay).instructions)
+    stage.send(&plan.move_instruction(settle, repay).instructions)
 }
 
 fn settle_by_cpi(stage: &mut Stage) -> Sent {
@@ -105,14 +106,14 @@ fn settle_by_cpi(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &[]);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     forward(&mut plan.instructions[settle]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn settle_of_another_keeper(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &[]);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     plan.instructions[settle].accounts[KEEPER].pubkey = stage.thief.pubkey();
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn settle_with_other_guards(stage: &mut Stage) -> Sent {
@@ -121,7 +122,7 @@ fn settle_with_other_guards(stage: &mut Stage) -> Sent {
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     plan.instructions[settle].accounts[GUARDS].pubkey =
         stage.token_account(&stage.keeper.pubkey(), &stage.usdc);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// The floors would be held against the wrong accounts.
@@ -130,7 +131,7 @@ fn settle_with_guards_in_another_order(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &guards);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     plan.instructions[settle].accounts.swap(GUARDS, GUARDS + 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn settle_with_a_guard_less(stage: &mut Stage) -> Sent {
@@ -138,7 +139,7 @@ fn settle_with_a_guard_less(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &guards);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     plan.instructions[settle].accounts.pop();
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn settle_with_a_guard_more(stage: &mut Stage) -> Sent {
@@ -146,26 +147,26 @@ fn settle_with_a_guard_more(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &[first]);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     plan.instructions[settle].accounts.push(AccountMeta::new_readonly(second, false));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn settle_elsewhere_than_announced(stage: &mut Stage) -> Sent {
     let plan = edit_open(bracketed(stage, &[]), |args| args.settle_index -= 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn settle_with_data(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &[]);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     plan.instructions[settle].data.push(0);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn settle_twice(stage: &mut Stage) -> Sent {
     let plan = bracketed(stage, &[]);
     let settle = plan.index_of(Settle::DISCRIMINATOR);
     let again = plan.instructions[settle].clone();
-    stage.attempt(&plan.insert(settle + 1, again).instructions)
+    stage.send(&plan.insert(settle + 1, again).instructions)
 }
 
 fn nested_brackets(stage: &mut Stage) -> Sent {
@@ -174,7 +175,7 @@ fn nested_brackets(stage: &mut Stage) -> Sent {
     let inner = [open, settle].map(|index| other_bracket(&plan.instructions[index]));
     let [inner_open, inner_settle] = inner;
     let plan = plan.insert(settle, inner_settle).insert(open + 1, inner_open);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn crossed_brackets(stage: &mut Stage) -> Sent {
@@ -183,14 +184,14 @@ fn crossed_brackets(stage: &mut Stage) -> Sent {
     let [second_open, second_settle] =
         [open, settle].map(|index| other_bracket(&plan.instructions[index]));
     let plan = plan.insert(settle + 1, second_settle).insert(open + 1, second_open);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn two_opens_and_one_settle(stage: &mut Stage) -> Sent {
     let plan = bracketed(stage, &[]);
     let open = plan.index_of(Open::DISCRIMINATOR);
     let again = plan.instructions[open].clone();
-    stage.attempt(&plan.insert(open + 1, again).instructions)
+    stage.send(&plan.insert(open + 1, again).instructions)
 }
 
 /// The thief signs a `settle` of the keeper's bracket, before the keeper's own.
@@ -202,7 +203,7 @@ fn closed_by_somebody_else_in_between(stage: &mut Stage) -> Sent {
     let mut plan = plan.insert(settle, theirs);
     let open = plan.index_of(Open::DISCRIMINATOR);
     bracket::edit(&mut plan.instructions[open], |args| args.settle_index += 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn brackets_one_after_the_other(stage: &mut Stage) -> Sent {
@@ -213,7 +214,7 @@ fn brackets_one_after_the_other(stage: &mut Stage) -> Sent {
     for instruction in again {
         plan = plan.insert(settle + 1, instruction);
     }
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn open_by_cpi(stage: &mut Stage) -> Sent {
@@ -221,13 +222,13 @@ fn open_by_cpi(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &[]);
     let open = plan.index_of(Open::DISCRIMINATOR);
     forward(&mut plan.instructions[open]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn open_before_the_loan(stage: &mut Stage) -> Sent {
     let plan = bracketed(stage, &[]);
     let (open, borrow) = (plan.index_of(Open::DISCRIMINATOR), plan.borrow_index());
-    stage.attempt(&plan.move_instruction(open, borrow).instructions)
+    stage.send(&plan.move_instruction(open, borrow).instructions)
 }
 
 /// It could spend of the loan what `open` would take for the balance to begin with.
@@ -235,25 +236,25 @@ fn open_with_something_between_it_and_the_loan(stage: &mut Stage) -> Sent {
     let (keeper, thief) = (stage.keeper.pubkey(), stage.thief.pubkey());
     let plan = bracketed(stage, &[]);
     let open = plan.index_of(Open::DISCRIMINATOR);
-    stage.attempt(&plan.insert(open, system::transfer(&keeper, &thief, 1)).instructions)
+    stage.send(&plan.insert(open, system::transfer(&keeper, &thief, 1)).instructions)
 }
 
 fn open_after_the_deadline(stage: &mut Stage) -> Sent {
     let slot = stage.world.slot();
     let plan = edit_open(bracketed(stage, &[]), |args| args.deadline_slot = slot - 1);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn open_with_a_spoofed_sysvar(stage: &mut Stage) -> Sent {
     let fake = Address::new_unique();
     let plan = both(bracketed(stage, &[]), |ix| ix.accounts[SYSVAR].pubkey = fake);
     spoof_sysvar(stage, &fake, &plan.instructions, plan.index_of(Open::DISCRIMINATOR));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn open_with_another_system_program(stage: &mut Stage) -> Sent {
     let plan = both(bracketed(stage, &[]), |ix| ix.accounts[SYSTEM].pubkey = receiver::PROGRAM_ID);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- whose bracket it is ----------------------------------------------------------
@@ -264,20 +265,20 @@ fn bracket_in_another_signers_wallet(stage: &mut Stage) -> Sent {
     let thief = stage.thief.pubkey();
     let plan =
         both(bracketed(stage, &[]), |ix| ix.accounts[BRACKET] = AccountMeta::new(thief, true));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn bracket_in_the_keepers_wallet(stage: &mut Stage) -> Sent {
     let keeper = stage.keeper.pubkey();
     let plan =
         both(bracketed(stage, &[]), |ix| ix.accounts[BRACKET] = AccountMeta::new(keeper, true));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn bracket_of_another_keeper(stage: &mut Stage) -> Sent {
     let (theirs, _) = bracket::bracket(&stage.thief.pubkey());
     let plan = both(bracketed(stage, &[]), |ix| ix.accounts[BRACKET].pubkey = theirs);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn bracket_with_another_bump(stage: &mut Stage) -> Sent {
@@ -289,14 +290,14 @@ fn bracket_with_another_bump(stage: &mut Stage) -> Sent {
     });
     let other = other.expect("several bumps lead off the curve");
     let plan = edit_open(bracketed(stage, &[]), |args| args.bracket_bump = other);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn settle_without_open(stage: &mut Stage) -> Sent {
     let mut plan = bracketed(stage, &[]);
     let open = plan.index_of(Open::DISCRIMINATOR);
     plan.instructions.remove(open);
-    stage.attempt(&plan.renumber().instructions)
+    stage.send(&plan.renumber().instructions)
 }
 
 fn forged_bracket(stage: &mut Stage) -> Sent {
@@ -326,24 +327,24 @@ fn left_over_bracket_with_more_guards(stage: &mut Stage) -> Sent {
 fn too_many_guards(stage: &mut Stage) -> Sent {
     let sol = stage.give(&stage.keeper.pubkey(), &stage.sol.clone(), 1_000);
     let plan = bracketed(stage, &[sol; flash_liquidator::state::MAX_GUARDS + 1]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn more_losses_than_guards(stage: &mut Stage) -> Sent {
     let plan = edit_open(bracketed(stage, &[]), |args| args.max_losses.push(0));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn guard_of_somebody_else(stage: &mut Stage) -> Sent {
     let theirs = stage.give(&stage.thief.pubkey(), &stage.sol.clone(), 1_000);
     let plan = bracketed(stage, &[theirs]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn guard_that_is_no_token_account(stage: &mut Stage) -> Sent {
     let reserve = stage.sol;
     let plan = bracketed(stage, &[reserve]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn guard_with_a_delegate(stage: &mut Stage) -> Sent {
@@ -351,14 +352,14 @@ fn guard_with_a_delegate(stage: &mut Stage) -> Sent {
     let thief = stage.thief.pubkey();
     stage.edit_token_account(&sol, |account| account.delegate = Some(thief).into());
     let plan = bracketed(stage, &[sol]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- what happens between ---------------------------------------------------------
 
 fn too_little_profit(stage: &mut Stage) -> Sent {
     let plan = edit_open(bracketed(stage, &[]), |args| args.min_profit = i64::MAX);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn profit_taken_out(stage: &mut Stage) -> Sent {
@@ -369,7 +370,16 @@ fn profit_taken_out(stage: &mut Stage) -> Sent {
     let theirs = stage.token_account(&thief, &stage.usdc);
     let steal = token::transfer(&TOKEN_PROGRAM_ID, &debt, &theirs, &keeper, &[], LOAN / 2)
         .expect("a transfer");
-    stage.attempt(&plan.after_liquidate(steal).instructions)
+    stage.send(&plan.after_liquidate(steal).instructions)
+}
+
+/// By a top-level instruction that whoever configures klend signs.
+fn fee_raised_in_a_bracket(stage: &mut Stage) -> Sent {
+    stage.give(&stage.keeper.pubkey(), &stage.usdc.clone(), LOAN);
+    let plan = bracketed(stage, &[]);
+    let admin = stage.thief.pubkey();
+    let raise = raise_flash_fee(stage, &admin);
+    stage.send(&plan.after_liquidate(raise).instructions)
 }
 
 fn guarded_tokens_taken(stage: &mut Stage) -> Sent {
@@ -379,7 +389,7 @@ fn guarded_tokens_taken(stage: &mut Stage) -> Sent {
     let theirs = stage.token_account(&thief, &stage.sol);
     let steal =
         token::transfer(&TOKEN_PROGRAM_ID, &sol, &theirs, &keeper, &[], 1).expect("a transfer");
-    stage.attempt(&plan.after_liquidate(steal).instructions)
+    stage.send(&plan.after_liquidate(steal).instructions)
 }
 
 fn more_guarded_tokens_taken_than_agreed(stage: &mut Stage) -> Sent {
@@ -389,7 +399,7 @@ fn more_guarded_tokens_taken_than_agreed(stage: &mut Stage) -> Sent {
     let theirs = stage.token_account(&thief, &stage.sol);
     let steal =
         token::transfer(&TOKEN_PROGRAM_ID, &sol, &theirs, &keeper, &[], 401).expect("a transfer");
-    stage.attempt(&plan.after_liquidate(steal).instructions)
+    stage.send(&plan.after_liquidate(steal).instructions)
 }
 
 fn guarded_account_given_away(stage: &mut Stage) -> Sent {
@@ -400,7 +410,7 @@ fn guarded_account_given_away(stage: &mut Stage) -> Sent {
     let owner = AuthorityType::AccountOwner;
     let give = token::set_authority(&TOKEN_PROGRAM_ID, &guarded, Some(&thief), owner, &keeper, &[])
         .expect("a change of owner");
-    stage.attempt(&plan.after_liquidate(give).instructions)
+    stage.send(&plan.after_liquidate(give).instructions)
 }
 
 fn guarded_account_delegated(stage: &mut Stage) -> Sent {
@@ -409,19 +419,19 @@ fn guarded_account_delegated(stage: &mut Stage) -> Sent {
     let plan = bracketed(stage, &[sol]);
     let approve =
         token::approve(&TOKEN_PROGRAM_ID, &sol, &thief, &keeper, &[], 1).expect("an approval");
-    stage.attempt(&plan.after_liquidate(approve).instructions)
+    stage.send(&plan.after_liquidate(approve).instructions)
 }
 
 fn lamports_taken(stage: &mut Stage) -> Sent {
     let (keeper, thief) = (stage.keeper.pubkey(), stage.thief.pubkey());
     let plan = bracketed(stage, &[]);
-    stage.attempt(&plan.after_liquidate(system::transfer(&keeper, &thief, 1)).instructions)
+    stage.send(&plan.after_liquidate(system::transfer(&keeper, &thief, 1)).instructions)
 }
 
 fn more_lamports_taken_than_agreed(stage: &mut Stage) -> Sent {
     let (keeper, thief) = (stage.keeper.pubkey(), stage.thief.pubkey());
     let plan = edit_open(bracketed(stage, &[]), |args| args.max_lamports_spent = 5);
-    stage.attempt(&plan.after_liquidate(system::transfer(&keeper, &thief, 6)).instructions)
+    stage.send(&plan.after_liquidate(system::transfer(&keeper, &thief, 6)).instructions)
 }
 
 /// As an account of the token program the wallet could become a multisig of the
@@ -429,7 +439,7 @@ fn more_lamports_taken_than_agreed(stage: &mut Stage) -> Sent {
 fn wallet_taken_over(stage: &mut Stage) -> Sent {
     let assign = system::assign(&stage.keeper.pubkey(), &TOKEN_PROGRAM_ID);
     let plan = bracketed(stage, &[]);
-    stage.attempt(&plan.after_liquidate(assign).instructions)
+    stage.send(&plan.after_liquidate(assign).instructions)
 }
 
 // --- what must work all the same --------------------------------------------------
@@ -586,7 +596,7 @@ fn with_bracket(stage: &mut Stage, owner: &Address, change: impl FnOnce(&mut Bra
     let (address, _) = bracket::bracket(&stage.keeper.pubkey());
     stage
         .put(&address, Account { lamports: 10_000_000, owner: *owner, data, ..Account::default() });
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 pub fn deploy_forwarder(stage: &mut Stage) {

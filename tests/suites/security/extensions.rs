@@ -84,7 +84,7 @@ fn swap_switches_memos_on(stage: &mut Stage) -> Sent {
     let swap_debt = named(&plan, SWAP_DEBT);
     make_room(stage, &swap_debt);
     let plan = with_forward_leg(plan, &switch_on(&swap_debt, &stage.swap_authority()), &[]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn swap_makes_room_for_an_extension(stage: &mut Stage) -> Sent {
@@ -93,7 +93,7 @@ fn swap_makes_room_for_an_extension(stage: &mut Stage) -> Sent {
     let growth = grow(&named(&plan, SWAP_DEBT), &authority);
     let rent = system::transfer(&stage.thief.pubkey(), &authority, 10_000_000);
     let plan = with_forward_leg(plan, &growth, &[]).insert(0, rent);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// A bracket around a liquidation of USDC, with PYUSD of the keeper guarded.
@@ -107,7 +107,7 @@ fn bracket_switches_memos_on(stage: &mut Stage) -> Sent {
     let (plan, guarded) = guarding_pyusd(stage);
     make_room(stage, &guarded);
     let switch = switch_on(&guarded, &stage.keeper.pubkey());
-    stage.attempt(&plan.after_liquidate(switch).instructions)
+    stage.send(&plan.after_liquidate(switch).instructions)
 }
 
 fn bracket_makes_room_for_an_extension(stage: &mut Stage) -> Sent {
@@ -115,7 +115,7 @@ fn bracket_makes_room_for_an_extension(stage: &mut Stage) -> Sent {
     let growth = grow(&guarded, &stage.keeper.pubkey());
     // Whoever pays the rent: lamports have a floor of their own.
     let rent = system::transfer(&stage.thief.pubkey(), &stage.keeper.pubkey(), 10_000_000);
-    stage.attempt(&plan.after_liquidate(growth).after_liquidate(rent).instructions)
+    stage.send(&plan.after_liquidate(growth).after_liquidate(rent).instructions)
 }
 
 fn bracket_switches_memos_on_where_the_loan_arrived(stage: &mut Stage) -> Sent {
@@ -123,7 +123,7 @@ fn bracket_switches_memos_on_where_the_loan_arrived(stage: &mut Stage) -> Sent {
     let switch = grow(&named(&plan, KEEPER_DEBT), &stage.keeper.pubkey());
     let rent = system::transfer(&stage.thief.pubkey(), &stage.keeper.pubkey(), 10_000_000);
     let plan = crate::bracket::around(plan, &[]);
-    stage.attempt(&plan.after_liquidate(switch).after_liquidate(rent).instructions)
+    stage.send(&plan.after_liquidate(switch).after_liquidate(rent).instructions)
 }
 
 // --- what must work all the same --------------------------------------------------

@@ -66,7 +66,7 @@ fn a_reserve_nobody_refreshed() {
     let mut plan = stage.sold();
     let refresh = plan.borrow_index() + 1;
     plan.instructions.remove(refresh);
-    let sent = stage.attempt(&plan.renumber().instructions);
+    let sent = stage.send(&plan.renumber().instructions);
     assert_klend(&sent, 6009);
 }
 
@@ -77,7 +77,7 @@ fn an_obligation_nobody_refreshed() {
     let refresh = plan.liquidate_index() - 1;
     plan.instructions.remove(refresh);
     stage.world.warp_slots(1);
-    let sent = stage.attempt(&plan.renumber().instructions);
+    let sent = stage.send(&plan.renumber().instructions);
     assert_klend(&sent, 6017);
 }
 
@@ -86,7 +86,7 @@ fn prices_too_old_for_a_liquidation() {
     let mut stage = Stage::new();
     let plan = stage.sold();
     stage.world.warp_seconds(3_600);
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     // The reserve is as new as the slot, but not its price.
     assert_klend(&sent, 6009);
 }
@@ -99,7 +99,7 @@ fn an_obligation_that_recovered() {
     let before = stage.world.obligation(&obligation).unwrap();
     let price = stage.world.price(&sol).unwrap().scaled(125, 100).unwrap();
     stage.world.set_price(&sol, price).unwrap();
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     let after = stage.world.obligation(&obligation).unwrap();
     let witness = Witness { before: &before, after: Some(&after) };
     let decoded = decoded(&sent, Some(witness));
@@ -113,12 +113,12 @@ fn an_obligation_somebody_else_liquidated_first() {
     let plan = stage.sold();
     let before = stage.world.obligation(&obligation).unwrap();
     let mut liquidations = 0;
-    while stage.attempt(&plan.instructions).is_ok() {
+    while stage.send(&plan.instructions).is_ok() {
         liquidations += 1;
         assert!(liquidations < 50, "the obligation never recovers");
     }
     assert!(liquidations > 0, "nobody was first");
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     let after = stage.world.obligation(&obligation).unwrap();
     let witness = Witness { before: &before, after: Some(&after) };
     let decoded = decoded(&sent, Some(witness));
@@ -131,7 +131,7 @@ fn an_obsolete_reserve() {
     let usdc = stage.usdc;
     let plan = stage.sold();
     stage.world.edit_reserve(&usdc, |reserve| reserve.config.status = 1).unwrap();
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_klend(&sent, 6082);
 }
 
@@ -141,7 +141,7 @@ fn a_market_in_emergency_mode() {
     let plan = stage.sold();
     let market = stage.world.market().unwrap();
     stage.world.edit_lending_market(&market, |market| market.emergency_mode = 1).unwrap();
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_klend(&sent, 6042);
 }
 
@@ -150,7 +150,7 @@ fn a_reserve_that_lends_no_flash_loans() {
     let mut stage = Stage::new();
     set_flash_fee(&mut stage, u64::MAX);
     let plan = stage.sold();
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_klend(&sent, 6036);
 }
 
@@ -160,7 +160,7 @@ fn a_fee_that_rose_after_the_quote() {
     let plan = stage.sold();
     // An eighth of the loan.
     set_flash_fee(&mut stage, 1 << 57);
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_ours(&sent, FlashLiquidatorError::ProfitBelowMinimum);
 }
 
@@ -170,7 +170,7 @@ fn a_reserve_with_too_little_liquidity() {
     let mut rehearsal = stage.rehearsal();
     rehearsal.flash_amount = u64::MAX / 2;
     let plan = stage.plan(&rehearsal);
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_klend(&sent, 6008);
 }
 
@@ -182,7 +182,7 @@ fn a_stake_that_was_never_opened() {
         plan.instructions[plan.liquidate_index()].accounts[COLLATERAL_FARM_USER_STATE].pubkey;
     assert_ne!(stake, KLEND_PROGRAM_ID, "the collateral has a farm");
     stage.put(&stake, Account::default());
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     let decoded = decoded(&sent, None);
     assert!(
         matches!(cause(&decoded), Cause::Anchor { code: 3007 | 3012, .. }),
@@ -198,7 +198,7 @@ fn farm_accounts_left_out() {
     for position in [COLLATERAL_FARM_USER_STATE, COLLATERAL_FARM_STATE] {
         plan.liquidate().accounts[position] = AccountMeta::new_readonly(KLEND_PROGRAM_ID, false);
     }
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_klend(&sent, 6120);
 }
 
@@ -211,7 +211,7 @@ fn a_market_that_wants_a_permissioner() {
     account.data[offset::MARKET_PERMISSIONED_OPS] = 4;
     account.data[offset::MARKET_PERMISSIONING_AUTHORITY] = 1;
     stage.put(&market, account);
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_ours(&sent, FlashLiquidatorError::LiquidationPermissioned);
 }
 
@@ -225,7 +225,7 @@ fn a_token_2022_extension_that_klend_refuses() {
     // Account type 2, then extension 8 (MemoTransfer), one byte long, switched on.
     account.data.extend([2, 8, 0, 1, 0, 1]);
     stage.put(&debt, account);
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_klend(&sent, 6108);
 }
 
@@ -242,7 +242,7 @@ fn a_frozen_debt_account() {
     let plan = stage.sold();
     let debt = stage.token_account(&stage.keeper.pubkey(), &stage.usdc);
     stage.edit_token_account(&debt, |account| account.state = AccountState::Frozen);
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_token(&sent, 17);
 }
 
@@ -252,7 +252,7 @@ fn a_frozen_collateral_account() {
     let plan = stage.sold();
     let collateral = stage.token_account(&stage.keeper.pubkey(), &stage.sol);
     stage.edit_token_account(&collateral, |account| account.state = AccountState::Frozen);
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_ours(&sent, FlashLiquidatorError::TokenAccountInvalid);
 }
 
@@ -262,7 +262,7 @@ fn a_closed_debt_account() {
     let plan = stage.sold();
     let debt = stage.token_account(&stage.keeper.pubkey(), &stage.usdc);
     stage.put(&debt, Account::default());
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_anchor(&sent, 3012);
 }
 
@@ -272,7 +272,7 @@ fn a_closed_collateral_account() {
     let plan = stage.sold();
     let collateral = stage.token_account(&stage.keeper.pubkey(), &stage.sol);
     stage.put(&collateral, Account::default());
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_ours(&sent, FlashLiquidatorError::TokenProgramMismatch);
 }
 
@@ -298,7 +298,7 @@ fn too_few_compute_units() {
         let mut rehearsal = stage.rehearsal();
         rehearsal.compute_budget.unit_limit = Some(units);
         let plan = stage.plan(&rehearsal);
-        let sent = stage.attempt(&plan.instructions);
+        let sent = stage.send(&plan.instructions);
         assert_eq!(*cause(&decoded(&sent, None)), Cause::OutOfComputeUnits, "{units} units");
     }
 }
@@ -314,7 +314,7 @@ fn one_account_for_two_roles() {
         let mut stage = Stage::new();
         let plan = stage.sold();
         let twice = plan.instructions[plan.liquidate_index()].accounts[other].pubkey;
-        let sent = stage.attempt(&plan.account(role, &twice).instructions);
+        let sent = stage.send(&plan.account(role, &twice).instructions);
         assert_ours(&sent, FlashLiquidatorError::TokenAccountWrongMint);
     }
 }
@@ -324,7 +324,7 @@ fn a_debt_reserve_in_the_place_of_the_collateral_reserve() {
     let mut stage = Stage::new();
     let usdc = stage.usdc;
     let plan = stage.sold().account(WITHDRAW_RESERVE, &usdc);
-    let sent = stage.attempt(&plan.instructions);
+    let sent = stage.send(&plan.instructions);
     assert_anchor(&sent, 2012);
 }
 

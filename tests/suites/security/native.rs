@@ -73,7 +73,7 @@ fn unsynchronised_lamports_as_profit(stage: &mut Stage) -> Sent {
     // Nobody signs this.
     let sync = token::sync_native(&TOKEN_PROGRAM_ID, &debt).expect("an instruction");
     let plan = with_forward_leg(plan, &sync, &[]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn unsynchronised_lamports_as_profit_of_a_bracket(stage: &mut Stage) -> Sent {
@@ -82,7 +82,7 @@ fn unsynchronised_lamports_as_profit_of_a_bracket(stage: &mut Stage) -> Sent {
     let plan = around(underpaid(stage.plan(&rehearsal)), &[]);
     let debt = unsynchronised(stage);
     let sync = token::sync_native(&TOKEN_PROGRAM_ID, &debt).expect("an instruction");
-    stage.attempt(&plan.after_liquidate(sync).instructions)
+    stage.send(&plan.after_liquidate(sync).instructions)
 }
 
 fn debt_account_synchronised_behind_swap_debt(stage: &mut Stage) -> Sent {
@@ -92,7 +92,7 @@ fn debt_account_synchronised_behind_swap_debt(stage: &mut Stage) -> Sent {
     let debt = unsynchronised(stage);
     let sync = token::sync_native(&TOKEN_PROGRAM_ID, &debt).expect("an instruction");
     let plan = with_forward_leg(plan, &sync, &[]);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// What arrives there beside the route could be anybody's payment to the keeper.
@@ -106,7 +106,7 @@ fn proceeds_past_swap_debt(stage: &mut Stage) -> Sent {
             account.pubkey = debt;
         }
     }
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- what must work all the same --------------------------------------------------

@@ -55,7 +55,7 @@ fn with_permissioner(plan: Plan, account: AccountMeta) -> Plan {
 fn nobody_signs(stage: &mut Stage, by: Reserved) -> Sent {
     let thief = stage.thief.pubkey();
     let plan = reserved(stage, by, &thief);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn market_wants_a_permissioner(stage: &mut Stage) -> Sent {
@@ -75,19 +75,19 @@ fn permissioner_of_another_market(stage: &mut Stage) -> Sent {
     let thief = stage.thief.pubkey();
     let plan = reserved(stage, Reserved::Market, &Address::new_unique());
     let plan = with_permissioner(plan, AccountMeta::new_readonly(thief, true));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn permissioner_who_does_not_sign(stage: &mut Stage) -> Sent {
     let thief = stage.thief.pubkey();
     let plan = reserved(stage, Reserved::Debt, &thief);
     let plan = with_permissioner(plan, AccountMeta::new_readonly(thief, false));
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn permissioner_announced_and_not_given(stage: &mut Stage) -> Sent {
     let plan = funded_unsold(stage).args(|args| args.has_permissioner = true);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- what must work all the same --------------------------------------------------
@@ -99,5 +99,32 @@ fn a_permissioner_where_none_is_wanted_is_passed_over() {
     let thief = stage.thief.pubkey();
     let plan = funded_unsold(&mut stage);
     let plan = with_permissioner(plan, AccountMeta::new(thief, true));
+    stage.send(&plan.instructions).unwrap();
+}
+
+#[test]
+fn a_permissioner_who_signs_lets_the_keeper_liquidate() {
+    for by in [Reserved::Market, Reserved::Debt, Reserved::Collateral] {
+        let mut stage = Stage::new();
+        let permissioner = stage.thief.pubkey();
+        let plan = reserved(&mut stage, by, &permissioner);
+        let plan = with_permissioner(plan, AccountMeta::new_readonly(permissioner, true));
+        let outcome = stage.send(&plan.instructions).unwrap();
+        assert_eq!(outcome.fee, 10_000, "the permissioner signed");
+    }
+}
+
+/// Bits alone reserve nothing, as klend sees it; neither do those of other operations.
+#[test]
+fn nothing_is_reserved_without_an_authority_or_for_other_operations() {
+    let mut stage = Stage::new();
+    let plan = reserved(&mut stage, Reserved::Market, &Address::default());
+    stage.send(&plan.instructions).unwrap();
+
+    let mut stage = Stage::new();
+    let authority = stage.thief.pubkey();
+    let plan = reserved(&mut stage, Reserved::Debt, &authority);
+    let usdc = stage.usdc;
+    poke(&mut stage, &usdc, offset::RESERVE_PERMISSIONED_OPS, 3);
     stage.send(&plan.instructions).unwrap();
 }

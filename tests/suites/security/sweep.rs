@@ -57,7 +57,7 @@ fn sweep(stage: &mut Stage) -> Instruction {
 fn bent(stage: &mut Stage, change: impl FnOnce(&mut Stage, &mut Instruction)) -> Sent {
     let mut instruction = sweep(stage);
     change(stage, &mut instruction);
-    stage.attempt(&[instruction])
+    stage.send(&[instruction])
 }
 
 fn sweep_of_another_keepers_accounts(stage: &mut Stage) -> Sent {
@@ -81,7 +81,7 @@ fn sweep_without_the_keepers_signature(stage: &mut Stage) -> Sent {
     stage.give(&thief, &usdc, 0);
     let mut sweep = receiver::sweep(&thief, &[Swept::associated(&thief, &mint, &TOKEN_PROGRAM_ID)]);
     sweep.accounts[KEEPER].is_signer = false;
-    stage.attempt(&[sweep])
+    stage.send(&[sweep])
 }
 
 fn sweep_of_a_keeper_who_cannot_be_paid(stage: &mut Stage) -> Sent {
@@ -93,7 +93,7 @@ fn sweep_of_a_keeper_who_cannot_be_paid(stage: &mut Stage) -> Sent {
     stage.give(&thief, &usdc, 0);
     let mut sweep = receiver::sweep(&thief, &[Swept::associated(&thief, &mint, &TOKEN_PROGRAM_ID)]);
     sweep.accounts[KEEPER].is_writable = false;
-    stage.attempt(&[sweep])
+    stage.send(&[sweep])
 }
 
 fn sweep_to_a_thief(stage: &mut Stage) -> Sent {
@@ -145,13 +145,13 @@ fn sweep_by_cpi(stage: &mut Stage) -> Sent {
     let mut sweep = sweep(stage);
     forward(&mut sweep);
     let plan = bracketed(stage, &[]).after_liquidate(sweep);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn sweep_in_a_bracket(stage: &mut Stage) -> Sent {
     let sweep = sweep(stage);
     let plan = bracketed(stage, &[]).after_liquidate(sweep);
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 // --- what must work all the same --------------------------------------------------

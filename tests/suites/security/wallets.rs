@@ -57,7 +57,7 @@ fn in_a_bracket(
         }
         plan = plan.insert(at, instruction);
     }
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 fn wallet_becomes_a_nonce_account(stage: &mut Stage) -> Sent {
@@ -92,7 +92,7 @@ fn wallet_is_a_nonce_account_already(stage: &mut Stage) -> Sent {
     let plan = bracketed(stage, &[]);
     let account = stage.account(&keeper);
     stage.put(&keeper, Account { owner: system_program::ID, data, ..account });
-    stage.attempt(&plan.instructions)
+    stage.send(&plan.instructions)
 }
 
 /// In legs behind the sale; the thief lends the authority the rent of its account.
@@ -102,7 +102,7 @@ fn in_legs(stage: &mut Stage, instructions: impl IntoIterator<Item = Instruction
     let plan = instructions
         .into_iter()
         .fold(stage.sold(), |plan: Plan, instruction| with_forward_leg(plan, &instruction, &[]));
-    stage.attempt(&plan.insert(0, rent).instructions)
+    stage.send(&plan.insert(0, rent).instructions)
 }
 
 fn swap_authority_becomes_a_nonce_account(stage: &mut Stage) -> Sent {

@@ -272,7 +272,7 @@ impl Benchmarks {
             "\n## Compute units\n\n\
              The scenarios are those of `tests/suites/liquidations.rs`, on the built-in fork; SOL has a\n\
              collateral farm, PYUSD a debt farm. Columns named *real* repeat the one before with the\n\
-             real klend and farms programs, the others are the stand-ins'.\n\n\
+             real program named above, the others are the stand-ins'.\n\n\
              What the receiver adds to klend's own instruction (liquidate v2, at top level), swap\n\
              programs apart. The forwarder is a program on pinocchio that passes its accounts on to klend\n\
              and does nothing else (`tests/programs/cpi-forwarder`): nothing is checked, measured or\n\

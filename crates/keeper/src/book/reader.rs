@@ -169,7 +169,7 @@ fn scan(source: &dyn Source, key: &Address, with_obligations: bool) -> Result<Sc
 
 /// Pools of the stand-in for a venue.
 pub fn stand_ins(source: &dyn Source) -> Result<Vec<Address>> {
-    let filter = Filter::of_len(stand_in::POOL_LEN);
+    let filter = Filter::at_least(stand_in::POOL_LEN);
     let pools = source.program_accounts(&stand_in::PROGRAM_ID, filter)?;
     Ok(pools.into_iter().map(|(key, _)| key).collect())
 }

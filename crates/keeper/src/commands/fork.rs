@@ -151,7 +151,7 @@ fn stand_in_pools(
     reserves: &[ReserveAddresses],
 ) -> Result<Vec<Address>> {
     use flash_liquidator_client::swap::stand_in;
-    let filter = Filter::of_len(stand_in::POOL_LEN);
+    let filter = Filter::at_least(stand_in::POOL_LEN);
     let mut keys = Vec::new();
     for (pool, _) in source.program_accounts(&stand_in::PROGRAM_ID, filter)? {
         let authority = stand_in::pool_authority(&pool);

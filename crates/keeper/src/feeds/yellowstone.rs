@@ -131,19 +131,12 @@ fn subscription(wanted: &Wanted) -> SubscribeRequest {
 }
 
 fn account_filters(filter: &Filter) -> Vec<SubscribeRequestFilterAccountsFilter> {
-    let memcmp = |offset: usize, bytes: Vec<u8>| {
-        AccountFilter::Memcmp(SubscribeRequestFilterAccountsFilterMemcmp {
-            offset: offset as u64,
-            data: Some(Data::Bytes(bytes)),
-        })
+    let memcmp = |(offset, bytes): (usize, &[u8])| {
+        let data = Some(Data::Bytes(bytes.to_vec()));
+        let memcmp = SubscribeRequestFilterAccountsFilterMemcmp { offset: offset as u64, data };
+        SubscribeRequestFilterAccountsFilter { filter: Some(AccountFilter::Memcmp(memcmp)) }
     };
-    let key = filter.key_at.map(|(offset, key)| memcmp(offset, key.as_ref().to_vec()));
-    let byte = filter.byte_at.map(|(offset, byte)| memcmp(offset, vec![byte]));
-    [Some(AccountFilter::Datasize(filter.len as u64)), key, byte]
-        .into_iter()
-        .flatten()
-        .map(|filter| SubscribeRequestFilterAccountsFilter { filter: Some(filter) })
-        .collect()
+    filter.compared().map(memcmp).collect()
 }
 
 fn account(update: SubscribeUpdateAccount) -> Result<Update> {

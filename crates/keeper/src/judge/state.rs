@@ -55,7 +55,7 @@ fn as_obligation<'a>(
     key: &Address,
     account: &'a Account,
 ) -> Result<Option<&'a Obligation>> {
-    if account.owner != KLEND_PROGRAM_ID || account.data.len() != accounts::OBLIGATION_LEN {
+    if account.owner != KLEND_PROGRAM_ID || !accounts::is::<Obligation>(&account.data) {
         return Ok(None);
     }
     let obligation = accounts::obligation(key, &account.owner, &account.data)?;
@@ -260,15 +260,20 @@ pub struct Evaluated {
 mod tests {
     use std::sync::Mutex;
 
+    use klend_interface::state::LendingMarket;
+
     use super::*;
     use crate::feeds::source::{BuiltinFork, Filter, Source};
 
     /// The built-in market as scanned at a slot, with the obligations `keep` wants.
     fn scan(source: &dyn Source, slot: u64, keep: impl Fn(&Address) -> bool + Sync) -> Scan {
         let market = source
-            .program_accounts(&KLEND_PROGRAM_ID, Filter::of_len(accounts::LENDING_MARKET_LEN))
+            .program_accounts(&KLEND_PROGRAM_ID, Filter::at_least(accounts::LENDING_MARKET_LEN))
+            .unwrap()
+            .into_iter()
+            .find(|(_, account)| accounts::is::<LendingMarket>(&account.data))
             .unwrap();
-        let market = Market::load(source, &market[0].0).unwrap();
+        let market = Market::load(source, &market.0).unwrap();
         let obligations = Mutex::new(Vec::new());
         let visit = |_, key: &Address, account: &Account| {
             if keep(key) {

@@ -19,6 +19,8 @@ use std::{
     sync::OnceLock,
 };
 
+use klend_fork::Snapshot;
+use klend_model::constants::KLEND_PROGRAM_ID;
 use node::Node;
 use serde_json::{Value, json};
 
@@ -488,6 +490,36 @@ fn an_rpc_node_answers_as_the_folder_it_serves() {
     // The stand-in keeper is nobody the node knows.
     assert!(result["nodeSimulation"]["notAsked"].as_str().unwrap().contains("no key"), "{result}");
     assert_eq!(node.calls("simulateTransaction"), 0);
+}
+
+/// klend appends to its accounts; everything is where it was.
+#[test]
+fn accounts_of_klend_may_be_longer_than_they_are_known() {
+    let (at_risk, _) = obligations();
+    let parent = tempfile::tempdir().unwrap();
+    let answers = |source: &[&str]| {
+        let mut scan = json_of(&[source, &["scan"]].concat());
+        scan["milliseconds"] = Value::Null;
+        let [market, quote] = [&["market"][..], &["quote", &at_risk]]
+            .map(|command| json_of(&[source, command].concat()));
+        (scan, market, quote)
+    };
+    let expected = answers(&["--fork", folder_arg()]);
+    for more in [1, 1_000] {
+        let mut snapshot = Snapshot::read(folder()).unwrap();
+        let of_klend =
+            snapshot.accounts.values_mut().filter(|account| account.owner == KLEND_PROGRAM_ID);
+        for account in of_klend {
+            account.data.resize(account.data.len() + more, 0xaa);
+        }
+        let grown = parent.path().join(more.to_string());
+        snapshot.write(&grown).unwrap();
+        let node = Node::serve(&grown);
+        assert_eq!(answers(&["--fork", grown.to_str().unwrap()]), expected, "{more}");
+        assert_eq!(answers(&["--rpc", node.url()]), expected, "{more}");
+        let dry = json_of(&["--rpc", node.url(), "liquidate", &at_risk, "--dry-run"]);
+        assert_eq!(dry["simulation"]["outcome"], "succeeded", "{more}: {dry}");
+    }
 }
 
 #[test]

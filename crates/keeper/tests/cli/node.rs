@@ -321,12 +321,9 @@ fn wire(account: &Account) -> Value {
     })
 }
 
-/// Whether an account passes `dataSize` and `memcmp` filters.
+/// Whether an account passes `memcmp` filters; no other is asked for.
 fn passes(filters: &Value, data: &[u8]) -> bool {
     filters.as_array().unwrap().iter().all(|filter| {
-        if let Some(size) = filter["dataSize"].as_u64() {
-            return data.len() as u64 == size;
-        }
         let memcmp = &filter["memcmp"];
         let offset = memcmp["offset"].as_u64().unwrap() as usize;
         let bytes = bs58::decode(memcmp["bytes"].as_str().unwrap()).into_vec().unwrap();

@@ -40,7 +40,7 @@ impl World {
         let mut reserves = BTreeMap::new();
         for program in [KLEND_PROGRAM_ID, KLEND_STAGING_PROGRAM_ID] {
             for (key, account) in self.svm.get_program_accounts(&program) {
-                if account.data.len() == accounts::RESERVE_LEN {
+                if accounts::is::<Reserve>(&account.data) {
                     reserves.insert(key, *accounts::reserve(&key, &account.owner, &account.data)?);
                 }
             }
@@ -56,7 +56,7 @@ impl World {
         let mut obligations = BTreeMap::new();
         for program in [KLEND_PROGRAM_ID, KLEND_STAGING_PROGRAM_ID] {
             for (key, account) in self.svm.get_program_accounts(&program) {
-                if account.data.len() == accounts::OBLIGATION_LEN {
+                if accounts::is::<Obligation>(&account.data) {
                     let obligation = accounts::obligation(&key, &account.owner, &account.data)?;
                     obligations.insert(key, *obligation);
                 }

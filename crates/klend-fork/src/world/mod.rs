@@ -211,7 +211,7 @@ fn reserves_of(snapshot: &Snapshot) -> Result<Vec<(Address, Reserve)>, ForkError
         .iter()
         .filter(|(_, account)| {
             [KLEND_PROGRAM_ID, KLEND_STAGING_PROGRAM_ID].contains(&account.owner)
-                && account.data.len() == accounts::RESERVE_LEN
+                && accounts::is::<Reserve>(&account.data)
         })
         .map(|(key, account)| Ok((*key, *accounts::reserve(key, &account.owner, &account.data)?)))
         .collect()

@@ -27,6 +27,8 @@ pub const TOKEN_2022_PROGRAM_ID: Pubkey = spl_token_2022_interface::ID;
 
 /// Seed of the market authority, PDA `["lma", market]`.
 pub const MARKET_AUTHORITY_SEED: &[u8] = b"lma";
+/// Seed of the global configuration, PDA `["global_config"]`.
+pub const GLOBAL_CONFIG_SEED: &[u8] = b"global_config";
 
 /// The first `N` accounts and the rest. 3005 when there are fewer.
 pub fn split<'a, 'info, const N: usize>(
@@ -112,6 +114,12 @@ pub fn require_market_authority(account: &AccountInfo, market: &Pubkey, bump: u6
         &crate::ID,
     )
     .map_err(|_| AnchorError::ConstraintSeeds)?;
+    require(*account.key == expected, AnchorError::ConstraintSeeds)
+}
+
+/// 2006 unless the account is the global configuration.
+pub fn require_global_config(account: &AccountInfo) -> Result<()> {
+    let (expected, _) = Pubkey::find_program_address(&[GLOBAL_CONFIG_SEED], &crate::ID);
     require(*account.key == expected, AnchorError::ConstraintSeeds)
 }
 

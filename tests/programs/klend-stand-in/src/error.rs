@@ -36,6 +36,8 @@ numbered! {
     /// klend's errors, as far as the stand-in raises them.
     KlendError {
         InvalidAmount = 6003,
+        InvalidConfig = 6004,
+        InvalidSigner = 6005,
         InvalidAccountInput = 6006,
         MathOverflow = 6007,
         InsufficientLiquidity = 6008,

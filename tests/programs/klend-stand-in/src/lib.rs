@@ -24,7 +24,8 @@
 //! `borrow_obligation_liquidity_v2`, `redeem_reserve_collateral`. Refreshes:
 //! `refresh_reserve`, `refresh_reserves_batch`, `refresh_obligation`,
 //! `refresh_obligation_farms_for_reserve`. Flash loans:
-//! `flash_borrow_reserve_liquidity`, `flash_repay_reserve_liquidity`.
+//! `flash_borrow_reserve_liquidity`, `flash_repay_reserve_liquidity`, and of
+//! `update_reserve_config` what sets their fee.
 //! Liquidations for all six reasons:
 //! `liquidate_obligation_and_redeem_reserve_collateral` and its `_v2`.
 //!

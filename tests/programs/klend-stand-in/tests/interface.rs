@@ -52,6 +52,7 @@ fn accounts_have_klends_discriminators_and_sizes() {
     same::<state::LendingMarket, published::LendingMarket>();
     same::<state::UserMetadata, published::UserMetadata>();
     same::<state::ReferrerTokenState, published::ReferrerTokenState>();
+    same::<state::GlobalConfig, published::GlobalConfig>();
     assert_eq!(published::Reserve::SPL_DISCRIMINATOR_SLICE.len(), state::DISCRIMINATOR_LEN);
 }
 
@@ -241,5 +242,6 @@ fn the_market_authority_is_klends() {
     )
     .expect("klend's bump gives an address");
     assert_eq!(ours.to_bytes(), authority.to_bytes());
+    assert_eq!(accounts::GLOBAL_CONFIG_SEED, pda::GLOBAL_CONFIG_STATE);
     assert_eq!(state::LendingMarket::zeroed().elevation_group(0).map(|group| group.id), None);
 }

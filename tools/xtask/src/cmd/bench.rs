@@ -30,6 +30,9 @@ pub struct Args {
     /// Leave out what takes long and keep its committed figures: stages and off-chain times
     #[arg(long)]
     quick: bool,
+    /// Leave out off-chain times and keep the committed ones
+    #[arg(long, conflicts_with = "check")]
+    no_times: bool,
     /// Names the klend of KLEND_ELF in the tables, for example "klend 1.16, compiled locally"
     #[arg(long, env = "KLEND_NAME", value_name = "TEXT")]
     klend_name: Option<String>,
@@ -67,7 +70,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         bench.arg("--sizes").arg(sizes);
     }
-    if !args.quick {
+    if !args.quick && !args.no_times {
         fs::create_dir_all(&scratch)
             .with_context(|| format!("cannot make {}", scratch.display()))?;
         for (package, name, option) in

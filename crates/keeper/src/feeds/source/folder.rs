@@ -137,10 +137,11 @@ impl Folder {
         }
     }
 
-    fn candidates(&self, program: &Address, len: usize) -> Vec<Address> {
+    /// Accounts of a program that may pass the filter, as far as the index tells.
+    fn candidates(&self, program: &Address, filter: &Filter) -> Vec<Address> {
         self.index
             .iter()
-            .filter(|entry| entry.owner == *program && entry.len == len)
+            .filter(|entry| entry.owner == *program && entry.len >= filter.min_len)
             .map(|entry| entry.key)
             .collect()
     }
@@ -219,7 +220,7 @@ impl Source for Folder {
         filter: Filter,
     ) -> Result<Vec<(Address, Account)>> {
         let (mut accounts, mut buffer) = (Vec::new(), Vec::new());
-        for key in self.candidates(program, filter.len) {
+        for key in self.candidates(program, &filter) {
             let account = self.wanted(&key, &mut buffer)?;
             if filter.accepts(&account.data) {
                 accounts.push((key, account));
@@ -235,7 +236,7 @@ impl Source for Folder {
         visit: Visitor,
     ) -> Result<()> {
         let filter = Filter::indebted(market);
-        let keys = self.candidates(&KLEND_PROGRAM_ID, filter.len);
+        let keys = self.candidates(&KLEND_PROGRAM_ID, &filter);
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = |report: bool| -> Result<()> {
             let mut buffer = Vec::new();

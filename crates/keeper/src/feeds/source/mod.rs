@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use klend_fork::{Programs, Snapshot, World};
-use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
+use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation, Reserve, SplDiscriminate};
 use klend_model::{
     accounts::{OBLIGATION_LEN, RESERVE_LEN},
     constants::KLEND_PROGRAM_ID,
@@ -40,11 +40,14 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 /// Takes one account at a time, and the slot it was read at.
 pub type Visitor<'a> = &'a (dyn Fn(u64, &Address, &Account) + Sync);
 
-/// Which accounts of a program are wanted.
+/// Which accounts of a program are wanted. Their length is not asked for: klend's
+/// accounts may grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Filter {
-    /// Length of their data.
-    pub len: usize,
+    /// What their data begins with.
+    pub discriminator: &'static [u8],
+    /// Bytes of data there have to be at least. Nodes are not told.
+    pub min_len: usize,
     /// A key they hold at an offset.
     pub key_at: Option<(usize, Address)>,
     /// A byte they hold at an offset.
@@ -54,12 +57,12 @@ pub struct Filter {
 impl Filter {
     /// Reserves of a market.
     pub fn reserves(market: &Address) -> Self {
-        Self { len: RESERVE_LEN, key_at: Some((LENDING_MARKET_OFFSET, *market)), byte_at: None }
+        Self::of_market::<Reserve>(RESERVE_LEN, market)
     }
 
     /// Obligations of a market.
     pub fn obligations(market: &Address) -> Self {
-        Self { len: OBLIGATION_LEN, key_at: Some((LENDING_MARKET_OFFSET, *market)), byte_at: None }
+        Self::of_market::<Obligation>(OBLIGATION_LEN, market)
     }
 
     /// Obligations of a market that have debt.
@@ -67,18 +70,34 @@ impl Filter {
         Self { byte_at: Some((HAS_DEBT_OFFSET, 1)), ..Self::obligations(market) }
     }
 
-    /// Accounts of a length, whatever they hold.
-    pub fn of_len(len: usize) -> Self {
-        Self { len, key_at: None, byte_at: None }
+    fn of_market<T: SplDiscriminate>(min_len: usize, market: &Address) -> Self {
+        Self {
+            discriminator: T::SPL_DISCRIMINATOR_SLICE,
+            key_at: Some((LENDING_MARKET_OFFSET, *market)),
+            ..Self::at_least(min_len)
+        }
+    }
+
+    /// Accounts of at least that length, whatever they hold.
+    pub fn at_least(min_len: usize) -> Self {
+        Self { discriminator: &[], min_len, key_at: None, byte_at: None }
+    }
+
+    /// What nodes are asked to compare: offsets, and the bytes that have to be there.
+    pub fn compared(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let discriminator = (!self.discriminator.is_empty()).then_some((0, self.discriminator));
+        let key = self.key_at.as_ref().map(|(offset, key)| (*offset, key.as_ref()));
+        let byte =
+            self.byte_at.as_ref().map(|(offset, byte)| (*offset, std::slice::from_ref(byte)));
+        [discriminator, key, byte].into_iter().flatten()
     }
 
     /// Whether an account with this data passes.
     pub fn accepts(&self, data: &[u8]) -> bool {
-        data.len() == self.len
-            && self.key_at.is_none_or(|(offset, key)| {
-                data.get(offset..).is_some_and(|tail| tail.starts_with(key.as_ref()))
+        data.len() >= self.min_len
+            && self.compared().all(|(offset, bytes)| {
+                data.get(offset..).is_some_and(|tail| tail.starts_with(bytes))
             })
-            && self.byte_at.is_none_or(|(offset, byte)| data.get(offset) == Some(&byte))
     }
 }
 
@@ -171,8 +190,6 @@ fn world_of(snapshot: Snapshot) -> Result<World> {
 mod tests {
     use std::mem::offset_of;
 
-    use klend_interface::state::Reserve;
-
     use super::*;
 
     #[test]
@@ -185,14 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_reads_length_and_key() {
+    fn a_filter_reads_kind_and_key() {
         let market = Address::new_from_array([5; 32]);
         let mut data = vec![0; OBLIGATION_LEN];
+        data[..DISCRIMINATOR_SIZE].copy_from_slice(Obligation::SPL_DISCRIMINATOR_SLICE);
         assert!(!Filter::obligations(&market).accepts(&data));
         data[LENDING_MARKET_OFFSET..LENDING_MARKET_OFFSET + 32].copy_from_slice(market.as_ref());
         assert!(Filter::obligations(&market).accepts(&data));
         assert!(!Filter::reserves(&market).accepts(&data));
-        assert!(!Filter::obligations(&market).accepts(&data[..100]));
+        assert!(!Filter::obligations(&market).accepts(&data[..OBLIGATION_LEN - 1]));
+        let grown = [&data[..], &[0; 1_000]].concat();
+        assert!(Filter::obligations(&market).accepts(&grown));
+        assert!(!Filter::reserves(&market).accepts(&[&grown[..], &[0; RESERVE_LEN]].concat()));
         assert!(!Filter::indebted(&market).accepts(&data));
         data[HAS_DEBT_OFFSET] = 1;
         assert!(Filter::indebted(&market).accepts(&data));

@@ -604,19 +604,11 @@ pub fn program_data_address(account: &Account) -> Option<Address> {
 
 /// The filter as `getProgramAccounts` and `programSubscribe` take it.
 pub fn wire_filters(filter: &Filter) -> Value {
-    let mut filters = vec![json!({ "dataSize": filter.len })];
-    let mut memcmp = |offset: usize, bytes: &[u8]| {
-        filters.push(json!({
-            "memcmp": { "offset": offset, "bytes": bs58::encode(bytes).into_string() }
-        }));
+    let memcmp = |(offset, bytes): (usize, &[u8])| {
+        let bytes = bs58::encode(bytes).into_string();
+        json!({ "memcmp": { "offset": offset, "bytes": bytes } })
     };
-    if let Some((offset, key)) = filter.key_at {
-        memcmp(offset, key.as_ref());
-    }
-    if let Some((offset, byte)) = filter.byte_at {
-        memcmp(offset, &[byte]);
-    }
-    filters.into()
+    filter.compared().map(memcmp).collect()
 }
 
 #[cfg(test)]

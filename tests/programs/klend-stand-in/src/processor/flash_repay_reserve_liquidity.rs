@@ -37,7 +37,6 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     let before = VaultSnapshot::take(accounts.reserve, accounts.vault)?;
     let fee = {
         let mut reserve = state::load_mut::<Reserve>(accounts.reserve)?;
-        require(reserve.config.flash_loans_enabled(), KlendError::FlashLoansDisabled)?;
         let fee = fees::loan_fee(amount, reserve.config.flash_loan_fee_sf)?;
         reserve.liquidity.repay(amount, Fraction::from_int(amount))?;
         reserve.update_limit_timestamps(now(&Clock::get()?));

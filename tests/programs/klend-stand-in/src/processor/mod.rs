@@ -16,6 +16,7 @@ mod refresh_obligation_farms_for_reserve;
 mod refresh_reserve;
 mod refresh_reserves_batch;
 mod request_elevation_group;
+mod update_reserve_config;
 
 use solana_program::{account_info::AccountInfo, pubkey::Pubkey};
 
@@ -61,6 +62,7 @@ pub fn process(_program_id: &Pubkey, accounts: &[AccountInfo], data: &[u8]) -> R
         ix::LIQUIDATE_OBLIGATION_AND_REDEEM_RESERVE_COLLATERAL_V2 => {
             liquidate::process_v2(accounts, args)
         }
+        ix::UPDATE_RESERVE_CONFIG => update_reserve_config::process(accounts, args),
         _ => Err(AnchorError::InstructionFallbackNotFound.into()),
     }
 }

@@ -7,6 +7,7 @@
 //! not need are kept as opaque bytes and never touched.
 
 mod farms;
+mod global_config;
 mod market;
 mod obligation;
 mod reserve;
@@ -20,6 +21,7 @@ use solana_program::{account_info::AccountInfo, clock::Clock, pubkey::Pubkey};
 
 pub use self::{
     farms::{FARM_STAKE_SCALE, FARMS_PROGRAM_ID, FarmUserState},
+    global_config::GlobalConfig,
     market::{ElevationGroup, LendingMarket, PermissionedOp, Version},
     obligation::{
         BorrowOrder, MAX_BORROWS, MAX_DEPOSITS, Obligation, ObligationCollateral,

@@ -1,5 +1,7 @@
 //! Flash loans.
 
+use klend_interface::{KLEND_PROGRAM_ID, pda};
+
 use super::*;
 
 /// Replaces the flash pair's reserve, amount and index, then everything else.
@@ -211,6 +213,104 @@ fn flash_loans() {
         ),
     ] {
         twins.case(what, expected, |_| (), build);
+    }
+    twins.finish();
+}
+
+/// `update_reserve_config` for the fee of flash loans, signed by the liquidator.
+fn set_fee(bed: &Bed, fee: u64) -> Instruction {
+    let mut data = klend_stand_in::discriminator::UPDATE_RESERVE_CONFIG.to_vec();
+    data.push(6);
+    data.extend(8_u32.to_le_bytes());
+    data.extend(fee.to_le_bytes());
+    data.push(0);
+    let readonly = solana_instruction_v2::AccountMeta::new_readonly;
+    Instruction {
+        program_id: KLEND_PROGRAM_ID,
+        accounts: vec![
+            readonly(bed.liquidator_key(), true),
+            readonly(pda::global_config(&KLEND_PROGRAM_ID).0, false),
+            readonly(MARKET, false),
+            writable(*USDC),
+        ],
+        data,
+    }
+}
+
+/// Makes `admin` the global administrator.
+fn administer(bed: &mut Bed, admin: &Pubkey) {
+    use klend_interface::state::{GlobalConfig, SplDiscriminate as _};
+
+    let mut data = vec![0; BODY + size_of::<GlobalConfig>()];
+    data[..BODY].copy_from_slice(GlobalConfig::SPL_DISCRIMINATOR_SLICE);
+    data[BODY..BODY + 32].copy_from_slice(&admin.to_bytes());
+    let key = pda::global_config(&KLEND_PROGRAM_ID).0;
+    let owner = address(&KLEND_PROGRAM_ID);
+    let account =
+        solana_account::Account { lamports: 10_000_000, data, owner, ..Default::default() };
+    bed.svm.set_account(address(&key), account).expect("an account");
+}
+
+/// The administrator sets the fee of flash loans; what counts is what it is at the repay.
+#[test]
+fn the_fee_may_change_during_a_loan() {
+    let Some(mut twins) = Twins::new() else {
+        return;
+    };
+    const LOAN: u64 = 1_000 * USDC_UNITS;
+    twins.both(|bed| {
+        let liquidator = bed.liquidator_key();
+        let mint = bed.reserve(USDC).liquidity.mint_pubkey;
+        bed.fund(&liquidator, &mint, 2 * LOAN);
+        administer(bed, &liquidator);
+    });
+    for (fee, expected) in [
+        (0, Done),
+        (1 << 57, Done),
+        (1 << 60, Custom(2, 6012)),
+        ((1 << 60) + 1, Custom(1, 6004)),
+        (u64::MAX, Custom(2, 6012)),
+    ] {
+        twins.case(
+            &format!("fee {fee} set between"),
+            expected,
+            |_| (),
+            |bed| {
+                let repay = bed.flash_repay(USDC, LOAN, 0);
+                vec![bed.flash_borrow(USDC, LOAN), set_fee(bed, fee), repay]
+            },
+        );
+    }
+    twins.case(
+        "somebody else is the administrator",
+        Custom(0, 6005),
+        |bed| {
+            let owner = bed.owner_key();
+            administer(bed, &owner);
+        },
+        |bed| vec![set_fee(bed, 0)],
+    );
+    let build = |build: fn(&mut Instruction)| build;
+    for (what, expected, change) in [
+        ("who does not sign", 3010, build(|ix| ix.accounts[0].is_signer = false)),
+        ("another configuration", 3007, build(|ix| ix.accounts[1].pubkey = SCOPE_FEED)),
+        ("reserve as the market", 3002, build(|ix| ix.accounts[2].pubkey = *SOL)),
+        ("market as the reserve", 3002, build(|ix| ix.accounts[3].pubkey = MARKET)),
+        ("reserve read-only", 2000, build(|ix| ix.accounts[3].is_writable = false)),
+        ("an account less", 3005, build(|ix| ix.accounts.truncate(3))),
+        ("value cut short", 102, build(|ix| ix.data.truncate(12))),
+        ("validation skipped in use", 6004, build(|ix| ix.data[21] = 1)),
+    ] {
+        twins.case(
+            what,
+            Custom(0, expected),
+            |_| (),
+            |bed| {
+                let mut instruction = set_fee(bed, 0);
+                change(&mut instruction);
+                vec![instruction]
+            },
+        );
     }
     twins.finish();
 }
