@@ -10,7 +10,7 @@ use crate::{
     alerts::{self, Format},
     build::plan::{Fees, Least, Wishes},
     cli::{MAIN_MARKET, SignerArgs},
-    feeds::inclusion::Percentile,
+    feeds::{inclusion::Percentile, source::nodes::Role},
     health::Limits,
     judge::policy::{List, Policy},
     program::Expected,
@@ -51,6 +51,17 @@ pub enum Simulate {
     None,
 }
 
+/// A node and what it is there for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Its URL.
+    pub url: String,
+    /// What it is asked for.
+    pub roles: Vec<Role>,
+    /// Its websocket; without one, it follows from the URL.
+    pub websocket_url: Option<String>,
+}
+
 /// What `keeper watch` does and within which limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -77,8 +88,8 @@ pub struct Config {
     pub pools: Vec<Address>,
     /// Whether transactions are tried before they are signed.
     pub simulate: Simulate,
-    /// Nodes that get transactions beside the one that is read from.
-    pub nodes: Vec<String>,
+    /// Nodes beside the one that the command line names, in order.
+    pub nodes: Vec<NodeConfig>,
     /// Block engines that get them as bundles.
     pub block_engines: Vec<String>,
     /// Whether the node that is read from gets them too.
@@ -91,6 +102,10 @@ pub struct Config {
     pub websocket_url: Option<String>,
     /// Yellowstone gRPC endpoint.
     pub yellowstone_url: Option<String>,
+    /// How long the clock may be silent before the connection counts as dead.
+    pub silence: Duration,
+    /// Pause between two looks whether updates tell of every change; zero for none.
+    pub audit: Duration,
     /// Liquidations at the same time.
     pub workers: usize,
     /// Pause between two looks at prices while there are no updates.
@@ -142,13 +157,15 @@ impl Config {
             near: reader.near().unwrap_or(NEAR),
             pools: reader.addresses("pools"),
             simulate: reader.simulate().unwrap_or(Simulate::Local),
-            nodes: reader.urls("nodes"),
+            nodes: reader.nodes(),
             block_engines: reader.urls("block_engines"),
             own_node: reader.boolean("own_node").unwrap_or(true),
             tip_floor: reader.tip_floor(),
             feed: reader.feed().unwrap_or(Feed::Auto),
             websocket_url: reader.url("websocket_url", &["ws", "wss"]),
             yellowstone_url: reader.url("yellowstone_url", &["http", "https"]),
+            silence: Duration::from_secs(reader.integer("silence_seconds", 1, 600).unwrap_or(10)),
+            audit: Duration::from_secs(reader.integer("audit_seconds", 0, 86_400).unwrap_or(15)),
             workers: reader
                 .integer("workers", 1, 64)
                 .and_then(|workers| usize::try_from(workers).ok())
@@ -185,6 +202,11 @@ impl Config {
         (Some(config), reader.finish())
     }
 
+    /// The nodes with a role.
+    pub fn with(&self, role: Role) -> impl Iterator<Item = &NodeConfig> {
+        self.nodes.iter().filter(move |node| node.roles.contains(&role))
+    }
+
     /// Notes what does not go together.
     fn check(&self, reader: &mut Reader) {
         let signer = &self.signer;
@@ -206,7 +228,7 @@ impl Config {
                 let how = "nobody takes it: give tip_accounts, or block_engines, which name theirs";
                 reader.mistake("tip", how.to_owned());
             }
-            Some(_) if self.block_engines.is_empty() && self.nodes.is_empty() => {
+            Some(_) if self.block_engines.is_empty() && self.with(Role::Send).next().is_none() => {
                 let how = "no road takes tips: give block_engines, or nodes that forward to them";
                 reader.mistake("tip", how.to_owned());
             }
@@ -223,7 +245,8 @@ impl Config {
         if tips.is_none() && self.wishes.dont_front.is_some() {
             reader.mistake("dont_front", "it goes with a tip, and none is paid".to_owned());
         }
-        if !self.own_node && self.nodes.is_empty() && self.block_engines.is_empty() {
+        let sends = self.with(Role::Send).next().is_some() || !self.block_engines.is_empty();
+        if !self.own_node && !sends {
             let how = "nothing is left to send to: give nodes or block_engines";
             reader.mistake("own_node", how.to_owned());
         }
@@ -255,6 +278,38 @@ impl Config {
 
 fn main_market() -> Address {
     MAIN_MARKET.parse().unwrap_or_default()
+}
+
+/// A URL with one of these schemes.
+fn url_of(value: &Value, schemes: &[&str]) -> Option<String> {
+    let (scheme, rest) = value.as_str()?.split_once("://")?;
+    (schemes.contains(&scheme) && !rest.is_empty()).then(|| value.as_str().map(str::to_owned))?
+}
+
+/// An entry of `nodes`.
+fn node(value: &Value) -> Option<NodeConfig> {
+    const HTTP: [&str; 2] = ["http", "https"];
+    if value.is_str() {
+        let url = url_of(value, &HTTP)?;
+        return Some(NodeConfig { url, roles: vec![Role::Send], websocket_url: None });
+    }
+    let table = value.as_table()?;
+    if table.keys().any(|key| !["url", "roles", "websocket_url"].contains(&&**key)) {
+        return None;
+    }
+    let role = |name: &Value| {
+        let known = Role::ALL.iter().find(|(known, _)| name.as_str() == Some(known));
+        known.map(|(_, role)| *role)
+    };
+    let roles = match table.get("roles") {
+        Some(names) => names.as_array()?.iter().map(role).collect::<Option<Vec<Role>>>()?,
+        None => Role::ALL.map(|(_, role)| role).to_vec(),
+    };
+    let websocket_url = match table.get("websocket_url") {
+        Some(url) => Some(url_of(url, &["ws", "wss"])?),
+        None => None,
+    };
+    Some(NodeConfig { url: url_of(table.get("url")?, &HTTP)?, roles, websocket_url })
 }
 
 /// Takes keys out of a table and notes what is wrong with them.
@@ -298,14 +353,11 @@ impl Reader {
         let expected = format!("a URL that begins with {}://", schemes.join(":// or "));
         // Not quoted back: it may hold a provider's API key.
         let value = self.table.remove(key)?;
-        let url = value.as_str().filter(|url| {
-            url.split_once("://")
-                .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
-        });
+        let url = url_of(&value, schemes);
         if url.is_none() {
             self.mistake(key, format!("expected {expected}"));
         }
-        url.map(str::to_owned)
+        url
     }
 
     fn feed(&mut self) -> Option<Feed> {
@@ -463,15 +515,23 @@ impl Reader {
     }
 
     /// Like [`Self::url`], and as silent about what is wrong with them.
+    /// `nodes`: a URL is of a node that gets transactions, a table says what for.
+    fn nodes(&mut self) -> Vec<NodeConfig> {
+        const EXPECTED: &str = "expected a list of URLs that begin with http:// or https://, or \
+                                of { url = \"...\", roles = [\"scan\", \"stream\", \"send\", \
+                                \"simulate\"], websocket_url = \"...\" }";
+        let Some(value) = self.table.remove("nodes") else { return Vec::new() };
+        let nodes = value.as_array().and_then(|items| items.iter().map(node).collect());
+        if nodes.is_none() {
+            self.mistake("nodes", EXPECTED.to_owned());
+        }
+        nodes.unwrap_or_default()
+    }
+
     fn urls(&mut self, key: &str) -> Vec<String> {
         let Some(value) = self.table.remove(key) else { return Vec::new() };
-        let is_url = |url: &&str| {
-            url.split_once("://").is_some_and(|(scheme, rest)| {
-                ["http", "https"].contains(&scheme) && !rest.is_empty()
-            })
-        };
         let urls = value.as_array().and_then(|items| {
-            let url = |item: &Value| item.as_str().filter(is_url).map(str::to_owned);
+            let url = |item: &Value| url_of(item, &["http", "https"]);
             items.iter().map(url).collect::<Option<Vec<String>>>()
         });
         if urls.is_none() {
@@ -700,7 +760,7 @@ mod tests {
             dont_front = "jitodontfront111111111111111111111111111111"
             sol_usd = 150
             pools = ["{KEY}"]
-            nodes = ["https://n"]
+            nodes = ["https://n", { url = "https://s", roles = ["scan", "stream"] }]
             own_node = false
             block_engines = ["https://b/api/v1/bundles"]
             simulate = "none"
@@ -783,8 +843,10 @@ mod tests {
             (config.feed, config.websocket_url.as_deref(), config.simulate),
             (Feed::Websocket, Some("wss://w"), Simulate::None)
         );
+        assert_eq!(config.nodes[0].roles, [Role::Send]);
+        assert_eq!(config.nodes[1].roles, [Role::Scan, Role::Stream]);
         assert_eq!(
-            (&config.nodes[0][..], &config.block_engines[0][..]),
+            (&config.nodes[0].url[..], &config.block_engines[0][..]),
             ("https://n", "https://b/api/v1/bundles")
         );
     }

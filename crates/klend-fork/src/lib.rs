@@ -41,6 +41,7 @@
 mod builtin;
 mod error;
 mod farm;
+pub mod lenient;
 mod machine;
 mod names;
 mod pool;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use solana_account::Account;
 use solana_address::Address;
 
-use crate::error::ForkError;
+use crate::{error::ForkError, lenient};
 
 /// Accounts as they were at one slot.
 ///
@@ -71,11 +71,13 @@ struct AccountFile {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AccountJson {
+    #[serde(deserialize_with = "lenient::number")]
     lamports: u64,
     /// The data and how it is encoded.
     data: (String, String),
     owner: String,
     executable: bool,
+    #[serde(default = "lenient::exempt", deserialize_with = "lenient::number")]
     rent_epoch: u64,
     #[serde(default)]
     space: Option<usize>,

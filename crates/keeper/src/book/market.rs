@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use flash_liquidator_client::klend::ReserveAddresses;
-use klend_interface::state::{LendingMarket, Reserve};
+use klend_interface::state::{LastUpdate, LendingMarket, Reserve};
 use klend_model::{
-    accounts,
+    accounts, fields,
     price::{OracleAccount, Oracles},
     reserve::Clock,
     table::ReserveTable,
@@ -43,7 +43,18 @@ impl Market {
         for (key, account) in wanted.iter().zip(source.accounts(&wanted)?) {
             market.oracles.extend(account.map(|account| (*key, account)));
         }
+        for (key, account) in &market.reserves {
+            let reserve = accounts::reserve(key, &account.owner, &account.data)?;
+            keep_up(&mut market.clock, &reserve.last_update);
+        }
         Ok(market)
+    }
+
+    /// Lets it be no earlier than when one of its accounts was last refreshed: a clock
+    /// that was read before the account, or of a node that is behind, is not the time.
+    /// klend knows no account from the future.
+    pub fn keep_up(&mut self, updated: &LastUpdate) {
+        keep_up(&mut self.clock, updated);
     }
 
     /// Every account it consists of: the market, reserves, their oracles, and the
@@ -89,11 +100,13 @@ impl Market {
     /// is kept.
     pub fn replace(&mut self, key: &Address, account: Account) -> Result<bool> {
         if *key == sysvar::clock::ID {
-            let clock = read_clock(&account.data)?;
-            let is_new = clock.slot >= self.clock.slot && clock != self.clock;
-            if is_new {
-                self.clock = clock;
-            }
+            let told = read_clock(&account.data)?;
+            let clock = Clock {
+                slot: told.slot.max(self.clock.slot),
+                unix_timestamp: told.unix_timestamp.max(self.clock.unix_timestamp),
+            };
+            let is_new = clock != self.clock;
+            self.clock = clock;
             return Ok(is_new);
         }
         if *key == self.key {
@@ -101,7 +114,8 @@ impl Market {
             return Ok(put(&mut self.account, account));
         }
         if let Some((_, known)) = self.reserves.iter_mut().find(|(at, _)| at == key) {
-            accounts::reserve(key, &account.owner, &account.data)?;
+            let reserve = accounts::reserve(key, &account.owner, &account.data)?;
+            keep_up(&mut self.clock, &reserve.last_update);
             return Ok(put(known, account));
         }
         if let Some(known) = self.oracles.get_mut(key) {
@@ -112,7 +126,8 @@ impl Market {
             return Ok(true);
         }
         if Filter::reserves(&self.key).accepts(&account.data) {
-            accounts::reserve(key, &account.owner, &account.data)?;
+            let reserve = accounts::reserve(key, &account.owner, &account.data)?;
+            keep_up(&mut self.clock, &reserve.last_update);
             let at = self.reserves.partition_point(|(at, _)| at < key);
             self.reserves.insert(at, (*key, account));
             return Ok(true);
@@ -180,6 +195,11 @@ impl Oracles for Market {
             .get(key)
             .map(|account| OracleAccount { owner: account.owner, data: &account.data })
     }
+}
+
+fn keep_up(clock: &mut Clock, updated: &LastUpdate) {
+    clock.slot = clock.slot.max(updated.slot);
+    clock.unix_timestamp = clock.unix_timestamp.max(fields::timestamp(updated).into());
 }
 
 /// Puts `new` in the place of `old`; `false` if there is no difference.

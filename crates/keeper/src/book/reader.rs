@@ -1,6 +1,7 @@
 //! Reads accounts beside the loop, so that it never waits for a node.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
@@ -10,10 +11,11 @@ use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::swap::stand_in;
 use klend_fork::{ForkError, Machine};
 use klend_interface::state::Obligation;
-use klend_model::accounts;
+use klend_model::{accounts, keys::some};
 use solana_account::Account;
 use solana_address::Address;
 use solana_sdk_ids::sysvar;
+use tracing::warn;
 
 use super::{
     chain::{Blockhash, Inclusion},
@@ -47,6 +49,8 @@ pub enum Why {
     Polling,
     /// The path will need them, or they may have changed unseen.
     Needed,
+    /// To see whether updates tell of every change.
+    Audit,
 }
 
 /// A market at one moment.
@@ -145,13 +149,6 @@ fn keys(source: &dyn Source, markets: &[Address]) -> Result<Vec<Address>> {
 
 fn scan(source: &dyn Source, key: &Address, with_obligations: bool) -> Result<Scan> {
     let mut market = Market::load(source, key)?;
-    // Once more, and this time the slot is known.
-    let Look { slot, accounts, .. } = look(source, market.keys()?, Why::Polling)?;
-    for (key, account) in accounts {
-        if let Some(account) = account {
-            market.replace(&key, account)?;
-        }
-    }
     let found = Mutex::new(Vec::new());
     let visit = |slot: u64, key: &Address, account: &Account| {
         if let (Ok(obligation), Ok(mut found)) =
@@ -164,7 +161,41 @@ fn scan(source: &dyn Source, key: &Address, with_obligations: bool) -> Result<Sc
         source.visit_obligations(key, &|_, _| (), &visit)?;
     }
     let obligations = found.into_inner().ok().context("a reading thread broke down")?;
+    // A list may come short. Reserves that somebody uses are there.
+    let unlisted = unlisted(&market, obligations.iter().map(|(_, _, obligation)| &**obligation));
+    if !unlisted.is_empty() {
+        warn!(market = %key, reserves = unlisted.len(), "reserves that the node did not list");
+        replace(source, &mut market, unlisted)?;
+    }
+    // Once more, and this time the slot is known.
+    let keys = market.keys()?;
+    let slot = replace(source, &mut market, keys)?;
     Ok(Scan { market, slot, obligations, stand_ins: stand_ins(source)? })
+}
+
+/// Reads accounts of a market again; returns the slot they are of.
+fn replace(source: &dyn Source, market: &mut Market, keys: Vec<Address>) -> Result<u64> {
+    let Look { slot, accounts, .. } = look(source, keys, Why::Polling)?;
+    for (key, account) in accounts {
+        if let Some(account) = account {
+            market.replace(&key, account)?;
+        }
+    }
+    Ok(slot)
+}
+
+/// Reserves of obligations that are not among a market's.
+fn unlisted<'a>(
+    market: &Market,
+    obligations: impl Iterator<Item = &'a Obligation>,
+) -> Vec<Address> {
+    let mut named = BTreeSet::new();
+    for obligation in obligations {
+        let deposits = obligation.deposits.iter().map(|deposit| &deposit.deposit_reserve);
+        let borrows = obligation.borrows.iter().map(|borrow| &borrow.borrow_reserve);
+        named.extend(deposits.chain(borrows).filter_map(some));
+    }
+    named.into_iter().copied().filter(|key| !market.is_reserve(key)).collect()
 }
 
 /// Pools of the stand-in for a venue.

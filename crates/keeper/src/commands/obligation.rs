@@ -26,7 +26,8 @@ use crate::{
 pub fn run(context: &Context, key: &Address, svg: Option<&Path>) -> Result<()> {
     let account = context.source.account("obligation", key)?;
     let obligation = accounts::obligation(key, &account.owner, &account.data)?;
-    let market = Market::load(&*context.source, &to_address(&obligation.lending_market))?;
+    let mut market = Market::load(&*context.source, &to_address(&obligation.lending_market))?;
+    market.keep_up(&obligation.last_update);
     let states = market.table()?;
     let state = states
         .obligation(key, obligation)

@@ -152,7 +152,10 @@ fn evaluate(
     account: &Account,
     args: &ScanArgs,
 ) -> Result<Option<Row>> {
-    let obligation = accounts::obligation(key, &account.owner, &account.data)?;
+    let mut obligation = *accounts::obligation(key, &account.owner, &account.data)?;
+    // It was read after the market: refreshed since, it is no less of the market's moment.
+    obligation.last_update.slot = obligation.last_update.slot.min(states.clock().slot);
+    let obligation = &obligation;
     let health: Health = states.health(key, obligation)?;
     let Some(factor) = health.health_factor().map(Fraction::to_f64) else { return Ok(None) };
     let debt = health.borrowed_value.to_f64();

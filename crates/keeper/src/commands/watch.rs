@@ -21,9 +21,12 @@ use crate::{
     cli::WatchArgs,
     config::{Config, Feed},
     feeds::{
-        feed::Connector,
+        feed::{Connect, Connector},
         inclusion::TipService,
-        source::{KLEND, Rpc, Source, TIMEOUT},
+        source::{
+            KLEND, Rpc, Source, TIMEOUT,
+            nodes::{Node, Role},
+        },
         websocket::NodeSocket,
     },
     health::{Health, board::Board, probe::Probe, service},
@@ -46,6 +49,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     let source = &context.source;
     let (config, connector) = read_config(args.config.as_deref(), &**source)?;
     let config = Arc::new(config);
+    let source = &with_nodes(source, &config);
     if args.check {
         if context.json {
             return print_json(&json!({ "mistakes": [] }));
@@ -148,18 +152,30 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
 fn roads(config: &Config, source: &dyn Source) -> Vec<Road> {
     let own = source.rpc().filter(|_| config.own_node).map(|rpc| Road::to(Kind::Node, rpc));
     let to = |kind| move |url: &String| Road::to(kind, &Rpc::new(url, TIMEOUT));
-    let nodes = config.nodes.iter().map(to(Kind::Node));
+    let nodes = config.with(Role::Send).map(|node| &node.url).map(to(Kind::Node));
     own.into_iter().chain(nodes).chain(config.block_engines.iter().map(to(Kind::Engine))).collect()
+}
+
+/// The source, with the nodes that stand in for it.
+fn with_nodes(source: &Arc<dyn Source>, config: &Config) -> Arc<dyn Source> {
+    let is_asked = |role: &Role| [Role::Scan, Role::Simulate].contains(role);
+    let others: Vec<Node> = config
+        .nodes
+        .iter()
+        .filter(|node| node.roles.iter().any(is_asked))
+        .map(|node| Node::new(&node.url, node.roles.clone()))
+        .collect();
+    match source.rpc() {
+        Some(rpc) if !others.is_empty() => Arc::new(rpc.with(others)),
+        _ => Arc::clone(source),
+    }
 }
 
 /// Reads the configuration, and what follows from it and the source.
 ///
 /// # Errors
 /// Everything that is wrong with either, at once.
-fn read_config(
-    path: Option<&Path>,
-    source: &dyn Source,
-) -> Result<(Config, Option<MakeConnector>)> {
+fn read_config(path: Option<&Path>, source: &dyn Source) -> Result<(Config, Option<Connect>)> {
     let text = match path {
         Some(path) => fs::read_to_string(path).with_context(|| format!("{}", path.display()))?,
         None => String::new(),
@@ -190,17 +206,27 @@ fn read_config(
     }
 }
 
-type MakeConnector = Box<dyn Fn() -> Box<dyn Connector> + Send>;
-
 /// How updates come; `None` if they have to be polled for.
-fn connector(config: &Config, source: &dyn Source) -> Result<Option<MakeConnector>> {
-    let websocket = |rpc: Option<&Rpc>| -> Result<Option<MakeConnector>> {
+fn connector(config: &Config, source: &dyn Source) -> Result<Option<Connect>> {
+    let silence = config.silence;
+    let others = config.with(Role::Stream).map(|node| match &node.websocket_url {
+        Some(url) => Ok(url.clone()),
+        None => Rpc::new(&node.url, TIMEOUT).websocket_url(),
+    });
+    let others = others.collect::<Result<Vec<String>>>()?;
+    let sockets = move |urls: &[String]| -> Vec<Box<dyn Connector>> {
+        let socket = |url: &String| Box::new(NodeSocket::new(url.clone(), silence)) as _;
+        urls.iter().map(socket).collect()
+    };
+    let websocket = |rpc: Option<&Rpc>| -> Result<Option<Connect>> {
         let url = match (&config.websocket_url, rpc) {
             (Some(url), _) => url.clone(),
             (None, Some(rpc)) => rpc.websocket_url()?,
             (None, None) => bail!("feed = \"websocket\" needs an RPC node: a fork does not change"),
         };
-        Ok(Some(Box::new(move || Box::new(NodeSocket::new(url.clone())))))
+        let mut urls = others.clone();
+        urls.insert(0, url);
+        Ok(Some(Box::new(move || sockets(&urls))))
     };
     match (config.feed, source.rpc()) {
         (Feed::Poll, _) | (Feed::Auto, None) => Ok(None),
@@ -208,22 +234,26 @@ fn connector(config: &Config, source: &dyn Source) -> Result<Option<MakeConnecto
         (Feed::Yellowstone, None) => {
             bail!("feed = \"yellowstone\" needs an RPC node too: it does not scan")
         }
-        (Feed::Yellowstone, Some(_)) => yellowstone(config),
+        (Feed::Yellowstone, Some(_)) => yellowstone(config).map(|first| {
+            let all = move || first().into_iter().chain(sockets(&others)).collect();
+            Some(Box::new(all) as Connect)
+        }),
     }
 }
 
 #[cfg(feature = "yellowstone")]
-fn yellowstone(config: &Config) -> Result<Option<MakeConnector>> {
+fn yellowstone(config: &Config) -> Result<Connect> {
     use crate::feeds::yellowstone::Geyser;
     /// Holds the token that the endpoint wants to see, if it wants one.
     const TOKEN_VARIABLE: &str = "KEEPER_YELLOWSTONE_TOKEN";
     let url = config.yellowstone_url.clone().context("yellowstone_url is not given")?;
     let token = env::var(TOKEN_VARIABLE).ok();
-    Ok(Some(Box::new(move || Box::new(Geyser::new(url.clone(), token.clone())))))
+    let silence = config.silence;
+    Ok(Box::new(move || vec![Box::new(Geyser::new(url.clone(), token.clone(), silence))]))
 }
 
 #[cfg(not(feature = "yellowstone"))]
-fn yellowstone(_config: &Config) -> Result<Option<MakeConnector>> {
+fn yellowstone(_config: &Config) -> Result<Connect> {
     bail!("this keeper was built without Yellowstone: build it with --features yellowstone")
 }
 

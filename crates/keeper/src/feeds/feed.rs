@@ -6,16 +6,18 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use solana_account::Account;
 use solana_address::Address;
+use solana_sdk_ids::sysvar;
+use tracing::warn;
 
 use super::source::Filter;
 
@@ -64,6 +66,54 @@ impl Wanted {
         let watched = self.markets.iter().flat_map(of_market);
         watched.chain(self.lenders.iter().map(Filter::reserves))
     }
+
+    /// Single accounts, the clock always among them: it changes with every slot, and so
+    /// tells whether updates flow.
+    pub(crate) fn singles(&self) -> Vec<Address> {
+        let mut accounts = self.accounts.clone();
+        if !accounts.contains(&sysvar::clock::ID) {
+            accounts.push(sysvar::clock::ID);
+        }
+        accounts
+    }
+}
+
+/// Whether updates flow, as their data says: a connection that answers and tells nothing
+/// is as bad as none.
+pub(crate) struct Pulse {
+    /// How long the clock may be silent.
+    silence: Duration,
+    last: Instant,
+}
+
+impl Pulse {
+    pub fn new(silence: Duration) -> Self {
+        Self { silence, last: Instant::now() }
+    }
+
+    /// An update came.
+    pub fn feel(&mut self, update: &Update) {
+        let is_beat = match update {
+            Update::Connected => true,
+            Update::Account { key, .. } => *key == sysvar::clock::ID,
+            Update::Lost { .. } => false,
+        };
+        if is_beat {
+            self.last = Instant::now();
+        }
+    }
+
+    /// # Errors
+    /// The clock has been silent for too long.
+    pub fn check(&self) -> Result<()> {
+        if self.last.elapsed() >= self.silence {
+            bail!(
+                "the connection stands, and the clock has not changed for {} ms",
+                self.silence.as_millis()
+            );
+        }
+        Ok(())
+    }
 }
 
 /// What a feed tells.
@@ -102,6 +152,9 @@ pub trait Connector: Send {
     fn run(&mut self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()>;
 }
 
+/// Makes the connections of a feed.
+pub type Connect = Box<dyn Fn() -> Vec<Box<dyn Connector>> + Send>;
+
 /// A running feed. Dropping it stops it.
 pub struct Feed {
     stop: Arc<AtomicBool>,
@@ -113,52 +166,98 @@ impl Drop for Feed {
     }
 }
 
-/// Runs `connector` on a thread of its own. `take` gets the updates; when it
-/// returns `false`, there were more than can be handled, and the connection is
-/// given up, because what is missing has to be read again anyway.
+/// Runs each of `connectors` on a thread of its own. `take` gets the updates of all of
+/// them; when it returns `false`, there were more than can be handled, and the connection
+/// is given up, because what is missing has to be read again anyway. While one of them
+/// stands nothing is missed, so they are connected with the first and lost with the last.
 pub fn start(
-    mut connector: Box<dyn Connector>,
+    connectors: Vec<Box<dyn Connector>>,
     wanted: Wanted,
-    take: impl Fn(Update) -> bool + Send + 'static,
+    take: impl Fn(Update) -> bool + Send + Sync + 'static,
 ) -> Feed {
     let stop = Arc::new(AtomicBool::new(false));
     let feed = Feed { stop: Arc::clone(&stop) };
-    thread::spawn(move || {
-        let emit = |update: Update| {
-            if take(update) {
-                Ok(())
-            } else {
-                Err(anyhow!("updates come faster than they can be handled"))
-            }
-        };
-        let mut pause = FIRST_PAUSE;
-        while !stop.load(Ordering::Relaxed) {
-            let started = Instant::now();
-            let ended = super::told("the feed", || connector.run(&wanted, &emit, &stop));
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            if started.elapsed() >= GOOD {
-                pause = FIRST_PAUSE;
-            }
-            let reason = match ended {
-                Ok(()) => "it ended".to_owned(),
-                Err(error) => format!("{error:#}"),
-            };
-            let mut lost = Update::Lost { reason, pause };
-            // This one has to arrive: without it nobody would know of the gap.
-            while !take(lost) && !stop.load(Ordering::Relaxed) {
-                thread::sleep(NAP);
-                lost = Update::Lost {
-                    reason: "updates come faster than they can be handled".to_owned(),
-                    pause,
-                };
-            }
-            rest(pause, &stop);
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    });
+    let (sink, wanted) = (Arc::new(Sink { take, standing: Mutex::new(0) }), Arc::new(wanted));
+    for connector in connectors {
+        let (sink, wanted, stop) = (Arc::clone(&sink), Arc::clone(&wanted), Arc::clone(&stop));
+        thread::spawn(move || keep(connector, &wanted, &sink, &stop));
+    }
     feed
+}
+
+/// Where all connections of a feed lead, and how many of them stand.
+struct Sink<T> {
+    take: T,
+    standing: Mutex<usize>,
+}
+
+impl<T: Fn(Update) -> bool> Sink<T> {
+    /// A connection stands; `false` if that could not be told.
+    fn connected(&self) -> bool {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_told = *standing > 0 || (self.take)(Update::Connected);
+        *standing += usize::from(is_told);
+        is_told
+    }
+
+    /// A connection broke; `stood` if it had stood. `None` if that could not be told.
+    fn lost(&self, stood: bool, reason: &str, pause: Duration) -> Option<()> {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = *standing - usize::from(stood);
+        if left == 0 && !(self.take)(Update::Lost { reason: reason.to_owned(), pause }) {
+            return None;
+        }
+        if left > 0 {
+            warn!(reason, left, pause_ms = pause.as_millis(), "one of the streams broke off");
+        }
+        *standing = left;
+        Some(())
+    }
+}
+
+/// Connects again and again.
+fn keep<T: Fn(Update) -> bool>(
+    mut connector: Box<dyn Connector>,
+    wanted: &Wanted,
+    sink: &Sink<T>,
+    stop: &AtomicBool,
+) {
+    const FLOOD: &str = "updates come faster than they can be handled";
+    let mut pause = FIRST_PAUSE;
+    while !stop.load(Ordering::Relaxed) {
+        let started = Instant::now();
+        let stands = AtomicBool::new(false);
+        let emit = |update: Update| {
+            let is_taken = match update {
+                Update::Connected => {
+                    let is_taken = sink.connected();
+                    stands.store(is_taken, Ordering::Relaxed);
+                    is_taken
+                }
+                update => (sink.take)(update),
+            };
+            if is_taken { Ok(()) } else { Err(anyhow!(FLOOD)) }
+        };
+        let ended = super::told("the feed", || connector.run(wanted, &emit, stop));
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if started.elapsed() >= GOOD {
+            pause = FIRST_PAUSE;
+        }
+        let mut reason = match ended {
+            Ok(()) => "it ended".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        // This one has to arrive: without it nobody would know of the gap.
+        let stood = stands.into_inner();
+        while sink.lost(stood, &reason, pause).is_none() && !stop.load(Ordering::Relaxed) {
+            thread::sleep(NAP);
+            FLOOD.clone_into(&mut reason);
+        }
+        rest(pause, stop);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// Sleeps, unless it is time to stop.
@@ -211,7 +310,7 @@ mod tests {
     fn a_feed_that_panics_is_a_lost_connection() {
         let (sender, updates) = mpsc::channel();
         let take = move |update| sender.send(update).is_ok();
-        let _feed = start(Box::new(Faulty), wanted(), take);
+        let _feed = start(vec![Box::new(Faulty)], wanted(), take);
         for _ in 0..2 {
             let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };
             assert_eq!(reason, "the feed broke down");
@@ -226,7 +325,7 @@ mod tests {
     fn it_connects_again_after_pauses_that_grow() {
         let (sender, updates) = mpsc::channel();
         let take = move |update| sender.send(update).is_ok();
-        let feed = start(Box::new(Flaky { breaks: 2 }), wanted(), take);
+        let feed = start(vec![Box::new(Flaky { breaks: 2 })], wanted(), take);
         let pauses: Vec<Duration> = std::iter::from_fn(|| match updates.recv().unwrap() {
             Update::Lost { reason, pause } => {
                 assert_eq!(reason, "broken");
@@ -241,12 +340,48 @@ mod tests {
         assert!(updates.recv().is_err());
     }
 
+    /// Stands until it is told to break.
+    struct Steady(Arc<AtomicBool>);
+
+    impl Connector for Steady {
+        fn run(&mut self, _: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
+            emit(Update::Connected)?;
+            while !stop.load(Ordering::Relaxed) {
+                if self.0.swap(false, Ordering::Relaxed) {
+                    return Err(anyhow!("cut"));
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn several_connections_are_lost_with_the_last() {
+        let (sender, updates) = mpsc::channel();
+        let take = move |update| sender.send(update).is_ok();
+        let cut = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let all = cut.iter().map(|cut| Box::new(Steady(Arc::clone(cut))) as Box<dyn Connector>);
+        let _feed = start(all.collect(), wanted(), take);
+        let wait = Duration::from_millis(150);
+        assert!(matches!(updates.recv().unwrap(), Update::Connected));
+        thread::sleep(wait);
+        // One is cut, and nobody has to know.
+        cut[0].store(true, Ordering::Relaxed);
+        assert!(updates.recv_timeout(wait).is_err());
+        // The other, before the first is back.
+        cut[1].store(true, Ordering::Relaxed);
+        let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };
+        assert_eq!(reason, "cut");
+        assert!(matches!(updates.recv().unwrap(), Update::Connected));
+    }
+
     #[test]
     fn a_full_channel_is_a_lost_connection() {
         let (sender, updates) = mpsc::sync_channel(1);
         sender.send(Update::Connected).unwrap();
         let take = move |update| sender.try_send(update).is_ok();
-        let _feed = start(Box::new(Flaky { breaks: 0 }), wanted(), take);
+        let _feed = start(vec![Box::new(Flaky { breaks: 0 })], wanted(), take);
         thread::sleep(Duration::from_millis(20));
         assert!(matches!(updates.recv().unwrap(), Update::Connected));
         let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };

@@ -1,7 +1,7 @@
 //! Updates by the websocket of a Solana RPC node.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::ErrorKind,
     net::{TcpStream, ToSocketAddrs},
     sync::atomic::{AtomicBool, Ordering},
@@ -11,31 +11,32 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use solana_account::Account;
 use solana_address::Address;
+use tracing::debug;
 use tungstenite::{Bytes, Error, Message, WebSocket, http::Uri, stream::MaybeTlsStream};
 
 use super::{
-    feed::{Connector, Emit, NAP, Update, Version, Wanted},
-    source::{Filter, KLEND, WireAccount, redact, wire_filters},
+    feed::{Connector, Emit, NAP, Pulse, Update, Version, Wanted},
+    source::{Filter, KLEND, WireAccount, call::refusal, redact, wire_filters},
 };
 
 /// Longest it may take to connect, to shake hands, and until all subscriptions
 /// are confirmed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Silence after which the node is asked whether it is still there. The clock
-/// alone changes more than twice a second.
+/// Silence after which the node is pinged, so that nothing on the way lets go.
 const QUIET: Duration = Duration::from_secs(5);
-/// Silence after which it is not.
-const DEAD: Duration = Duration::from_secs(15);
 
 /// A node's websocket.
 pub struct NodeSocket {
     url: String,
+    silence: Duration,
 }
 
 impl NodeSocket {
-    pub fn new(url: String) -> Self {
-        Self { url }
+    /// The clock may be silent for `silence` before the connection is given up.
+    pub fn new(url: String, silence: Duration) -> Self {
+        Self { url, silence }
     }
 }
 
@@ -68,25 +69,30 @@ impl Subject {
     }
 }
 
-/// Anything a node says.
+/// Anything a node says that matters here. Providers add fields, and write numbers as
+/// text.
 #[derive(Deserialize)]
 struct Said {
-    id: Option<usize>,
-    result: Option<u64>,
-    error: Option<Value>,
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    result: Value,
+    #[serde(default)]
+    error: Value,
+    #[serde(default)]
     params: Option<Notification>,
 }
 
 #[derive(Deserialize)]
 struct Notification {
-    subscription: u64,
+    subscription: Value,
     result: Notified,
 }
 
 #[derive(Deserialize)]
 struct Notified {
     context: SlotContext,
-    value: Written,
+    value: Option<Written>,
 }
 
 #[derive(Deserialize)]
@@ -101,11 +107,24 @@ enum Written {
     Plain(WireAccount),
 }
 
+/// A number or a text that names something, as text.
+fn name(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|number| number.to_string()))
+}
+
+/// Whether a message is about accounts.
+fn is_of_accounts(message: &Value) -> bool {
+    let method = message["method"].as_str();
+    method.is_some_and(|method| ["accountNotification", "programNotification"].contains(&method))
+}
+
 /// Subscriptions of one connection.
 struct Subscriptions {
     subjects: Vec<Subject>,
-    /// By the node's number, once it is confirmed.
-    confirmed: HashMap<u64, usize>,
+    /// The position of each by the node's name for it, once it is confirmed.
+    confirmed: HashMap<String, usize>,
+    /// The node's name for each, by position.
+    names: BTreeMap<usize, String>,
     /// Notifications of subscriptions that are not confirmed yet.
     early: Vec<Notification>,
 }
@@ -113,32 +132,29 @@ struct Subscriptions {
 impl Subscriptions {
     fn new(wanted: &Wanted) -> Self {
         let mut subjects: Vec<Subject> = wanted.filters().map(Subject::Program).collect();
-        subjects.extend(wanted.accounts.iter().copied().map(Subject::Account));
-        Self { subjects, confirmed: HashMap::new(), early: Vec::new() }
+        subjects.extend(wanted.singles().into_iter().map(Subject::Account));
+        Self { subjects, confirmed: HashMap::new(), names: BTreeMap::new(), early: Vec::new() }
     }
 
+    /// Whether every subject is subscribed to, each by a name of its own.
     fn are_complete(&self) -> bool {
-        self.confirmed.len() == self.subjects.len()
+        self.names.len() == self.subjects.len()
     }
 
     /// Takes what the node says; returns the updates in it.
     fn hear(&mut self, text: &str) -> Result<Vec<Update>> {
-        let said: Said = serde_json::from_str(text).context("the node said what is no answer")?;
-        if let Some(error) = said.error {
-            let subject = said.id.and_then(|id| self.subjects.get(id));
-            bail!("the node refuses to subscribe {subject:?}: {}", redact(&error.to_string()));
+        let said: Said = match serde_json::from_str(text) {
+            Ok(said) => said,
+            Err(reason) => return self.other(text, &reason),
+        };
+        let id = name(&said.id).and_then(|id| id.parse().ok());
+        let id = id.filter(|id| *id < self.subjects.len());
+        if !said.error.is_null() && (id.is_some() || !self.are_complete()) {
+            let subject = id.and_then(|id| self.subjects.get(id));
+            bail!("the node refuses to subscribe {subject:?}: {}", refusal(&said.error));
         }
-        if let (Some(id), Some(number)) = (said.id, said.result)
-            && id < self.subjects.len()
-        {
-            self.confirmed.insert(number, id);
-            if self.are_complete() {
-                let mut updates = vec![Update::Connected];
-                for notification in std::mem::take(&mut self.early) {
-                    updates.extend(self.update(notification)?);
-                }
-                return Ok(updates);
-            }
+        if let (Some(id), Some(number)) = (id, name(&said.result)) {
+            return self.confirm(id, number);
         }
         match said.params {
             Some(notification) if self.are_complete() => {
@@ -152,18 +168,59 @@ impl Subscriptions {
         }
     }
 
+    fn confirm(&mut self, id: usize, number: String) -> Result<Vec<Update>> {
+        let was_complete = self.are_complete();
+        if let Some(other) = self.confirmed.insert(number.clone(), id)
+            && other != id
+        {
+            bail!("the node has one name, {number}, for two subscriptions");
+        }
+        if let Some(old) = self.names.insert(id, number.clone())
+            && old != number
+        {
+            bail!("the node confirms a subscription twice, as {old} and as {number}");
+        }
+        if was_complete || !self.are_complete() {
+            return Ok(Vec::new());
+        }
+        let mut updates = vec![Update::Connected];
+        for notification in std::mem::take(&mut self.early) {
+            updates.extend(self.update(notification)?);
+        }
+        Ok(updates)
+    }
+
+    /// What is nothing that was asked for is let pass: pings, words of welcome,
+    /// notifications of other kinds. What is cut off, or is about accounts and cannot be
+    /// read, is not: an update would be missing.
+    fn other(&self, text: &str, reason: &serde_json::Error) -> Result<Vec<Update>> {
+        let shown: String = text.chars().take(80).collect();
+        let is_json = text.trim_start().starts_with(['{', '[']);
+        let message = serde_json::from_str::<Value>(text);
+        if is_json && message.as_ref().map_or(true, is_of_accounts) {
+            bail!("the node said what cannot be read: {reason}: {}", redact(&shown));
+        }
+        debug!(message = redact(&shown), "let pass");
+        Ok(Vec::new())
+    }
+
     fn update(&self, notification: Notification) -> Result<Option<Update>> {
-        let Some(id) = self.confirmed.get(&notification.subscription) else { return Ok(None) };
+        let id = name(&notification.subscription).and_then(|name| self.confirmed.get(&name));
+        let Some(id) = id else { return Ok(None) };
         let Notified { context, value } = notification.result;
         let (key, account) = match (value, self.subjects[*id]) {
-            (Written::Keyed { pubkey, account }, Subject::Program(_)) => {
-                (pubkey.parse().map_err(|_| anyhow!("{pubkey:?} is not an address"))?, account)
+            (Some(Written::Keyed { pubkey, account }), Subject::Program(_)) => {
+                let key = pubkey.parse().map_err(|_| anyhow!("{pubkey:?} is not an address"))?;
+                (key, account.decode()?)
             }
-            (Written::Plain(account), Subject::Account(key)) => (key, account),
+            (Some(Written::Plain(account)), Subject::Account(key)) => (key, account.decode()?),
+            // There is none any more.
+            (None, Subject::Account(key)) => (key, Account::default()),
             _ => bail!("a notification is not of the kind that was subscribed"),
         };
-        let version = Version { slot: context.slot, write: 0 };
-        Ok(Some(Update::Account { key, version, account: account.decode()? }))
+        // What is told at this commitment is how a slot left the account.
+        let version = Version::end_of(context.slot);
+        Ok(Some(Update::Account { key, version, account }))
     }
 }
 
@@ -231,13 +288,16 @@ impl Connector for NodeSocket {
         socket.flush()?;
 
         let begun = Instant::now();
-        let (mut heard, mut asked) = (Instant::now(), false);
+        let (mut heard, mut pulse) = (Instant::now(), Pulse::new(self.silence));
         while !stop.load(Ordering::Relaxed) {
             match socket.read() {
                 Ok(message) => {
-                    (heard, asked) = (Instant::now(), false);
+                    heard = Instant::now();
                     if let Message::Text(text) = &message {
-                        subscriptions.hear(text)?.into_iter().try_for_each(emit)?;
+                        for update in subscriptions.hear(text)? {
+                            pulse.feel(&update);
+                            emit(update)?;
+                        }
                     } else if message.is_close() {
                         bail!("the node closed the connection");
                     }
@@ -246,18 +306,17 @@ impl Connector for NodeSocket {
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error.into()),
             }
-            let silence = heard.elapsed();
-            if silence >= DEAD {
-                bail!("the node has said nothing for {} s", DEAD.as_secs());
+            if subscriptions.are_complete() {
+                pulse.check()?;
             }
-            if silence >= QUIET && !asked {
+            if heard.elapsed() >= QUIET {
                 socket.send(Message::Ping(Bytes::new()))?;
-                asked = true;
+                heard = Instant::now();
             }
             if !subscriptions.are_complete() && begun.elapsed() >= PATIENCE {
                 bail!(
                     "{} of {} subscriptions are confirmed after {} s",
-                    subscriptions.confirmed.len(),
+                    subscriptions.names.len(),
                     subscriptions.subjects.len(),
                     PATIENCE.as_secs()
                 );
@@ -309,6 +368,9 @@ mod tests {
         // Told before it is known what it is about: kept.
         assert!(subscriptions.hear(&notification(72, 9, account(7))).unwrap().is_empty());
         assert!(subscriptions.hear(&confirm(1, 71)).unwrap().is_empty());
+        assert!(subscriptions.hear(&confirm(3, 73)).unwrap().is_empty());
+        // Twice the same is one.
+        assert!(subscriptions.hear(&confirm(3, 73)).unwrap().is_empty());
         let updates = subscriptions.hear(&confirm(2, 72)).unwrap();
         let [Update::Connected, Update::Account { key, version, account: told }] = &updates[..]
         else {
@@ -333,11 +395,65 @@ mod tests {
             assert!(subscriptions().hear(&text).is_err(), "{text}");
         }
         let mut subscriptions = subscriptions();
-        (0..3).for_each(|id| drop(subscriptions.hear(&confirm(id, id as u64)).unwrap()));
+        (0..4).for_each(|id| drop(subscriptions.hear(&confirm(id, id as u64)).unwrap()));
         assert!(subscriptions.hear(&notification(0, 1, account(1))).is_err());
         let mut bad = account(1);
         bad["data"][0] = json!("?");
+        assert!(subscriptions.hear(&notification(2, 1, bad.clone())).is_err());
+        bad["lamports"] = json!("many");
         assert!(subscriptions.hear(&notification(2, 1, bad)).is_err());
+        assert!(subscriptions.hear("{\"method\": \"accountNotif").is_err());
+        // Two subjects under one name, or one under two.
+        for (id, number) in [(2, 0), (0, 9)] {
+            let mut subscriptions = self::subscriptions();
+            assert!(subscriptions.hear(&confirm(0, 0)).unwrap().is_empty());
+            assert!(subscriptions.hear(&confirm(id, number)).is_err());
+        }
+    }
+
+    #[test]
+    fn what_others_add_is_let_pass() {
+        let mut subscriptions = subscriptions();
+        // Ids and names as text, and things in between.
+        for id in 0..4 {
+            for message in [
+                json!({ "jsonrpc": "2.0", "method": "ping", "params": [] }).to_string(),
+                json!({ "type": "welcome", "params": null }).to_string(),
+                json!({ "id": null, "result": true }).to_string(),
+                "pong".to_owned(),
+            ] {
+                assert!(subscriptions.hear(&message).unwrap().is_empty(), "{message}");
+            }
+            let confirmation = json!({ "id": id.to_string(), "result": format!("0x{id}") });
+            let updates = subscriptions.hear(&confirmation.to_string()).unwrap();
+            assert_eq!(updates.len(), usize::from(id == 3));
+        }
+        // An error that is about nothing that was asked.
+        let stray = json!({ "id": null, "error": { "code": -32000, "message": "?" } });
+        assert!(subscriptions.hear(&stray.to_string()).unwrap().is_empty());
+        let slot = json!({ "method": "slotNotification", "params": {
+            "subscription": 0, "result": { "parent": 1, "root": 0, "slot": 2 },
+        }});
+        assert!(subscriptions.hear(&slot.to_string()).unwrap().is_empty());
+
+        // Numbers as JavaScript rounds them, and more fields than there were.
+        let mut written = account(5);
+        written["rentEpoch"] = json!(1.844_674_407_370_955_2e19);
+        written["hash"] = json!("?");
+        let told = |value: Value| {
+            json!({ "method": "accountNotification", "params": {
+                "subscription": "0x2",
+                "result": { "context": { "slot": 9, "more": [] }, "value": value, "at": 1.5 },
+            }})
+            .to_string()
+        };
+        let updates = subscriptions.hear(&told(written)).unwrap();
+        let [Update::Account { account, .. }] = &updates[..] else { panic!("{updates:?}") };
+        assert_eq!((account.lamports, account.rent_epoch), (5, u64::MAX));
+        // None any more.
+        let updates = subscriptions.hear(&told(Value::Null)).unwrap();
+        let [Update::Account { account, .. }] = &updates[..] else { panic!("{updates:?}") };
+        assert_eq!(*account, Account::default());
     }
 
     #[test]

@@ -20,15 +20,12 @@ use yellowstone_grpc_proto::prelude::{
 };
 
 use super::{
-    feed::{Connector, Emit, NAP, Update, Version, Wanted},
+    feed::{Connector, Emit, NAP, Pulse, Update, Version, Wanted},
     source::{Filter, KLEND, redact},
 };
 
 /// Longest it may take to connect and to subscribe.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Silence after which the endpoint counts as gone: the clock alone changes more
-/// than twice a second.
-const DEAD: Duration = Duration::from_secs(15);
 /// Largest update, bytes: accounts are at most 10 MiB.
 const MAX_MESSAGE: usize = 16 << 20;
 /// Number of the ping that follows the subscription.
@@ -38,11 +35,13 @@ const SUBSCRIBED: i32 = 1;
 pub struct Geyser {
     url: String,
     token: Option<String>,
+    silence: Duration,
 }
 
 impl Geyser {
-    pub fn new(url: String, token: Option<String>) -> Self {
-        Self { url, token }
+    /// The clock may be silent for `silence` before the stream is given up.
+    pub fn new(url: String, token: Option<String>, silence: Duration) -> Self {
+        Self { url, token, silence }
     }
 
     async fn follow(&self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
@@ -60,26 +59,30 @@ impl Geyser {
         // Requests are handled in order: its answer says that the first one was.
         requests.send(ping(SUBSCRIBED)).await?;
 
-        let (mut heard, mut connected) = (Instant::now(), false);
+        let (begun, mut connected) = (Instant::now(), false);
+        let mut pulse = Pulse::new(self.silence);
         while !stop.load(Ordering::Relaxed) {
-            let Ok(update) = tokio::time::timeout(NAP, updates.next()).await else {
-                if heard.elapsed() >= DEAD {
-                    bail!("the endpoint has said nothing for {} s", DEAD.as_secs());
-                }
-                continue;
-            };
-            heard = Instant::now();
+            let update = tokio::time::timeout(NAP, updates.next()).await;
+            if connected {
+                pulse.check()?;
+            } else if begun.elapsed() >= PATIENCE {
+                bail!("the endpoint has not subscribed after {} s", PATIENCE.as_secs());
+            }
+            let Ok(update) = update else { continue };
             let update = update.context("the endpoint ended the stream")??;
             match update.update_oneof {
                 Some(UpdateOneof::Account(update)) => {
-                    if !connected {
-                        connected = true;
+                    if !std::mem::replace(&mut connected, true) {
+                        pulse.feel(&Update::Connected);
                         emit(Update::Connected)?;
                     }
-                    emit(account(update)?)?;
+                    let update = account(update)?;
+                    pulse.feel(&update);
+                    emit(update)?;
                 }
                 Some(UpdateOneof::Pong(pong)) if pong.id == SUBSCRIBED && !connected => {
                     connected = true;
+                    pulse.feel(&Update::Connected);
                     emit(Update::Connected)?;
                 }
                 // Whoever is not answered may close the connection.
@@ -111,7 +114,7 @@ fn subscription(wanted: &Wanted) -> SubscribeRequest {
         ..SubscribeRequestFilterAccounts::default()
     };
     let single = SubscribeRequestFilterAccounts {
-        account: wanted.accounts.iter().map(ToString::to_string).collect(),
+        account: wanted.singles().iter().map(ToString::to_string).collect(),
         ..SubscribeRequestFilterAccounts::default()
     };
     let mut accounts: HashMap<String, SubscribeRequestFilterAccounts> = wanted
@@ -119,10 +122,7 @@ fn subscription(wanted: &Wanted) -> SubscribeRequest {
         .enumerate()
         .map(|(number, filter)| (format!("klend {number}"), of_klend(&filter)))
         .collect();
-    // A filter without a condition would be all accounts there are.
-    if !wanted.accounts.is_empty() {
-        accounts.insert("single".to_owned(), single);
-    }
+    accounts.insert("single".to_owned(), single);
     SubscribeRequest {
         accounts,
         commitment: Some(CommitmentLevel::Confirmed.into()),
@@ -319,9 +319,9 @@ mod tests {
         let (url, subscribed) = serve();
         let wanted = Wanted { markets: vec![key(1)], accounts: vec![key(2)], ..Wanted::default() };
         let (sender, heard) = mpsc::channel();
-        let geyser = Box::new(Geyser::new(url, Some("token".to_owned())));
+        let geyser = Box::new(Geyser::new(url, Some("token".to_owned()), Duration::from_secs(30)));
         let take = move |update| sender.send(update).is_ok();
-        let feed = super::super::feed::start(geyser, wanted, take);
+        let feed = super::super::feed::start(vec![geyser], wanted, take);
         let next = || heard.recv_timeout(Duration::from_secs(30)).unwrap();
         for _ in 0..2 {
             // The server may need a moment to listen.
@@ -350,7 +350,7 @@ mod tests {
             heard.lock().unwrap().push(update);
             Ok(())
         };
-        let mut geyser = Geyser::new(url, Some("token".to_owned()));
+        let mut geyser = Geyser::new(url, Some("token".to_owned()), Duration::from_secs(30));
         let stop = AtomicBool::new(false);
         // The server may need a moment to listen.
         let ended = (0..100)
@@ -370,7 +370,9 @@ mod tests {
         assert_eq!((account.owner, account.lamports, &account.data[..]), (key(6), 3, &[1, 2][..]));
 
         let request = subscribed.recv().unwrap();
-        assert_eq!(request.accounts["single"].account, [key(2).to_string(), key(3).to_string()]);
+        let clock = solana_sdk_ids::sysvar::clock::ID;
+        let singles = [key(2), key(3), clock].map(|key| key.to_string());
+        assert_eq!(request.accounts["single"].account, singles);
         let obligations = &request.accounts["klend 0"];
         assert_eq!(obligations.owner, [KLEND.to_string()]);
         let memcmp = SubscribeRequestFilterAccountsFilterMemcmp {

@@ -41,6 +41,8 @@ pub struct State {
     floor: Version,
     /// Obligations that changed and are not in the tracker yet.
     changed: HashMap<Address, Box<Obligation>>,
+    /// Obligations that one answer did not have: forgotten when a second has not either.
+    suspects: HashSet<Address>,
     /// Obligations that changed and were not evaluated.
     touched: HashSet<Address>,
     /// Something changed that all obligations hang on.
@@ -72,6 +74,7 @@ impl State {
             versions: HashMap::new(),
             floor: Version { slot: 0, write: 0 },
             changed: HashMap::new(),
+            suspects: HashSet::new(),
             touched: HashSet::new(),
             market_changed: true,
             passes: 0,
@@ -80,9 +83,10 @@ impl State {
         Ok(state)
     }
 
-    /// Takes a later scan. Where something newer is known, that stays; obligations
-    /// that the scan does not have are forgotten.
-    pub fn merge(&mut self, scan: Scan) -> Result<()> {
+    /// Takes a later scan. Where something newer is known, that stays. Obligations that
+    /// it does not have are returned if the answer before had them, for somebody to ask
+    /// again; those that neither has are forgotten.
+    pub fn merge(&mut self, scan: Scan) -> Result<Vec<Address>> {
         let read = Version::end_of(scan.slot);
         for key in scan.market.keys()? {
             if let Some(account) = scan.market.account(&key) {
@@ -95,6 +99,7 @@ impl State {
         for (slot, key, obligation) in scan.obligations {
             oldest = oldest.min(slot);
             seen.insert(key);
+            self.market.keep_up(&obligation.last_update);
             let read = Version::end_of(slot);
             if self.version(&key) <= read {
                 self.versions.insert(key, read);
@@ -103,18 +108,21 @@ impl State {
         }
         // What was written after the scan began may not be in it.
         let begun = Version::end_of(oldest.min(scan.slot));
-        let gone: Vec<Address> = self
+        self.suspects.retain(|key| !seen.contains(key));
+        let (gone, missing): (Vec<Address>, Vec<Address>) = self
             .tracker
             .keys()
             .filter(|key| {
                 !seen.contains(key) && self.versions.get(key).is_none_or(|known| *known <= begun)
             })
             .copied()
-            .collect();
+            .partition(|key| self.suspects.contains(key));
         for key in gone {
             self.tracker.remove(&key);
             self.versions.remove(&key);
+            self.suspects.remove(&key);
         }
+        self.suspects.extend(missing.iter().copied());
         // Obligations without debt come and go: only what is in use is remembered.
         let market: HashSet<Address> = self.market.keys()?.into_iter().collect();
         let Self { tracker, changed, versions, .. } = self;
@@ -126,7 +134,25 @@ impl State {
         });
         self.floor = self.floor.max(begun);
         self.market_changed = true;
-        Ok(())
+        Ok(missing)
+    }
+
+    /// Takes an answer that there is nothing at an obligation's address. The first is not
+    /// believed: `Some(true)` if it has to be asked again, `Some(false)` if it is
+    /// forgotten, `None` if it was not tracked or something newer is known.
+    pub fn missing(&mut self, key: &Address, version: Version) -> Option<bool> {
+        let is_tracked = self.tracker.get(key).is_some() || self.changed.contains_key(key);
+        if !is_tracked || self.version(key) > version {
+            return None;
+        }
+        if self.suspects.insert(*key) {
+            return Some(true);
+        }
+        self.suspects.remove(key);
+        self.changed.remove(key);
+        self.tracker.remove(key);
+        self.versions.insert(*key, version);
+        Some(false)
     }
 
     /// The version of an account from before which nothing is believed.
@@ -155,6 +181,8 @@ impl State {
         // klend refuses to look at what was written after its clock.
         self.market.clock.slot = self.market.clock.slot.max(version.slot);
         if let Some(obligation) = as_obligation(&self.market.key, key, &account)? {
+            self.market.keep_up(&obligation.last_update);
+            self.suspects.remove(key);
             self.versions.insert(*key, version);
             let known = self.changed.get(key).map(|known| &**known).or(self.tracker.get(key));
             if known
@@ -309,7 +337,11 @@ mod tests {
         state.evaluate(false).unwrap();
         assert_eq!(state.tracker.len(), tracked);
         let remembered = state.versions.len();
-        state.merge(scan(&source, 200, |key| *key != gone)).unwrap();
+        // A scan that lost it is one answer, and may be wrong.
+        assert_eq!(state.merge(scan(&source, 190, |key| *key != gone)).unwrap(), [gone]);
+        state.evaluate(false).unwrap();
+        assert_eq!(state.tracker.len(), tracked);
+        assert!(state.merge(scan(&source, 200, |key| *key != gone)).unwrap().is_empty());
         state.evaluate(false).unwrap();
         assert_eq!(state.tracker.len(), tracked - 1);
         assert_eq!(state.versions.len(), remembered - 50 - 1);
@@ -324,6 +356,30 @@ mod tests {
         // The next scan is of a node that lags behind: what is newer stays.
         state.merge(scan(&source, 190, |key| *key != gone)).unwrap();
         state.evaluate(false).unwrap();
+        assert_eq!(state.tracker.len(), tracked);
+
+        // Looked at: an answer from before says nothing, the first of two not enough.
+        assert_eq!(state.missing(&gone, Version::end_of(200)), None);
+        assert_eq!(state.missing(&gone, Version::end_of(201)), Some(true));
+        let again = Version { slot: 202, write: 0 };
+        state.apply(&gone, again, source.account("obligation", &gone).unwrap()).unwrap();
+        assert_eq!(state.missing(&gone, Version::end_of(202)), Some(true));
+        assert_eq!(state.missing(&gone, Version::end_of(203)), Some(false));
+        assert_eq!(state.missing(&gone, Version::end_of(204)), None);
+        assert_eq!(state.tracker.len(), tracked - 1);
+    }
+
+    #[test]
+    fn an_empty_scan_is_not_believed() {
+        let source = BuiltinFork::new().unwrap();
+        let mut state = State::new(scan(&source, 100, |_| true), 0.0).unwrap();
+        state.evaluate(true).unwrap();
+        let tracked = state.tracker.len();
+        assert_eq!(state.merge(scan(&source, 200, |_| false)).unwrap().len(), tracked);
+        state.merge(scan(&source, 300, |_| true)).unwrap();
+        // Forgotten only after two in a row.
+        assert_eq!(state.merge(scan(&source, 400, |_| false)).unwrap().len(), tracked);
+        state.evaluate(true).unwrap();
         assert_eq!(state.tracker.len(), tracked);
     }
 }

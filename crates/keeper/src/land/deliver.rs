@@ -25,7 +25,11 @@ use solana_transaction::versioned::VersionedTransaction;
 use tracing::{info, warn};
 
 use super::roads::{Answer, Convoy, Road};
-use crate::{book::chain::Blockhash, feeds::source::Rpc, keys::Key};
+use crate::{
+    book::chain::Blockhash,
+    feeds::source::{Rpc, Seen, Status},
+    keys::Key,
+};
 
 /// Pause between two looks at a transaction that was sent.
 const POLL: Duration = Duration::from_millis(250);
@@ -175,19 +179,27 @@ impl Way<'_> {
     fn follow(&self, signed: &Signed, convoy: &mut Convoy<'_>) -> Result<Delivered> {
         let signature = &*signed.signature;
         let (mut sent, mut heard) = (Instant::now(), Instant::now());
+        let deadline = signed.deadline_slot;
+        let mut now = 0;
         loop {
             pause(convoy, signature);
             if let Some((code, message)) = convoy.refused() {
                 bail!("nothing was sent: refused by every road, lastly with {code}: {message}");
             }
-            match self.news(signed) {
+            match self.news(signed, &mut now) {
                 Ok(News::Confirmed) => return Ok(Delivered::Landed(signature.to_owned())),
-                Ok(News::Over(why)) => {
-                    // It may have been confirmed between the two answers.
-                    match self.rpc.is_confirmed(signature) {
-                        Ok((true, _)) => return Ok(Delivered::Landed(signature.to_owned())),
-                        Ok((false, _)) => {
+                Ok(News::Over { slot, why }) => {
+                    // It may have been confirmed between the two answers, and who gave the
+                    // second may be behind who gave the first.
+                    match self.rpc.status(signature) {
+                        Ok(Status { seen: Seen::Confirmed | Seen::Finalized, .. }) => {
+                            return Ok(Delivered::Landed(signature.to_owned()));
+                        }
+                        Ok(Status { slot: told, seen: Seen::Nowhere }) if told >= slot => {
                             return Err(Expired { signature: signature.to_owned(), why }.into());
+                        }
+                        Ok(Status { slot: told, .. }) => {
+                            info!(signature, slot, told, "not over yet by the second answer");
                         }
                         Err(error) => warn!(signature, reason = format!("{error:#}"), "no news"),
                     }
@@ -195,35 +207,43 @@ impl Way<'_> {
                 Ok(News::Waiting) => heard = Instant::now(),
                 Err(error) => {
                     warn!(signature, reason = format!("{error:#}"), "no news");
-                    let deadline = signed.deadline_slot;
-                    let is_over =
-                        deadline != 0 && (self.slot)() > deadline.saturating_add(EXPIRY_MARGIN);
+                    let is_over = deadline != 0 && now > deadline.saturating_add(EXPIRY_MARGIN);
                     if is_over || heard.elapsed() >= SILENCE {
                         let reason = format!("{error:#}");
                         return Err(Unknown { signature: signature.to_owned(), reason }.into());
                     }
                 }
             }
-            if sent.elapsed() >= RESEND {
+            // From its deadline on it can only fail, and cost its fee.
+            let is_late = deadline != 0 && now > deadline;
+            if sent.elapsed() >= RESEND && !is_late {
                 convoy.send();
                 sent = Instant::now();
             }
         }
     }
 
-    fn news(&self, signed: &Signed) -> Result<News> {
-        let (confirmed, slot) = self.rpc.is_confirmed(&signed.signature)?;
-        if confirmed {
-            return Ok(News::Confirmed);
+    /// What a node says of it. `now` is the newest slot that is known.
+    fn news(&self, signed: &Signed, now: &mut u64) -> Result<News> {
+        *now = (*now).max((self.slot)());
+        let Status { slot, seen } = self.rpc.status(&signed.signature)?;
+        *now = (*now).max(slot);
+        match seen {
+            Seen::Confirmed | Seen::Finalized => return Ok(News::Confirmed),
+            // In a block, it may yet be confirmed, whatever the time.
+            Seen::Processed => return Ok(News::Waiting),
+            Seen::Nowhere => {}
         }
         let deadline = signed.deadline_slot;
         if deadline != 0 && slot > deadline.saturating_add(EXPIRY_MARGIN) {
-            return Ok(News::Over(format!("slot {slot}, its deadline was {deadline}")));
+            let why = format!("slot {slot}, its deadline was {deadline}");
+            return Ok(News::Over { slot, why });
         }
         let last = signed.last_valid_height;
-        let height = self.rpc.block_height()?;
+        let (slot, height) = self.rpc.now()?;
+        *now = (*now).max(slot);
         if height > last.saturating_add(EXPIRY_MARGIN) {
-            return Ok(News::Over(format!("block {height}, valid up to {last}")));
+            return Ok(News::Over { slot, why: format!("block {height}, valid up to {last}") });
         }
         Ok(News::Waiting)
     }
@@ -232,8 +252,11 @@ impl Way<'_> {
 /// What the node says of a transaction that was sent.
 enum News {
     Confirmed,
-    /// It is not there, and can only fail; why.
-    Over(String),
+    /// It was not there at this slot, and can only fail; why.
+    Over {
+        slot: u64,
+        why: String,
+    },
     Waiting,
 }
 
@@ -244,8 +267,8 @@ fn pause(convoy: &mut Convoy<'_>, signature: &str) {
         for (road, answer) in convoy.listen() {
             match answer {
                 Answer::Accepted(name) => info!(signature, road, name, "accepted"),
-                Answer::Refused { code, message } => {
-                    warn!(signature, road, code, message, "refused");
+                Answer::Refused { code, message, cure } => {
+                    warn!(signature, road, code, said = message, ?cure, "refused");
                 }
                 Answer::Failed(reason) => warn!(signature, road, reason, "sending failed"),
             }
@@ -262,9 +285,9 @@ fn pause(convoy: &mut Convoy<'_>, signature: &str) {
 pub fn wait_for_finality(rpc: &Rpc, signature: &str) -> bool {
     let begun = Instant::now();
     loop {
-        match rpc.is_finalized(signature) {
-            Ok(true) => return true,
-            Ok(false) => {}
+        match rpc.status(signature) {
+            Ok(Status { seen: Seen::Finalized, .. }) => return true,
+            Ok(_) => {}
             Err(error) => warn!(signature, reason = format!("{error:#}"), "no news"),
         }
         if begun.elapsed() >= SILENCE {

@@ -18,7 +18,7 @@ use anyhow::Result;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use crate::feeds::source::{Refused, Rpc, Source as _};
+use crate::feeds::source::{Cure, Refused, Rpc, Source as _};
 
 /// Longest a road may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,8 +68,8 @@ impl Road {
         match answer {
             Ok(named) => Answer::Accepted(named),
             Err(error) => match error.chain().find_map(|cause| cause.downcast_ref::<Refused>()) {
-                Some(Refused { code, message }) => {
-                    Answer::Refused { code: *code, message: message.clone() }
+                Some(refused @ Refused { code, message, .. }) => {
+                    Answer::Refused { code: *code, message: message.clone(), cure: refused.cure() }
                 }
                 None => Answer::Failed(format!("{error:#}")),
             },
@@ -82,8 +82,8 @@ impl Road {
 pub enum Answer {
     /// It took them, and gave them this name.
     Accepted(String),
-    /// It did not take them.
-    Refused { code: i64, message: String },
+    /// It did not take them, and what may help.
+    Refused { code: i64, message: String, cure: Cure },
     /// It may have taken them: there was no answer, or none that is understood.
     Failed(String),
 }
@@ -124,10 +124,15 @@ impl<'a> Convoy<'a> {
             }
             let (road, bytes, answers) =
                 (road.clone(), Arc::clone(&self.bytes), self.answered.clone());
-            thread::spawn(move || {
+            let sending = move || {
                 // Whoever asked may have gone on.
                 let _ = answers.send((at, road.send(&bytes)));
-            });
+            };
+            if let Err(reason) = thread::Builder::new().spawn(sending) {
+                // Next time: what is short now may not be then.
+                let failed = Answer::Failed(format!("no thread to send from: {reason}"));
+                let _ = self.answered.send((at, failed));
+            }
         }
     }
 
@@ -144,12 +149,13 @@ impl<'a> Convoy<'a> {
         news
     }
 
-    /// The last refusal, if every road refused and none can have taken the bytes.
+    /// The last refusal, if every road refused the transaction itself and none can have
+    /// taken it. A road that is busy or sick may take it later.
     pub fn refused(&self) -> Option<(i64, &str)> {
         let mut last = None;
         for at in 0..self.roads.len() {
             match self.heard.get(&at) {
-                Some(Answer::Refused { code, message })
+                Some(Answer::Refused { code, message, cure: Cure::Never | Cure::Smaller })
                     if !self.may_have[at] && !self.waiting[at] =>
                 {
                     last = Some((*code, &**message));

@@ -95,6 +95,7 @@ pub struct Metrics {
     pub failed: Counter,
     pub turned: Amount,
     pub sends: Level,
+    pub paused: Level,
     pub node_slots_behind: Level,
     pub unsellable_debt: Amount,
     pub model_differences: Counter,
@@ -181,6 +182,7 @@ impl Metrics {
             failed: new!("failed", "Liquidations that failed for another reason"),
             turned: new!("loop_turned_timestamp_seconds", "When the loop last turned, Unix time"),
             sends: new!("sends", "1 if transactions are sent, 0 if they are only simulated"),
+            paused: new!("paused", "1 while nothing is begun because the key cannot pay"),
             node_slots_behind: new!(
                 "node_slots_behind",
                 "Slots the node says it is behind the cluster"

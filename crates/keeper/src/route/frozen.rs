@@ -42,11 +42,14 @@ impl Frozen {
         let obligation = accounts::obligation(key, &account.owner, &account.data)?;
         let own = to_address(&obligation.lending_market);
         let others = lenders.iter().filter(|lender| **lender != own);
-        let markets = [own]
+        let mut markets = [own]
             .iter()
             .chain(others)
             .map(|market| Market::load(source, market))
             .collect::<Result<Vec<_>>>()?;
+        if let Some(market) = markets.first_mut() {
+            market.keep_up(&obligation.last_update);
+        }
         let stand_ins = if pools.is_empty() { reader::stand_ins(source)? } else { Vec::new() };
         let mut frozen = Self {
             key: *key,

@@ -3,12 +3,12 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Error, Result, anyhow};
 use flash_liquidator_client::{
-    decode::{Decoded, Outcome},
+    decode::{Decoded, Outcome, Witness},
     token::NATIVE_MINT,
 };
 use klend_interface::state::Obligation;
@@ -49,6 +49,17 @@ use crate::{
 /// Obligations that are quoted before the best of them are handed out. In a crash
 /// thousands become unhealthy at once, and the first must not wait for the last.
 const QUOTES: usize = 256;
+
+/// Pause before it is seen whether the key can pay by now.
+const STARVED: Duration = Duration::from_secs(2);
+
+/// The key cannot pay for a transaction.
+#[derive(Debug, thiserror::Error)]
+#[error("the key has {lamports} lamports, and {needed} are needed")]
+struct Starved {
+    lamports: u64,
+    needed: u64,
+}
 
 impl Engine {
     pub(super) fn evaluate(&mut self) -> Result<()> {
@@ -197,6 +208,9 @@ impl Engine {
     /// free.
     pub(super) fn dispatch(&mut self) -> Result<()> {
         let mut unread = Vec::new();
+        if self.paused_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(());
+        }
         while self.flights.has_room() {
             let Some((key, profit)) = self.queue.take() else { break };
             match self.decide(&key) {
@@ -207,6 +221,10 @@ impl Engine {
                             self.queue.put(&key, profit);
                             break;
                         };
+                        if self.paused_until.take().is_some() {
+                            self.parts.records.metrics.paused.set(0);
+                            info!("the key can pay again");
+                        }
                         job.ticket = ticket;
                         self.unsellable.remove(&key);
                         self.kept.insert(key, (ticket, numbers));
@@ -225,6 +243,12 @@ impl Engine {
                         unread.extend(missing);
                     }
                     Err(reason) => {
+                        if let Some(Starved { lamports, needed }) = reason.downcast_ref() {
+                            // Nothing is forgotten: it is tried again when there is some.
+                            self.queue.put(&key, profit);
+                            self.pause(&key, *lamports, *needed)?;
+                            break;
+                        }
                         self.refused(&key, profit, &reason);
                         self.cooldown.rest(&key, Instant::now());
                     }
@@ -238,6 +262,15 @@ impl Engine {
         metrics.queued.set(self.queue.len() as u64);
         metrics.in_flight.set(self.flights.len() as u64);
         Ok(())
+    }
+
+    /// Begins nothing for a while, and has the balance looked at.
+    fn pause(&mut self, obligation: &Address, lamports: u64, needed: u64) -> Result<()> {
+        if self.paused_until.replace(Instant::now() + STARVED).is_none() {
+            self.parts.records.metrics.paused.set(1);
+            tracing::warn!(%obligation, lamports, needed, "paused: the key cannot pay for it");
+        }
+        self.looker.order(Order::Look { keys: vec![self.keeper], why: Why::Needed })
     }
 
     /// Says why an obligation is left alone.
@@ -283,6 +316,12 @@ impl Engine {
                 whole.then_some(stage)
             }
         };
+        // What the key has to keep, or its account is gone.
+        let needed = plan.costs.total().saturating_add(self.chain.rent(0).unwrap_or_default());
+        let lamports = self.accounts.get(&self.keeper).map_or(0, |wallet| wallet.lamports);
+        if config.send && self.accounts.is_known(&self.keeper) && lamports < needed {
+            return Err(Starved { lamports, needed }.into());
+        }
         let begun = Begun {
             market: position.market.key,
             obligation: *key,
@@ -302,9 +341,19 @@ impl Engine {
         Ok(Some((job, begun, Box::new(numbers))))
     }
 
-    pub(super) fn done(&mut self, plan: &Plan, ended: &Ended) -> Result<()> {
+    pub(super) fn done(&mut self, plan: &Plan, mut ended: Ended) -> Result<()> {
         let key = plan.obligation();
         self.flights.end(key);
+        // What failed here on what was known then may be somebody else's luck by what is
+        // known now.
+        if let Ended::Attempted { decoded, signature: None, .. } = &mut ended
+            && let Some(failure) = decoded.outcome.failure()
+        {
+            let after = tracked(&self.states, key).map(|(_, obligation)| obligation);
+            let witness = Witness { before: &plan.before, after };
+            decoded.outcome = Outcome::of(failure.clone(), Some(witness));
+        }
+        let ended = &ended;
         if let Some((ticket, numbers)) = self.kept.remove(key) {
             self.parts.records.end(ticket, self.record(plan, ended, *numbers));
         }
@@ -340,8 +389,8 @@ impl Engine {
             self.cooldown.rest(key, Instant::now());
         }
         // What it moved, or what was not as it was known.
-        let keys: Vec<Address> =
-            plan.mentioned()?.into_iter().filter(|key| self.accounts.is_known(key)).collect();
+        let is_kept = |key: &Address| key == plan.obligation() || self.accounts.is_known(key);
+        let keys: Vec<Address> = plan.mentioned()?.into_iter().filter(is_kept).collect();
         self.looker.order(Order::Look { keys, why: Why::Needed })
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     build::plan::Plan,
     config::{Config, Simulate},
     feeds::{
-        feed::{Connector, Feed, NAP, Update, Version, Wanted},
+        feed::{Connect, Feed, NAP, Update, Version, Wanted},
         inclusion::TipService,
         source::Source,
     },
@@ -66,7 +66,7 @@ pub struct Parts {
     /// What people are shown.
     pub board: Arc<Board>,
     /// Makes the way updates come, if they do not have to be polled for.
-    pub connector: Option<Box<dyn Fn() -> Box<dyn Connector> + Send>>,
+    pub connector: Option<Connect>,
 }
 
 /// What the loop waits for.
@@ -134,6 +134,13 @@ pub(super) struct Engine {
     pub chain_ordered: bool,
     pub next_chain: Instant,
     pub next_scout: Instant,
+    /// When it is next seen whether updates tell of every change.
+    pub next_audit: Instant,
+    pub auditing: bool,
+    /// Accounts that changed without an update, and since when that is known.
+    pub doubts: HashMap<Address, Instant>,
+    /// Nothing is begun before then: the key could not pay.
+    pub paused_until: Option<Instant>,
     /// Pause after the source failed.
     pub pause: Duration,
     pub failed_until: Option<Instant>,
@@ -225,6 +232,10 @@ impl Engine {
             chain_ordered: false,
             next_chain: now,
             next_scout: now,
+            next_audit: now,
+            auditing: false,
+            doubts: HashMap::new(),
+            paused_until: None,
             pause: config.poll,
             failed_until: None,
             evaluate_all: false,
@@ -343,6 +354,13 @@ impl Engine {
         }
         // Without a feed, prices have to be looked at.
         let is_blind = !self.market_feed.flows || (!self.pool_feed.flows && !self.live.is_empty());
+        let audits = self.ready && !is_blind && !self.parts.config.audit.is_zero();
+        if audits && !self.auditing && self.scanning.is_empty() && now >= self.next_audit {
+            self.audit()?;
+        }
+        if audits {
+            self.doubt();
+        }
         if is_blind && !self.looking && self.scanning.is_empty() && now >= self.next_look {
             if self.states.len() == self.markets().len() {
                 self.looking = true;
@@ -367,7 +385,7 @@ impl Engine {
         match event {
             Event::Fed(number, update) => self.fed(number, update),
             Event::Found(found) => self.found(found),
-            Event::Done(plan, ended) => self.done(&plan, &ended),
+            Event::Done(plan, ended) => self.done(&plan, ended),
         }
     }
 
@@ -380,7 +398,7 @@ impl Engine {
         while !self.flights.is_empty() {
             self.parts.health.turn();
             match events.recv_timeout(NAP) {
-                Ok(Event::Done(plan, ended)) => self.done(&plan, &ended)?,
+                Ok(Event::Done(plan, ended)) => self.done(&plan, ended)?,
                 Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the workers broke down"),
             }

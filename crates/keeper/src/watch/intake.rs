@@ -27,6 +27,11 @@ use crate::{
 
 /// Longest pause after a source failed again and again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Obligations that are looked at, one by one, to see whether they are still there or
+/// have changed unseen.
+const AUDITED: usize = 64;
+/// How long an update may take to tell of what a look has shown already.
+const TELLING: Duration = Duration::from_secs(3);
 /// Accounts whose recent fees are asked about: klend's own calls name few more.
 const FEE_ACCOUNTS: usize = 32;
 
@@ -40,13 +45,16 @@ impl Engine {
                 // Of a feed that was replaced, too: accounts are as good as any.
                 metrics.updates.inc();
                 self.parts.health.news();
-                self.written(key, version, Some(account));
+                self.doubts.remove(&key);
+                self.written(key, version, Some(account))?;
             }
             Update::Connected if is_market => {
                 info!("updates flow");
                 metrics.feed_up.set(1);
                 self.parts.health.feed(true);
                 self.market_feed.flows = true;
+                self.doubts.clear();
+                self.next_audit = Instant::now() + self.parts.config.audit;
                 // What was written before the subscription is not told.
                 self.scan_wanted = self.markets().into_iter().collect();
             }
@@ -78,18 +86,30 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes what is at an address now.
-    pub(super) fn written(&mut self, key: Address, version: Version, account: Option<Account>) {
+    /// Takes what is at an address now; returns whether that is another than was known.
+    pub(super) fn written(
+        &mut self,
+        key: Address,
+        version: Version,
+        account: Option<Account>,
+    ) -> Result<bool> {
         let heard = Instant::now();
+        let mut changed = false;
         if self.accounts.is_known(&key) || self.asked.contains(&key) || self.live.contains(&key) {
+            let known = self.accounts.get(&key);
+            let differs = known.map(|known| &known.data) != account.as_ref().map(|new| &new.data);
             if !self.accounts.put(&key, version, account.clone()) {
                 self.parts.records.metrics.stale_updates.inc();
-            } else if self.live.contains(&key) {
+            } else if differs {
+                changed = true;
                 // What a pool pays has changed.
-                self.pools_moved = true;
+                self.pools_moved |= self.live.contains(&key);
             }
         }
-        let Some(account) = account else { return };
+        let Some(account) = account else {
+            self.missing(key, version)?;
+            return Ok(changed);
+        };
         if key == sysvar::clock::ID
             && let Ok(clock) = read_clock(&account.data)
         {
@@ -112,9 +132,13 @@ impl Engine {
                     self.parts.records.metrics.stale_updates.inc();
                 }
                 Ok(Effect::Nothing) => {}
-                Ok(Effect::Obligation) => drop(self.heard.get_or_insert(heard)),
+                Ok(Effect::Obligation) => {
+                    self.heard.get_or_insert(heard);
+                    changed = true;
+                }
                 Ok(Effect::Market) => {
                     self.heard.get_or_insert(heard);
+                    changed = true;
                     reserves_changed |= state.market.is_reserve(&key);
                 }
                 Err(reason) => {
@@ -124,6 +148,62 @@ impl Engine {
             }
         }
         if reserves_changed {
+            self.subscribe();
+        }
+        Ok(changed)
+    }
+
+    /// There is nothing at an address. An obligation that was there is asked for again
+    /// before that is believed: one answer may be wrong.
+    fn missing(&mut self, key: Address, version: Version) -> Result<()> {
+        for state in self.states.values_mut() {
+            match state.missing(&key, version) {
+                Some(true) => {
+                    return self.looker.order(Order::Look { keys: vec![key], why: Why::Needed });
+                }
+                Some(false) => {
+                    info!(obligation = %key, slot = version.slot, "closed");
+                    self.queue.remove(&key);
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what should have been told of by updates.
+    pub(super) fn audit(&mut self) -> Result<()> {
+        let mut keys: Vec<Address> = self.live.iter().copied().collect();
+        for state in self.states.values() {
+            keys.extend(state.market.keys()?);
+            let tracked = self.prepared.iter().filter(|key| state.tracker.get(key).is_some());
+            keys.extend(tracked.take(AUDITED));
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        self.auditing = true;
+        self.looker.order(Order::Look { keys, why: Why::Audit })
+    }
+
+    /// Gives up feeds that did not tell of what changed long enough ago: the connection
+    /// stands, and a subscription in it is dead.
+    pub(super) fn doubt(&mut self) {
+        let is_due = |since: &Instant| since.elapsed() >= TELLING;
+        let Some(key) = self.doubts.iter().find(|(_, since)| is_due(since)).map(|(key, _)| *key)
+        else {
+            return;
+        };
+        self.doubts.clear();
+        self.parts.records.metrics.feed_losses.inc();
+        if self.live.contains(&key) {
+            warn!(%key, "a change of a pool was not told of: subscribing anew");
+            self.pool_feed = Subscription::default();
+            self.subscribe_to_pools();
+        } else {
+            warn!(%key, "a change was not told of: subscribing anew");
+            self.parts.records.metrics.feed_up.set(0);
+            self.parts.health.feed(false);
+            self.market_feed = Subscription::default();
             self.subscribe();
         }
     }
@@ -204,10 +284,17 @@ impl Engine {
             }
             Found::Look(Ok(Look { slot, accounts, why })) => {
                 self.succeeded();
-                let mut answered = false;
+                let (mut answered, now) = (false, Instant::now());
                 for (key, account) in accounts {
-                    self.written(key, Version::end_of(slot), account);
+                    let changed = self.written(key, Version::end_of(slot), account)?;
                     answered |= self.asked.remove(&key);
+                    if changed && why == Why::Audit {
+                        self.doubts.insert(key, now);
+                    }
+                }
+                if why == Why::Audit {
+                    self.auditing = false;
+                    self.next_audit = now + self.parts.config.audit;
                 }
                 if why == Why::Polling {
                     (self.looking, self.evaluate_all) = (false, true);
@@ -220,7 +307,7 @@ impl Engine {
                 }
             }
             Found::Look(Err(reason)) => {
-                self.looking = false;
+                (self.looking, self.auditing) = (false, false);
                 self.asked.clear();
                 self.prepared.clear();
                 self.failed(&reason);
@@ -243,7 +330,12 @@ impl Engine {
             self.parts.records.metrics.source_errors.inc();
             warn!(reason = format!("{reason:#}"), "the chain was not read");
         }
-        self.chain.blockhash = news.blockhash.or(self.chain.blockhash);
+        // A node that is behind tells of an older one, which ends sooner.
+        if let Some(new) = news.blockhash
+            && self.chain.blockhash.is_none_or(|old| old.last_valid_height <= new.last_valid_height)
+        {
+            self.chain.blockhash = Some(new);
+        }
         match news.rent {
             Some(account) => {
                 if let Err(reason) = self.chain.read_rent(&account) {
@@ -303,12 +395,21 @@ impl Engine {
         let (slot, key) = (scan.slot, scan.market.key);
         self.pools.stand_ins.clone_from(&scan.stand_ins);
         match self.states.get_mut(&key) {
-            Some(state) => state.merge(scan)?,
+            Some(state) => {
+                let (tracked, missing) = (state.tracker.len(), state.merge(scan)?);
+                if missing.len() > AUDITED {
+                    // The next scan is the second answer.
+                    warn!(market = %key, tracked, missing = missing.len(), "a scan came short: again");
+                    self.scan_wanted.insert(key);
+                } else if !missing.is_empty() {
+                    self.looker.order(Order::Look { keys: missing, why: Why::Needed })?;
+                }
+            }
             None => {
                 let state = State::new(scan, self.parts.config.min_debt)?;
                 self.states.insert(key, state);
                 for (key, (version, account)) in self.early.clone() {
-                    self.written(key, version, Some(account));
+                    self.written(key, version, Some(account))?;
                 }
                 if self.states.len() == self.markets().len() {
                     self.early.clear();

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What is answered to a request.
 pub struct Answer {
@@ -18,6 +18,23 @@ pub struct Answer {
 impl Answer {
     pub fn ok(body: Value) -> Self {
         Self { status: "200 OK", body: body.to_string() }
+    }
+
+    /// An error by JSON-RPC's code, or one that has no body but HTTP's status.
+    pub fn error(id: &Value, code: i64, message: &str) -> Self {
+        let page = |status| Self { status, body: format!("<html>{message}</html>") };
+        match code {
+            410 => page("410 Gone"),
+            413 => page("413 Payload Too Large"),
+            429 => page("429 Too Many Requests"),
+            502 => page("502 Bad Gateway"),
+            503 => page("503 Service Unavailable"),
+            200 => page("200 OK"),
+            code => {
+                let error = json!({ "code": code, "message": message });
+                Self::ok(json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod service;
 #[cfg(feature = "vault")]
 mod vault;
 mod watch;
+mod watch_faults;
 
 use std::{
     path::{Path, PathBuf},

@@ -73,6 +73,14 @@ struct State {
     fate: Fate,
     keeps_logs: bool,
     refuses: Option<i64>,
+    /// Times it refuses, if not for good.
+    refusals: AtomicUsize,
+    shows_processed: bool,
+    dialect: bool,
+    /// Most accounts in a call, and the answer to more.
+    most: Mutex<Option<(usize, i64)>>,
+    /// Sockets stand, and tell nothing.
+    silent: AtomicBool,
     records: Mutex<BTreeMap<String, Record>>,
     /// Signatures in the order they first came.
     signatures: Mutex<Vec<String>>,
@@ -123,6 +131,12 @@ pub struct Options {
     pub keeps_logs: bool,
     /// Transactions are refused with this code.
     pub refuses: Option<i64>,
+    /// How often, before they are taken.
+    pub refusals: usize,
+    /// Until a transaction is confirmed, it is shown as processed, not as unknown.
+    pub shows_processed: bool,
+    /// Numbers and messages are written as others write them.
+    pub dialect: bool,
 }
 
 /// Genesis hash of mainnet.
@@ -135,6 +149,9 @@ impl Default for Options {
             genesis: MAINNET,
             keeps_logs: true,
             refuses: None,
+            refusals: usize::MAX,
+            shows_processed: false,
+            dialect: false,
         }
     }
 }
@@ -153,6 +170,11 @@ impl Node {
             fate: options.fate,
             keeps_logs: options.keeps_logs,
             refuses: options.refuses,
+            refusals: AtomicUsize::new(options.refusals),
+            shows_processed: options.shows_processed,
+            dialect: options.dialect,
+            most: Mutex::default(),
+            silent: AtomicBool::new(false),
             records: Mutex::default(),
             signatures: Mutex::default(),
             height: AtomicUsize::new(FIRST_HEIGHT as usize),
@@ -172,6 +194,19 @@ impl Node {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
                 thread::spawn(move || state.talk(stream));
+            }
+        });
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            loop {
+                thread::sleep(HEARTBEAT);
+                let (slot, clock) = {
+                    let world = shared.world();
+                    (world.slot(), world.account(&solana_sdk_ids::sysvar::clock::ID))
+                };
+                clock.iter().for_each(|clock| {
+                    shared.tell(&solana_sdk_ids::sysvar::clock::ID, clock, slot);
+                });
             }
         });
         Self { url: format!("http://{address}"), websocket, state }
@@ -283,6 +318,25 @@ impl Node {
         self.state.tell(key, account, slot);
     }
 
+    /// Takes no more accounts in a call than these; the answer to more has this code, or
+    /// HTTP's status.
+    pub fn limit(&self, most: usize, code: i64) {
+        *self.state.most.lock().unwrap() = Some((most, code));
+    }
+
+    /// Keeps sockets open and tells nothing by them any more, or again.
+    pub fn silence(&self, is_silent: bool) {
+        self.state.silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// Loses the subscriptions to programs' accounts of the sockets that there are.
+    pub fn lose_programs(&self) {
+        for socket in &*self.state.sockets.lock().unwrap() {
+            let mut subscriptions = socket.subscriptions.lock().unwrap();
+            subscriptions.retain(|one| !matches!(one.subject, Subject::Program(..)));
+        }
+    }
+
     /// How many websockets have made all their subscriptions to klend's accounts and
     /// what goes with them: at least `least`.
     pub fn subscribers(&self, least: usize) -> usize {
@@ -307,6 +361,27 @@ impl Node {
     /// Takes new websockets again.
     pub fn accept(&self) {
         self.state.refuse_sockets.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Pause between two notifications of the clock.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// An answer as somebody writes it who passes it on by JavaScript and adds to it.
+fn in_dialect(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(in_dialect),
+        Value::Object(fields) => {
+            if let Some(epoch) = fields.get_mut("rentEpoch") {
+                *epoch = json!(1.844_674_407_370_955_2e19);
+                fields.insert("hash".to_owned(), json!(null));
+            }
+            if fields.contains_key("slot") {
+                fields.insert("apiVersion".to_owned(), json!("4.2.2"));
+            }
+            fields.values_mut().for_each(in_dialect);
+        }
+        _ => {}
     }
 }
 
@@ -362,14 +437,27 @@ impl State {
         if self.mute.load(Ordering::SeqCst) && !FOR_SENDING.contains(&method) {
             return None;
         }
-        if let ("sendTransaction" | "sendBundle", Some(code)) = (method, self.refuses) {
-            let error = json!({ "code": code, "message": "no" });
-            return Some(http::Answer::ok(
-                json!({ "jsonrpc": "2.0", "id": request["id"], "error": error }),
-            ));
+        let id = &request["id"];
+        if let ("sendTransaction" | "sendBundle", Some(code)) = (method, self.refuses)
+            && self
+                .refusals
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_ok()
+        {
+            return Some(http::Answer::error(id, code, "no"));
         }
-        let result = self.result(method, params);
-        Some(http::Answer::ok(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })))
+        if let ("getMultipleAccounts", Some((most, code))) = (method, *self.most.lock().unwrap())
+            && params[0].as_array().unwrap().len() > most
+        {
+            return Some(http::Answer::error(id, code, "too many"));
+        }
+        let mut result = self.result(method, params);
+        if self.dialect {
+            in_dialect(&mut result);
+            let answer = json!({ "id": null, "result": result, "error": null, "usage": 1.5 });
+            return Some(http::Answer::ok(answer));
+        }
+        Some(http::Answer::ok(json!({ "jsonrpc": "2.0", "id": id, "result": result })))
     }
 
     fn result(&self, method: &str, params: &Value) -> Value {
@@ -392,14 +480,21 @@ impl State {
             "getProgramAccounts" => {
                 let mut accounts = self.world().svm().get_program_accounts(&address(&params[0]));
                 accounts.retain(|(_, account)| passes(&params[1]["filters"], &account.data));
-                accounts
+                let accounts: Value = accounts
                     .iter()
                     .map(|(key, account)| {
                         let account = sliced(account, &params[1]["dataSlice"]);
                         json!({ "pubkey": key.to_string(), "account": account })
                     })
-                    .collect()
+                    .collect();
+                // Not every node knows of contexts.
+                if params[1]["withContext"] == true && !self.dialect {
+                    json!({ "context": context, "value": accounts })
+                } else {
+                    accounts
+                }
             }
+            "getHealth" => json!("ok"),
             "getRecentPrioritizationFees" => json!([
                 { "slot": 1, "prioritizationFee": 0 },
                 { "slot": 2, "prioritizationFee": 700 },
@@ -428,12 +523,13 @@ impl State {
                     "blockhash": blockhash.to_string(), "lastValidBlockHeight": height + VALIDITY
                 }})
             }
-            "getBlockHeight" => {
+            "getEpochInfo" => {
                 let step = match self.fate {
                     Fate::Vanishes => BLOCKS_PER_QUESTION as usize,
                     _ => 1,
                 };
-                json!(self.height.fetch_add(step, Ordering::SeqCst))
+                let height = self.height.fetch_add(step, Ordering::SeqCst);
+                json!({ "absoluteSlot": self.world().slot(), "blockHeight": height })
             }
             "simulateTransaction" => self.simulate(&params[0], &context),
             "sendTransaction" => {
@@ -455,8 +551,13 @@ impl State {
                     };
                     // Two questions after it was confirmed.
                     record.finalized = record.polls > unconfirmed + 2;
-                    let status = if record.finalized { "finalized" } else { "confirmed" };
-                    (record.polls > unconfirmed).then(|| {
+                    let is_confirmed = record.polls > unconfirmed;
+                    let status = match (record.finalized, is_confirmed) {
+                        (true, _) => "finalized",
+                        (false, true) => "confirmed",
+                        (false, false) => "processed",
+                    };
+                    (is_confirmed || self.shows_processed).then(|| {
                         json!({
                             "slot": record.slot, "err": record.error,
                             "confirmationStatus": status,
@@ -465,7 +566,6 @@ impl State {
                 });
                 json!({ "context": context, "value": [status] })
             }
-            "getHealth" => json!("ok"),
             "getTransaction" => {
                 let records = self.records.lock().unwrap();
                 let record = records.get(params[0].as_str().unwrap());
@@ -572,10 +672,13 @@ impl State {
             .lock()
             .unwrap()
             .push(Socket { subscriptions: Arc::clone(&subscriptions), outgoing });
-        let _ = converse(&mut socket, &subscriptions, &queued);
+        let _ = converse(&mut socket, &subscriptions, &queued, self.dialect);
     }
 
     fn tell(&self, key: &Address, account: &Account, slot: u64) {
+        if self.silent.load(Ordering::SeqCst) {
+            return;
+        }
         for socket in &*self.sockets.lock().unwrap() {
             for Subscription { number, subject } in &*socket.subscriptions.lock().unwrap() {
                 let (method, value) = match subject {
@@ -590,10 +693,18 @@ impl State {
                     }
                     _ => continue,
                 };
-                let notification = json!({ "jsonrpc": "2.0", "method": method, "params": {
+                let mut notification = json!({ "jsonrpc": "2.0", "method": method, "params": {
                     "subscription": number,
                     "result": { "context": { "slot": slot }, "value": value },
                 }});
+                if self.dialect {
+                    in_dialect(&mut notification);
+                    notification["params"]["subscription"] = json!(number.to_string());
+                    let ping = json!({ "jsonrpc": "2.0", "method": "ping", "id": null });
+                    for between in [ping.to_string(), "pong".to_owned()] {
+                        let _ = socket.outgoing.send(Outgoing::Text(between));
+                    }
+                }
                 let _ = socket.outgoing.send(Outgoing::Text(notification.to_string()));
             }
         }
@@ -604,6 +715,7 @@ fn converse(
     socket: &mut WebSocket<TcpStream>,
     subscriptions: &Mutex<Vec<Subscription>>,
     queued: &Receiver<Outgoing>,
+    dialect: bool,
 ) -> tungstenite::Result<()> {
     let mut confirmations: VecDeque<Value> = VecDeque::new();
     loop {
@@ -621,8 +733,11 @@ fn converse(
                 let mut subscriptions = subscriptions.lock().unwrap();
                 let number = 100 + subscriptions.len() as u64;
                 subscriptions.push(Subscription { number, subject });
-                confirmations
-                    .push_back(json!({ "jsonrpc": "2.0", "id": request["id"], "result": number }));
+                let (mut id, mut result) = (request["id"].clone(), json!(number));
+                if dialect {
+                    (id, result) = (json!(id.to_string()), json!(number.to_string()));
+                }
+                confirmations.push_back(json!({ "jsonrpc": "2.0", "id": id, "result": result }));
             }
             Ok(_) => {}
             Err(Error::Io(error))

@@ -35,6 +35,14 @@ pub enum Fault {
     Timeout,
     /// An error that is the node's own.
     InternalError,
+    /// An error with this code, or a page with this status of HTTP.
+    Code(i64),
+    /// The node wants to be asked again in so many seconds.
+    AskedLater(u64),
+    /// A list with nothing in it.
+    EmptyList,
+    /// A list of which all but the first is lost.
+    ShortList,
 }
 
 /// Longer than the keeper is told to wait.
@@ -90,6 +98,14 @@ fn pass(node: SocketAddr, request: &Value, fault: Option<Fault>) -> Option<Answe
             let status = "429 Too Many Requests\r\nRetry-After: 0";
             return Some(Answer { status, body: "slow down".to_owned() });
         }
+        Some(Fault::Code(code)) => return Some(Answer::error(&request["id"], code, "sick")),
+        Some(Fault::AskedLater(seconds)) => {
+            let status = match seconds {
+                60 => "429 Too Many Requests\r\nRetry-After: 60",
+                _ => "503 Service Unavailable\r\nRetry-After: 1",
+            };
+            return Some(Answer { status, body: "slow down".to_owned() });
+        }
         Some(Fault::DroppedConnection) => return None,
         Some(Fault::NodeIsBehind) => {
             return error(-32016, "Minimum context slot has not been reached");
@@ -110,6 +126,14 @@ fn pass(node: SocketAddr, request: &Value, fault: Option<Fault>) -> Option<Answe
         Some(Fault::PartialAnswer) => {
             let mut answer: Value = serde_json::from_str(&body).unwrap();
             answer["result"]["value"].as_array_mut().unwrap().pop();
+            answer.to_string()
+        }
+        Some(Fault::EmptyList | Fault::ShortList) => {
+            let mut answer: Value = serde_json::from_str(&body).unwrap();
+            let result = &mut answer["result"];
+            let list = if result.is_array() { result } else { &mut result["value"] };
+            let kept = usize::from(fault == Some(Fault::ShortList));
+            list.as_array_mut().unwrap().truncate(kept);
             answer.to_string()
         }
         Some(Fault::StaleSlot) => {

@@ -174,7 +174,7 @@ fn a_lost_answer_never_makes_a_second_transaction() {
         ("sendTransaction", Fault::LostAnswer),
         ("getSignatureStatuses", Fault::DroppedConnection),
         ("getSignatureStatuses", Fault::InternalError),
-        ("getBlockHeight", Fault::TruncatedJson),
+        ("getEpochInfo", Fault::TruncatedJson),
         ("getTransaction", Fault::DroppedConnection),
     ];
     let proxy = Proxy::to(stage.node.url(), &faults);

@@ -65,7 +65,7 @@ impl Watch {
         }
     }
 
-    fn count(&self, message: &str) -> usize {
+    pub fn count(&self, message: &str) -> usize {
         messages(&self.lines, message)
     }
 
@@ -123,7 +123,7 @@ pub fn passes(config: &str, source: &[&str], passes: u64) -> (i32, Vec<Value>) {
     (output.status.code().unwrap(), lines)
 }
 
-fn messages(lines: &[Value], message: &str) -> usize {
+pub fn messages(lines: &[Value], message: &str) -> usize {
     lines.iter().filter(|line| line["fields"]["message"] == message).count()
 }
 
@@ -145,7 +145,7 @@ pub fn until(what: &str, is_true: impl Fn() -> bool) {
     }
 }
 
-fn sol() -> Address {
+pub fn sol() -> Address {
     SOL_RESERVE.parse().unwrap()
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use klend_fork::{Programs, Snapshot, World};
+use klend_fork::{Programs, Snapshot, World, lenient};
 use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock, version::KlendVersion};
 use serde::Deserialize;
 use solana_account::Account;
@@ -61,11 +61,13 @@ struct File<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FileAccount<'a> {
+    #[serde(deserialize_with = "lenient::number")]
     lamports: u64,
     #[serde(borrow)]
     data: (&'a str, &'a str),
     owner: &'a str,
     executable: bool,
+    #[serde(default = "lenient::exempt", deserialize_with = "lenient::number")]
     rent_epoch: u64,
 }
 

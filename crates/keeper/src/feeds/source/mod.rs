@@ -16,15 +16,18 @@ use solana_account::Account;
 use solana_address::Address;
 
 mod builtin;
+pub mod call;
 mod folder;
+pub mod nodes;
 mod pace;
 mod rpc;
 
 pub use builtin::BuiltinFork;
+pub use call::{Cure, Refused, redact};
 pub use folder::Folder;
 pub use pace::slot_seconds;
 pub use rpc::{
-    Refused, Rpc, Simulated, TIMEOUT, WireAccount, program_data_address, redact, wire_filters,
+    Rpc, Seen, Simulated, Status, TIMEOUT, WireAccount, program_data_address, wire_filters,
 };
 
 /// Offset of `lending_market` in a Reserve and in an Obligation, discriminator
@@ -217,6 +220,11 @@ mod tests {
         assert!(!Filter::indebted(&market).accepts(&data));
         data[HAS_DEBT_OFFSET] = 1;
         assert!(Filter::indebted(&market).accepts(&data));
+        // Longer than today.
+        data.push(0);
+        assert!(Filter::indebted(&market).accepts(&data));
+        data[0] ^= 1;
+        assert!(!Filter::indebted(&market).accepts(&data));
     }
 
     #[test]

@@ -1,38 +1,42 @@
 use std::{
     collections::BTreeMap,
+    fmt,
+    marker::PhantomData,
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use klend_fork::{Programs, Snapshot, World};
+use klend_fork::{Programs, Snapshot, World, lenient};
 use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor as JsonVisitor,
+        value::SeqAccessDeserializer,
+    },
+};
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
 use solana_hash::Hash;
-use solana_rpc_client::rpc_client::RpcClient;
-use solana_rpc_client_api::{
-    client_error::{Error as ClientError, ErrorKind},
-    request::{RpcError, RpcRequest},
-};
 use solana_sdk_ids::{bpf_loader_upgradeable, sysvar};
 use solana_transaction_error::TransactionError;
+use tracing::warn;
 
-use super::{Filter, Progress, Source, Visitor, read_clock};
+use super::{
+    Filter, Progress, Source, Visitor,
+    call::{Cure, Refused},
+    nodes::{Node, Nodes, Role},
+    read_clock,
+};
 
 /// Accounts one `getMultipleAccounts` may ask for.
 const BATCH: usize = 100;
-/// Times a call is tried before its error is reported.
-const ATTEMPTS: u32 = 5;
-/// Pause before the second try; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest a node may take to answer, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many slots a node's answer may be behind the newest one seen.
@@ -41,25 +45,49 @@ const MAX_SLOTS_BEHIND: u64 = 32;
 /// Bytes of a program data account that say when it was deployed: tag and slot.
 const PROGRAM_DATA_HEADER: usize = 12;
 
-/// An RPC node.
+/// How far a transaction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    /// The node knows of none.
+    Nowhere,
+    /// It is in a block, which may still be dropped.
+    Processed,
+    Confirmed,
+    Finalized,
+}
+
+/// What a node knows of a signature.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// The slot that the node has come to.
+    pub slot: u64,
+    pub seen: Seen,
+}
+
+/// The RPC nodes of a cluster.
 pub struct Rpc {
-    client: RpcClient,
-    url: String,
-    /// The newest slot an answer was of. Nodes behind one address may differ.
+    nodes: Nodes,
+    /// The newest slot an answer was of. Nodes may differ, and so may those behind one
+    /// address.
     newest: AtomicU64,
+    /// Accounts one call asks for: as many as nodes have taken.
+    batch: AtomicUsize,
     /// Programs' code, by program data account. Kept because it is large and
     /// rarely changes; the header, fetched each time, says when it did.
     code: Mutex<BTreeMap<Address, Account>>,
 }
 
 /// What an account looks like in an answer.
+/// Accounts may have more in them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WireAccount {
+    #[serde(deserialize_with = "lenient::number")]
     lamports: u64,
     data: (String, String),
     owner: String,
     executable: bool,
+    #[serde(default = "lenient::exempt", deserialize_with = "lenient::number")]
     rent_epoch: u64,
 }
 
@@ -72,6 +100,44 @@ struct Answer<T> {
 #[derive(Deserialize)]
 struct Context_ {
     slot: u64,
+}
+
+/// A list, with the slot it is of where the node says it.
+struct Listed<T> {
+    slot: Option<u64>,
+    value: Vec<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Listed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> JsonVisitor<'de> for Either<T> {
+            type Value = Listed<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list, or a list and its context")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Listed<T>, A::Error> {
+                let value = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+                Ok(Listed { slot: None, value })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listed<T>, A::Error> {
+                let (mut slot, mut value) = (None, None);
+                while let Some(key) = map.next_key::<String>()? {
+                    match &*key {
+                        "context" => slot = Some(map.next_value::<Context_>()?.slot),
+                        "value" => value = Some(map.next_value()?),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                let value = value.ok_or_else(|| serde::de::Error::missing_field("value"))?;
+                Ok(Listed { slot, value })
+            }
+        }
+        deserializer.deserialize_any(Either(PhantomData))
+    }
 }
 
 #[derive(Deserialize)]
@@ -107,27 +173,6 @@ fn parse_address(text: &str) -> Result<Address> {
     text.parse().with_context(|| format!("{text:?} is not an address"))
 }
 
-/// Whether the same call may succeed a moment later.
-fn is_transient(kind: &ErrorKind) -> bool {
-    match kind {
-        ErrorKind::Io(_)
-        | ErrorKind::Reqwest(_)
-        | ErrorKind::Middleware(_)
-        | ErrorKind::SerdeJson(_) => true,
-        ErrorKind::RpcError(error) => {
-            match error {
-                // The node is behind, has no room, or has not seen the slot yet.
-                RpcError::RpcResponseError { code, .. } => {
-                    matches!(code, -32004 | -32005 | -32014 | -32016 | 429)
-                }
-                RpcError::RpcRequestError(_) | RpcError::ParseError(_) => true,
-                RpcError::ForUser(_) => false,
-            }
-        }
-        ErrorKind::SigningError(_) | ErrorKind::TransactionError(_) | ErrorKind::Custom(_) => false,
-    }
-}
-
 /// What a node's simulation of a transaction showed.
 pub struct Simulated {
     pub error: Option<TransactionError>,
@@ -135,83 +180,49 @@ pub struct Simulated {
     pub units: u64,
 }
 
-/// A node's refusal, in its own words. Nothing came of the call.
-#[derive(Debug, thiserror::Error)]
-#[error("the node refused ({code}): {message}")]
-pub struct Refused {
-    pub code: i64,
-    pub message: String,
-}
-
-/// `text` with what follows the host of any URL left out: a path or a query may
-/// hold a provider's API key.
-pub fn redact(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        shown.push_str(before);
-        let is_over = |letter: char| letter.is_whitespace() || "()<>\"',".contains(letter);
-        let end = after.find(is_over).unwrap_or(after.len());
-        let (url, tail) = after.split_at(end);
-        let (authority, hidden) = match url.find(['/', '?', '#']) {
-            Some(path) => (&url[..path], url.len() > path + 1),
-            None => (url, false),
-        };
-        // Neither a user's name nor a password.
-        shown.push_str(authority.rsplit('@').next().unwrap_or_default());
-        if hidden {
-            shown.push_str("/...");
-        }
-        rest = tail;
-    }
-    shown.push_str(rest);
-    shown
-}
-
-/// A client's error without secrets, as an error of this crate.
-fn public(error: &ClientError) -> anyhow::Error {
-    if let ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) = error.kind() {
-        return Refused { code: *code, message: redact(message) }.into();
-    }
-    let mut text = error.kind().to_string();
-    let mut source = std::error::Error::source(error.kind());
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    anyhow!(redact(&text))
-}
-
 impl Rpc {
-    /// A node that has `timeout` to answer a call.
+    /// A node that has `timeout` to answer a call, for everything.
     pub fn new(url: &str, timeout: Duration) -> Self {
-        let url = match url {
-            "mainnet" | "mainnet-beta" | "m" => "https://api.mainnet-beta.solana.com",
-            "devnet" | "d" => "https://api.devnet.solana.com",
-            "localhost" | "l" => "http://127.0.0.1:8899",
-            url => url,
-        };
+        let roles = Role::ALL.map(|(_, role)| role).to_vec();
+        Self::of(vec![Node::new(resolve(url), roles)], timeout)
+    }
+
+    /// Nodes of one cluster, the preferred ones first, each with so much time to answer.
+    pub fn of(nodes: Vec<Node>, timeout: Duration) -> Self {
         Self {
-            client: RpcClient::new_with_timeout(url.to_owned(), timeout),
-            url: url.to_owned(),
+            nodes: Nodes::new(nodes, timeout),
             newest: AtomicU64::new(0),
+            batch: AtomicUsize::new(BATCH),
             code: Mutex::default(),
         }
     }
 
+    /// This node first, then others.
+    pub fn with(&self, others: Vec<Node>) -> Self {
+        let roles = Role::ALL.map(|(_, role)| role).to_vec();
+        let nodes = std::iter::once(Node::new(self.url(), roles)).chain(others).collect();
+        Self::of(nodes, self.nodes.timeout)
+    }
+
     /// The same node with another patience, over connections of its own.
     pub fn again(&self, timeout: Duration) -> Self {
-        Self::new(&self.url, timeout)
+        Self::new(self.url(), timeout)
+    }
+
+    /// The preferred node's address.
+    fn url(&self) -> &str {
+        self.nodes.iter().next().map_or("", |node| &node.endpoint.url)
+    }
+
+    /// The newest slot an answer was of.
+    pub fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Relaxed)
     }
 
     /// Where the node tells of changes, by Solana's convention: the same address
     /// as a websocket, one port higher where the port is given.
     pub fn websocket_url(&self) -> Result<String> {
-        let (scheme, rest) = match self.url.split_once("://") {
+        let (scheme, rest) = match self.url().split_once("://") {
             Some(("http", rest)) => ("ws", rest),
             Some(("https", rest)) => ("wss", rest),
             _ => bail!("{} is no http(s) URL, from which a websocket's follows", self.name()),
@@ -228,74 +239,121 @@ impl Rpc {
         Ok(format!("{scheme}://{authority}{path}"))
     }
 
-    /// Calls the node once.
+    /// Calls a node once, and another one where it fails.
     pub fn call_once<T: DeserializeOwned>(
         &self,
         method: &'static str,
         params: &Value,
     ) -> Result<T> {
-        self.client
-            .send(RpcRequest::Custom { method }, params.clone())
-            .map_err(|error| public(&error).context(format!("{method} failed")))
+        self.nodes.call_once(Role::Scan, method, params)
     }
 
-    /// Calls the node, again after a pause where that may help.
+    /// Calls a node, again or another one where that may help.
     fn call<T: DeserializeOwned>(&self, method: &'static str, params: &Value) -> Result<T> {
-        self.retry(method, || self.client.send(RpcRequest::Custom { method }, params.clone()))
+        self.nodes.call(Role::Scan, method, params, |_| Ok(()))
     }
 
-    fn retry<T>(
-        &self,
-        method: &str,
-        call: impl Fn() -> solana_rpc_client_api::client_error::Result<T>,
-    ) -> Result<T> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..ATTEMPTS {
-            match call() {
-                Ok(answer) => return Ok(answer),
-                Err(error) if is_transient(error.kind()) => {
-                    thread::sleep(pause);
-                    pause *= 2;
-                }
-                Err(error) => return Err(public(&error).context(format!("{method} failed"))),
-            }
-        }
-        call().map_err(|error| public(&error).context(format!("{method} failed {ATTEMPTS} times")))
+    /// The oldest slot an answer may be of: not much older than anything seen before.
+    fn oldest(&self) -> u64 {
+        self.newest().saturating_sub(MAX_SLOTS_BEHIND)
     }
 
-    /// One batch, complete and not much older than anything seen before.
+    fn saw(&self, slot: u64) {
+        self.newest.fetch_max(slot, Ordering::Relaxed);
+    }
+
+    /// One batch, complete and not older than it may be.
     fn batch(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
-        let newest = self.newest.load(Ordering::Relaxed);
-        let min_slot = newest.saturating_sub(MAX_SLOTS_BEHIND);
+        let min_slot = self.oldest();
         let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let params = json!([names, {
             "encoding": "base64", "commitment": "confirmed", "minContextSlot": min_slot
         }]);
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
-            let answer: Answer<Vec<Option<WireAccount>>> =
-                self.call("getMultipleAccounts", &params)?;
-            if answer.value.len() == keys.len() && answer.context.slot >= min_slot {
-                self.newest.fetch_max(answer.context.slot, Ordering::Relaxed);
-                let accounts = answer
-                    .value
-                    .into_iter()
-                    .map(|account| account.map(WireAccount::decode).transpose())
-                    .collect::<Result<_>>()?;
-                return Ok((answer.context.slot, accounts));
+        let judge = |answer: &Answer<Vec<Option<WireAccount>>>| {
+            let (there, slot) = (answer.value.len(), answer.context.slot);
+            (there == keys.len() && slot >= min_slot).then_some(()).ok_or_else(|| {
+                format!(
+                    "{there} of {} accounts at slot {slot}, wanted slot {min_slot} or later",
+                    keys.len()
+                )
+            })
+        };
+        let answer = self.nodes.call(Role::Scan, "getMultipleAccounts", &params, judge)?;
+        self.saw(answer.context.slot);
+        let accounts = answer
+            .value
+            .into_iter()
+            .map(|account| account.map(WireAccount::decode).transpose())
+            .collect::<Result<_>>()?;
+        Ok((answer.context.slot, accounts))
+    }
+
+    /// Accounts in as many pieces as it takes; providers allow a hundred, or five, or so
+    /// many bytes.
+    fn batches(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+        let mut accounts = Vec::with_capacity(keys.len());
+        let mut oldest = u64::MAX;
+        while accounts.len() < keys.len() {
+            let rest = &keys[accounts.len()..];
+            let count = self.batch.load(Ordering::Relaxed).min(rest.len());
+            match self.batch(&rest[..count]) {
+                Ok((slot, batch)) => {
+                    oldest = oldest.min(slot);
+                    accounts.extend(batch);
+                }
+                Err(error) if count > 1 && wants_less(&error) => {
+                    let smaller = count / 2;
+                    warn!(
+                        accounts = count,
+                        smaller,
+                        reason = format!("{error:#}"),
+                        "asking for less"
+                    );
+                    self.batch.fetch_min(smaller, Ordering::Relaxed);
+                }
+                Err(error) => return Err(error),
             }
-            if attempt >= ATTEMPTS {
-                bail!(
-                    "getMultipleAccounts: {} of {} accounts at slot {}, wanted slot {min_slot} or later",
-                    answer.value.len(),
-                    keys.len(),
-                    answer.context.slot
-                );
-            }
-            thread::sleep(pause);
-            pause *= 2;
         }
-        bail!("getMultipleAccounts was never tried")
+        Ok((if keys.is_empty() { 0 } else { oldest }, accounts))
+    }
+
+    /// A list of a program's accounts. One that is empty is not believed at once: klend
+    /// has accounts of every kind that is asked for.
+    fn list(&self, program: &Address, filter: &Filter, sliced: bool) -> Result<Vec<Keyed>> {
+        let min_slot = self.oldest();
+        let mut options = json!({
+            "encoding": "base64", "commitment": "confirmed", "filters": wire_filters(filter),
+            "withContext": true, "minContextSlot": min_slot,
+        });
+        if sliced {
+            options["dataSlice"] = json!({ "offset": 0, "length": 0 });
+        }
+        let params = json!([program.to_string(), options]);
+        let judge = |listed: &Listed<Keyed>| match listed.slot {
+            Some(slot) if slot < min_slot => {
+                Err(format!("slot {slot}, wanted {min_slot} or later"))
+            }
+            _ => Ok(()),
+        };
+        let ask = || self.nodes.call(Role::Scan, "getProgramAccounts", &params, judge);
+        let mut listed: Listed<Keyed> = ask()?;
+        if listed.value.is_empty() && *program == KLEND_PROGRAM_ID {
+            warn!(least = filter.min_len, "no account of this kind: asked again");
+            listed = ask()?;
+        }
+        listed.slot.into_iter().for_each(|slot| self.saw(slot));
+        Ok(listed.value)
+    }
+
+    /// Addresses of a program's accounts, sorted.
+    fn list_keys(&self, program: &Address, filter: &Filter) -> Result<Vec<Address>> {
+        let listed = self.list(program, filter, true)?;
+        let mut keys = listed
+            .into_iter()
+            .map(|keyed| parse_address(&keyed.pubkey))
+            .collect::<Result<Vec<_>>>()?;
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     /// Accounts with no more than the first `length` bytes of their data.
@@ -384,9 +442,17 @@ impl Rpc {
         Ok((hash, answer.value.last_valid_block_height))
     }
 
-    /// The height of the newest confirmed block.
-    pub fn block_height(&self) -> Result<u64> {
-        self.call_once("getBlockHeight", &json!([{"commitment": "confirmed"}]))
+    /// The newest confirmed slot and the height of its block.
+    pub fn now(&self) -> Result<(u64, u64)> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Epoch {
+            absolute_slot: u64,
+            block_height: u64,
+        }
+        let epoch: Epoch =
+            self.call_once("getEpochInfo", &json!([{ "commitment": "confirmed" }]))?;
+        Ok((epoch.absolute_slot, epoch.block_height))
     }
 
     /// The cluster's genesis hash, which tells mainnet from the rest.
@@ -428,13 +494,22 @@ impl Rpc {
             logs: Option<Vec<String>>,
             units_consumed: Option<u64>,
         }
+        let newest = self.newest();
         let params = json!([STANDARD.encode(transaction), {
             "encoding": "base64",
             "commitment": "confirmed",
             "sigVerify": false,
             "replaceRecentBlockhash": true,
+            "minContextSlot": newest,
         }]);
-        let answer: Answer<Value_> = self.call("simulateTransaction", &params)?;
+        // A refusal from before what is known already is no refusal.
+        let judge = |answer: &Answer<Value_>| {
+            let slot = answer.context.slot;
+            (slot >= newest)
+                .then_some(())
+                .ok_or_else(|| format!("simulated at slot {slot}, wanted {newest} or later"))
+        };
+        let answer = self.nodes.call(Role::Simulate, "simulateTransaction", &params, judge)?;
         let simulated = answer.value;
         Ok(Simulated {
             error: simulated.err,
@@ -449,30 +524,27 @@ impl Rpc {
         let params = json!([STANDARD.encode(transaction), {
             "encoding": "base64", "skipPreflight": true, "maxRetries": 0
         }]);
-        self.call_once("sendTransaction", &params)
+        self.nodes.call_once(Role::Send, "sendTransaction", &params)
     }
 
-    /// Whether a signature was confirmed, and the slot the node has come to.
-    pub fn is_confirmed(&self, signature: &str) -> Result<(bool, u64)> {
-        let (status, slot) = self.confirmation_status(signature)?;
-        Ok((status.is_some_and(|status| status != "processed"), slot))
-    }
-
-    /// Whether the block with a signature was finalized.
-    pub fn is_finalized(&self, signature: &str) -> Result<bool> {
-        Ok(self.confirmation_status(signature)?.0.is_some_and(|status| status == "finalized"))
-    }
-
-    fn confirmation_status(&self, signature: &str) -> Result<(Option<String>, u64)> {
+    /// What a node knows of a signature, and the slot it has come to.
+    pub fn status(&self, signature: &str) -> Result<Status> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Status {
+        struct Wire {
             confirmation_status: Option<String>,
         }
-        let answer: Answer<Vec<Option<Status>>> =
+        let answer: Answer<Vec<Option<Wire>>> =
             self.call_once("getSignatureStatuses", &json!([[signature]]))?;
-        let status = answer.value.into_iter().next().flatten();
-        Ok((status.and_then(|status| status.confirmation_status), answer.context.slot))
+        let seen = match answer.value.into_iter().next().flatten() {
+            None => Seen::Nowhere,
+            Some(wire) => match wire.confirmation_status.as_deref() {
+                Some("finalized") => Seen::Finalized,
+                Some("confirmed") => Seen::Confirmed,
+                _ => Seen::Processed,
+            },
+        };
+        Ok(Status { slot: answer.context.slot, seen })
     }
 
     /// Every token account of `owner` under one of the token programs.
@@ -501,8 +573,8 @@ impl Rpc {
 
 impl Source for Rpc {
     fn name(&self) -> String {
-        let shown = redact(&self.url);
-        format!("RPC node {}", shown.split("://").nth(1).unwrap_or(&shown).trim_end_matches("/..."))
+        let names: Vec<&str> = self.nodes.iter().map(|node| &*node.endpoint.name).collect();
+        format!("RPC node {}", names.join(", "))
     }
 
     fn clock(&self) -> Result<Clock> {
@@ -510,14 +582,7 @@ impl Source for Rpc {
     }
 
     fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
-        let mut accounts = Vec::with_capacity(keys.len());
-        let mut oldest = u64::MAX;
-        for chunk in keys.chunks(BATCH) {
-            let (slot, batch) = self.batch(chunk)?;
-            oldest = oldest.min(slot);
-            accounts.extend(batch);
-        }
-        Ok((if keys.is_empty() { 0 } else { oldest }, accounts))
+        self.batches(keys)
     }
 
     fn program_accounts(
@@ -525,11 +590,16 @@ impl Source for Rpc {
         program: &Address,
         filter: Filter,
     ) -> Result<Vec<(Address, Account)>> {
-        let params = json!([program.to_string(), {
-            "encoding": "base64", "commitment": "confirmed", "filters": wire_filters(&filter)
-        }]);
-        let answer: Vec<Keyed> = self.call("getProgramAccounts", &params)?;
-        let mut accounts = answer.into_iter().map(Keyed::decode).collect::<Result<Vec<_>>>()?;
+        let mut accounts = match self.list(program, &filter, false) {
+            Ok(listed) => listed.into_iter().map(Keyed::decode).collect::<Result<Vec<_>>>()?,
+            Err(error) if wants_less(&error) => {
+                warn!(reason = format!("{error:#}"), "asking for addresses first");
+                let keys = self.list_keys(program, &filter)?;
+                let accounts = self.accounts(&keys)?;
+                keys.into_iter().zip(accounts).filter_map(|(key, it)| Some((key, it?))).collect()
+            }
+            Err(error) => return Err(error),
+        };
         accounts.retain(|(_, account)| filter.accepts(&account.data));
         accounts.sort_by_key(|(key, _)| *key);
         Ok(accounts)
@@ -544,18 +614,7 @@ impl Source for Rpc {
         visit: Visitor,
     ) -> Result<()> {
         let filter = Filter::indebted(market);
-        let params = json!([KLEND_PROGRAM_ID.to_string(), {
-            "encoding": "base64",
-            "commitment": "confirmed",
-            "dataSlice": { "offset": 0, "length": 0 },
-            "filters": wire_filters(&filter),
-        }]);
-        let sliced: Vec<Keyed> = self.call("getProgramAccounts", &params)?;
-        let mut keys = sliced
-            .into_iter()
-            .map(|keyed| parse_address(&keyed.pubkey))
-            .collect::<Result<Vec<_>>>()?;
-        keys.sort_unstable();
+        let keys = self.list_keys(&KLEND_PROGRAM_ID, &filter)?;
         let mut done = 0;
         for chunk in keys.chunks(BATCH) {
             let (slot, accounts) = self.accounts_at(chunk)?;
@@ -596,6 +655,22 @@ impl Source for Rpc {
     }
 }
 
+/// A node's address, from one of the names that Solana's own tools know.
+fn resolve(url: &str) -> &str {
+    match url {
+        "mainnet" | "mainnet-beta" | "m" => "https://api.mainnet-beta.solana.com",
+        "devnet" | "d" => "https://api.devnet.solana.com",
+        "localhost" | "l" => "http://127.0.0.1:8899",
+        url => url,
+    }
+}
+
+/// Whether a call was too large for a node.
+fn wants_less(error: &anyhow::Error) -> bool {
+    let refused = error.chain().find_map(|cause| cause.downcast_ref::<Refused>());
+    refused.is_some_and(|refused| refused.cure() == Cure::Smaller)
+}
+
 /// Where an upgradeable program keeps its code.
 pub fn program_data_address(account: &Account) -> Option<Address> {
     (account.executable && account.owner == bpf_loader_upgradeable::ID)
@@ -614,19 +689,6 @@ pub fn wire_filters(filter: &Filter) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_may_hold_a_secret_is_not_shown() {
-        for (text, shown) in [
-            ("no url", "no url"),
-            ("for url (https://a.b/?api-key=SECRET): x", "for url (https://a.b/...): x"),
-            ("https://me:SECRET@a.b:1/SECRET", "https://a.b:1/..."),
-            ("http://a:1/", "http://a:1"),
-            ("a ws://b/SECRET c wss://d", "a ws://b/... c wss://d"),
-        ] {
-            assert_eq!(redact(text), shown);
-        }
-    }
 
     #[test]
     fn a_websocket_is_one_port_higher() {

@@ -1,0 +1,278 @@
+//! Which node is asked: the first that has the role and is well.
+//!
+//! A node that fails or is behind is left out for a while, and taken back when that is
+//! over. Where there is no other, the same one is asked again after a pause, none longer
+//! than the caller has time.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tracing::{info, warn};
+
+use super::call::{Cure, Endpoint, Failure};
+
+/// Times a call is tried before its error is reported.
+const ATTEMPTS: usize = 5;
+/// Pause before a node is asked again; it doubles with each failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest time that a node is left out unasked.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Pauses from which on people are told that there is one.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// What a node is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Accounts, blocks, and what became of transactions.
+    Scan,
+    /// Account updates.
+    Stream,
+    /// Signed transactions.
+    Send,
+    /// Simulations.
+    Simulate,
+}
+
+impl Role {
+    /// All of them, with their names in settings.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("scan", Self::Scan),
+        ("stream", Self::Stream),
+        ("send", Self::Send),
+        ("simulate", Self::Simulate),
+    ];
+}
+
+/// A node and how it does.
+pub struct Node {
+    pub endpoint: Endpoint,
+    roles: Vec<Role>,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Default)]
+struct Standing {
+    /// Failures in a row.
+    failures: u32,
+    /// Not asked before, unless no other can be.
+    out_until: Option<Instant>,
+}
+
+impl Node {
+    pub fn new(url: &str, roles: Vec<Role>) -> Self {
+        Self { endpoint: Endpoint::new(url), roles, standing: Mutex::default() }
+    }
+
+    fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// When it may be asked again; `None` for now.
+    fn out_until(&self) -> Option<Instant> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.out_until.filter(|until| *until > Instant::now())
+    }
+
+    fn well(&self) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if standing.out_until.take().is_some() {
+            info!(node = self.endpoint.name, "node taken back");
+        }
+        standing.failures = 0;
+    }
+
+    /// Leaves it out for a while.
+    fn ill(&self, why: &str, wait: Option<Duration>) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = FIRST_PAUSE.saturating_mul(1 << standing.failures.min(8));
+        let pause = wait.unwrap_or(pause).min(LONGEST_PAUSE);
+        standing.failures = standing.failures.saturating_add(1);
+        standing.out_until = Some(Instant::now() + pause);
+        let pause_ms = pause.as_millis();
+        warn!(node = self.endpoint.name, reason = why, pause_ms, "node taken out");
+    }
+}
+
+/// Nodes of one cluster, in the order they are preferred.
+pub struct Nodes {
+    nodes: Vec<Node>,
+    /// Longest one of them may take to answer.
+    pub timeout: Duration,
+    /// Longest a call may take with all its pauses.
+    limit: Duration,
+}
+
+impl Nodes {
+    /// `nodes`, each with so much time for an answer. Calls take three times as long at
+    /// most.
+    pub fn new(nodes: Vec<Node>, timeout: Duration) -> Self {
+        Self { nodes, timeout, limit: timeout * 3 }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
+    /// The node to ask, and whether another one could be.
+    fn choose(&self, role: Role) -> Option<(&Node, bool)> {
+        let able: Vec<&Node> = self.nodes.iter().filter(|node| node.has(role)).collect();
+        let node = able.iter().min_by_key(|node| node.out_until())?;
+        Some((node, able.len() > 1))
+    }
+
+    fn is_any_well(&self, role: Role) -> bool {
+        self.nodes.iter().any(|node| node.has(role) && node.out_until().is_none())
+    }
+
+    /// Asks one node after the other, once each, without pauses.
+    pub fn call_once<T: DeserializeOwned>(
+        &self,
+        role: Role,
+        method: &'static str,
+        params: &Value,
+    ) -> Result<T> {
+        let deadline = Instant::now() + self.timeout;
+        let mut tries = self.nodes.iter().filter(|node| node.has(role)).count();
+        loop {
+            let (node, has_others) = self.choose(role).with_context(|| no_node(role))?;
+            tries = tries.saturating_sub(1);
+            match node.endpoint.call(method, params, deadline) {
+                Ok(answer) => {
+                    node.well();
+                    return Ok(answer);
+                }
+                Err(failure) => {
+                    let hopeless = matches!(failure.cure(), Cure::Smaller | Cure::Never);
+                    if has_others && !hopeless {
+                        node.ill(&failure.to_string(), failure.wait());
+                    }
+                    if tries == 0 || hopeless || Instant::now() >= deadline {
+                        let what = format!("{method} failed: {}", node.endpoint.name);
+                        return Err(failure.into_error().context(what));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks until `judge` takes an answer, as long as that may help.
+    pub fn call<T: DeserializeOwned>(
+        &self,
+        role: Role,
+        method: &'static str,
+        params: &Value,
+        judge: impl Fn(&T) -> Result<(), String>,
+    ) -> Result<T> {
+        let until = Instant::now() + self.limit;
+        let mut pause = FIRST_PAUSE;
+        let most = ATTEMPTS.max(self.nodes.len() + 1);
+        let mut tries = 0;
+        loop {
+            let (node, has_others) = self.choose(role).with_context(|| no_node(role))?;
+            let deadline = until.min(Instant::now() + self.timeout);
+            tries += 1;
+            let answer = node.endpoint.call(method, params, deadline).and_then(|answer| {
+                let judged = judge(&answer).map_err(|why| Failure::lost(why, Cure::Later));
+                judged.map(|()| answer)
+            });
+            let failure = match answer {
+                Ok(answer) => {
+                    node.well();
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
+            };
+            let name = &node.endpoint.name;
+            let (cure, wait) = (failure.cure(), failure.wait());
+            let text = failure.to_string();
+            let give_up = |what: String| Err(failure.into_error().context(what));
+            let is_last = match cure {
+                Cure::Smaller | Cure::Never => true,
+                Cure::Elsewhere => !has_others,
+                Cure::AtOnce | Cure::Later => false,
+            };
+            if is_last {
+                return give_up(format!("{method} failed: {name}"));
+            }
+            if has_others {
+                node.ill(&text, wait);
+            }
+            if tries >= most {
+                return give_up(format!("{method} failed {tries} times: {name}"));
+            }
+            if has_others && self.is_any_well(role) || cure == Cure::AtOnce && tries == 1 {
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let wait = wait.unwrap_or(pause);
+            if wait >= left {
+                return give_up(format!(
+                    "{method} failed {tries} times: {name} is to be asked again in {} ms, {} ms are left",
+                    wait.as_millis(),
+                    left.as_millis()
+                ));
+            }
+            warn!(node = name, method, reason = text, pause_ms = wait.as_millis(), "asked again");
+            if wait >= TOLD && !tracing::dispatcher::has_been_set() {
+                eprintln!("waiting {} s: {name}: {text}", wait.as_secs());
+            }
+            thread::sleep(wait);
+            pause *= 2;
+        }
+    }
+}
+
+fn no_node(role: Role) -> String {
+    format!("no node is there to {role:?}").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_fails_is_left_out_and_taken_back() {
+        let all = || Role::ALL.map(|(_, role)| role).to_vec();
+        let nodes = Nodes::new(
+            vec![Node::new("http://a", all()), Node::new("http://b", vec![Role::Scan])],
+            Duration::from_secs(1),
+        );
+        let chosen = |role| {
+            let (node, has_others) = nodes.choose(role).unwrap();
+            (&*node.endpoint.name, has_others)
+        };
+        assert_eq!((chosen(Role::Scan), chosen(Role::Simulate)), (("a", true), ("a", false)));
+        let first = nodes.iter().next().unwrap();
+        first.ill("sick", Some(Duration::from_millis(30)));
+        assert_eq!((chosen(Role::Scan), chosen(Role::Simulate)), (("b", true), ("a", false)));
+        // All out: the one that is back first.
+        nodes.iter().last().unwrap().ill("sick", Some(Duration::from_secs(9)));
+        assert!(!nodes.is_any_well(Role::Scan));
+        assert_eq!(chosen(Role::Scan), ("a", true));
+        thread::sleep(Duration::from_millis(40));
+        assert!(nodes.is_any_well(Role::Scan));
+        first.well();
+        assert_eq!(first.standing.lock().unwrap().failures, 0);
+    }
+
+    #[test]
+    fn who_is_not_there_is_not_waited_for_longer_than_there_is_time() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}/SECRET");
+        let nodes = Nodes::new(vec![Node::new(&url, vec![Role::Scan])], Duration::from_millis(100));
+        let begun = Instant::now();
+        let judge = |_: &u64| Ok(());
+        let error = nodes.call(Role::Scan, "getSlot", &Value::Null, judge).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("ms are left") && !error.contains("SECRET"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        let error = nodes.call_once::<u64>(Role::Send, "getSlot", &Value::Null).unwrap_err();
+        assert_eq!(error.to_string(), "no node is there to send");
+    }
+}

@@ -1,0 +1,297 @@
+//! The loop while its node, its feed or its roads lie, lag, starve or are silent.
+
+use std::{thread, time::Duration};
+
+use serde_json::{Value, json};
+use solana_address::Address;
+
+use crate::{
+    folder, folder_arg, json_of,
+    node::{Fate, Node, Options},
+    obligations,
+    proxy::{Fault, Proxy},
+    sending::{Stage, key},
+    watch::{Watch, messages, metric, passes, sol, trusted, until},
+};
+
+const SCAN: &str = "getProgramAccounts";
+
+/// A stage, and the configuration to send on it.
+fn sending(options: Options, more: &str) -> (Stage, String) {
+    let stage = Stage::with(options);
+    let config = format!(
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\npoll_ms = 50\n\
+         cooldown_seconds = 600\n{more}",
+        trusted(),
+        stage.keypair,
+        stage.table
+    );
+    (stage, config)
+}
+
+fn reason(line: &Value) -> String {
+    line["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_socket_that_stands_and_tells_nothing_is_given_up() {
+    let (at_risk, _) = obligations();
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    let config = format!(
+        "websocket_url = {:?}\npoll_ms = 600000\nsilence_seconds = 1\naudit_seconds = 0\n\
+         cooldown_seconds = 600",
+        node.websocket()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", node.url()]);
+    watch.wait_for("updates flow");
+    watch.wait_for("ready");
+    // Pings are answered as before.
+    node.silence(true);
+    node.scale_price(&sol(), 66);
+    let lost = watch.wait_for("updates broke off: polling");
+    assert!(reason(&lost).contains("clock has not changed"), "{lost}");
+    node.silence(false);
+    watch.wait_for("updates flow");
+    let line = watch.wait_for("liquidated");
+    assert_eq!(line["obligation"], json!(at_risk));
+    watch.stop();
+}
+
+/// The clock goes on, and one subscription of several is lost by the server.
+#[test]
+fn a_subscription_that_died_alone_is_found_out() {
+    let (_, careful) = obligations();
+    let node = Node::serve(folder());
+    let config = format!(
+        "websocket_url = {:?}\npoll_ms = 600000\naudit_seconds = 1\nnear_health = 10\n\
+         cooldown_seconds = 600",
+        node.websocket()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", node.url()]);
+    watch.wait_for("updates flow");
+    watch.wait_for("liquidated");
+    node.lose_programs();
+    let careful: Address = careful.parse().unwrap();
+    {
+        let mut world = node.world();
+        world.warp_slots(1);
+        world
+            .edit_obligation(&careful, |obligation| {
+                let debt: u128 = obligation.borrows[0].borrowed_amount_sf.into();
+                obligation.borrows[0].borrowed_amount_sf = (debt * 5 / 2).into();
+            })
+            .unwrap();
+    }
+    node.tell(&careful);
+    watch.wait_for("a change was not told of: subscribing anew");
+    watch.wait_for("updates flow");
+    let told = |line: &Value| line["fields"]["obligation"] == json!(careful.to_string());
+    if watch.count("liquidated") < 2 {
+        watch.wait_for("liquidated");
+    }
+    let lines = watch.stop();
+    let is_liquidated = |line: &&Value| line["fields"]["message"] == "liquidated";
+    assert!(lines.iter().filter(is_liquidated).any(told), "{lines:#?}");
+}
+
+#[test]
+fn other_messages_between_are_let_pass() {
+    let (at_risk, _) = obligations();
+    let node = Node::with(folder(), Options { dialect: true, ..Options::default() });
+    node.scale_price(&sol(), 150);
+    let config =
+        format!("websocket_url = {:?}\npoll_ms = 600000\ncooldown_seconds = 600", node.websocket());
+    let mut watch = Watch::start(&config, &["--rpc", node.url()]);
+    watch.wait_for("updates flow");
+    watch.wait_for("ready");
+    node.scale_price(&sol(), 66);
+    let line = watch.wait_for("liquidated");
+    assert_eq!(line["obligation"], json!(at_risk));
+    let lines = watch.stop();
+    assert_eq!(messages(&lines, "updates broke off: polling"), 0, "{lines:#?}");
+}
+
+#[test]
+fn a_list_that_lost_what_was_there_wipes_nothing() {
+    let (at_risk, _) = obligations();
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    // A reserve is missing from the first list, and somebody uses it.
+    let proxy = Proxy::to(node.url(), &[(SCAN, Fault::ShortList)]);
+    let config = "feed = \"poll\"\npoll_ms = 100\nrescan_seconds = 1\ncooldown_seconds = 600\n\
+                  metrics = \"127.0.0.1:0\"";
+    let mut watch = Watch::start(config, &["--rpc", proxy.url()]);
+    let metrics = watch.wait_for("metrics are served")["address"].as_str().unwrap().to_owned();
+    watch.wait_for("reserves that the node did not list");
+    watch.wait_for("ready");
+    let tracked = || metric(&metrics, "keeper_obligations_tracked");
+    until("both are tracked", || tracked() == 2);
+    // Whole scans come back with nothing, however often they are asked for.
+    proxy.add(SCAN, Fault::EmptyList, 9);
+    until("they were empty", || {
+        assert_eq!(tracked(), 2);
+        proxy.faults_left() == 0
+    });
+    assert_eq!(tracked(), 2);
+    node.scale_price(&sol(), 66);
+    let line = watch.wait_for("liquidated");
+    assert_eq!(line["obligation"], json!(at_risk));
+
+    // One that is gone is forgotten when two answers say so.
+    let at_risk: Address = at_risk.parse().unwrap();
+    {
+        let mut world = node.world();
+        world.warp_slots(1);
+        world.set_account(&at_risk, solana_account::Account::default()).unwrap();
+    }
+    let closed = watch.wait_for("closed");
+    assert_eq!(closed["obligation"], json!(at_risk.to_string()));
+    until("one is tracked", || tracked() == 1);
+    watch.stop();
+}
+
+#[test]
+fn a_road_that_is_sick_at_first_gets_it_again() {
+    for code in [-32005, 429] {
+        let options = Options {
+            refuses: Some(code),
+            refusals: 2,
+            fate: Fate::Executed { after_polls: 0 },
+            ..Options::default()
+        };
+        let (stage, config) = sending(options, "");
+        let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+        let refused = watch.wait_for("refused");
+        assert_eq!(refused["code"], json!(code));
+        watch.wait_for("liquidated");
+        let lines = watch.stop();
+        assert_eq!(stage.node.signatures(), 1, "{lines:#?}");
+        assert_eq!(messages(&lines, "failed") + messages(&lines, "not landed"), 0, "{lines:#?}");
+    }
+}
+
+/// It is in a block and not confirmed yet when its deadline passes: it may land still, so
+/// nothing else is signed; and it is not sent again, for it can only fail.
+#[test]
+fn what_is_in_a_block_is_waited_for_beyond_its_deadline_and_sent_no_more() {
+    let options = Options {
+        fate: Fate::Executed { after_polls: 14 },
+        shows_processed: true,
+        ..Options::default()
+    };
+    let (stage, config) = sending(options, "deadline_slots = 5");
+    let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+    until("it is sent", || stage.node.sent() >= 1);
+    stage.node.world().warp_slots(40);
+    thread::sleep(Duration::from_millis(600));
+    let sent = stage.node.sent();
+    thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(stage.node.sent(), sent, "sent after its deadline");
+    watch.wait_for("liquidated");
+    let lines = watch.stop();
+    assert_eq!((stage.node.signatures(), messages(&lines, "signed")), (1, 1), "{lines:#?}");
+}
+
+/// A second answer that is of an earlier slot than the first does not say that it is over.
+#[test]
+fn an_end_that_one_of_several_backends_tells_of_is_not_believed_of_another() {
+    let (stage, config) = sending(
+        Options { fate: Fate::Executed { after_polls: 5 }, ..Options::default() },
+        "deadline_slots = 5",
+    );
+    let proxy = Proxy::to(stage.node.url(), &[]);
+    let mut watch = Watch::start(&config, &["--rpc", proxy.url()]);
+    until("it is sent", || stage.node.sent() >= 1);
+    // The first answer is of now, the second of long ago, and so on.
+    for fault in [Fault::None, Fault::StaleSlot].into_iter().cycle().take(6) {
+        proxy.add("getSignatureStatuses", fault, 1);
+    }
+    stage.node.world().warp_slots(40);
+    watch.wait_for("liquidated");
+    let lines = watch.stop();
+    assert_eq!((stage.node.signatures(), messages(&lines, "signed")), (1, 1), "{lines:#?}");
+    assert!(messages(&lines, "not over yet by the second answer") >= 1, "{lines:#?}");
+}
+
+#[test]
+fn without_sol_it_pauses_before_the_first_failure_and_goes_on_when_there_is_some() {
+    let (stage, config) = sending(
+        Options { fate: Fate::Executed { after_polls: 0 }, ..Options::default() },
+        "metrics = \"127.0.0.1:0\"",
+    );
+    let lamports = |lamports| solana_account::Account {
+        lamports,
+        owner: solana_sdk_ids::system_program::ID,
+        ..solana_account::Account::default()
+    };
+    use solana_signer::Signer as _;
+    let keeper = key().pubkey();
+    stage.node.world().set_account(&keeper, lamports(10_000)).unwrap();
+    let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+    let metrics = watch.wait_for("metrics are served")["address"].as_str().unwrap().to_owned();
+    let paused = watch.wait_for("paused: the key cannot pay for it");
+    assert!(paused["needed"].as_u64().unwrap() > paused["lamports"].as_u64().unwrap(), "{paused}");
+    until("it shows", || metric(&metrics, "keeper_paused") == 1);
+    assert_eq!(stage.node.sent(), 0);
+    {
+        let mut world = stage.node.world();
+        world.warp_slots(1);
+        world.set_account(&keeper, lamports(5_000_000_000)).unwrap();
+    }
+    watch.wait_for("liquidated");
+    assert_eq!(metric(&metrics, "keeper_paused"), 0);
+    let lines = watch.stop();
+    assert_eq!(messages(&lines, "failed"), 0, "{lines:#?}");
+}
+
+/// The scan node fails, then the other; each is left out, taken back, and nothing is lost.
+#[test]
+fn several_nodes_stand_in_for_each_other() {
+    let (at_risk, _) = obligations();
+    let (first, second) = (Node::serve(folder()), Node::serve(folder()));
+    let proxy = Proxy::to(first.url(), &[("getMultipleAccounts", Fault::Code(502)); 2]);
+    let config = format!(
+        "feed = \"poll\"\npoll_ms = 50\ncooldown_seconds = 600\n\
+         nodes = [{{ url = {:?}, roles = [\"scan\", \"simulate\"] }}]",
+        second.url()
+    );
+    let (code, lines) = passes(&config, &["--rpc", proxy.url()], 3);
+    assert_eq!(code, 0, "{lines:#?}");
+    assert!(messages(&lines, "node taken out") >= 1, "{lines:#?}");
+    assert_eq!(messages(&lines, "the source failed"), 0, "{lines:#?}");
+    let liquidated = lines.iter().find(|line| line["fields"]["message"] == "liquidated");
+    assert_eq!(liquidated.unwrap()["fields"]["obligation"], json!(at_risk));
+    assert!(second.calls("getMultipleAccounts") > 0);
+
+    let quote = json_of(&["--fork", folder_arg(), "quote", &at_risk]);
+    assert!(!quote["repay"].is_null());
+}
+
+/// Two streams at once: one is cut, and no update is missed.
+#[test]
+fn two_streams_lose_no_update_when_one_is_cut() {
+    let (at_risk, _) = obligations();
+    let (first, second) = (Node::serve(folder()), Node::serve(folder()));
+    for node in [&first, &second] {
+        node.scale_price(&sol(), 150);
+    }
+    let config = format!(
+        "websocket_url = {:?}\npoll_ms = 600000\ncooldown_seconds = 600\naudit_seconds = 0\n\
+         nodes = [{{ url = {:?}, roles = [\"stream\"], websocket_url = {:?} }}]",
+        first.websocket(),
+        second.url(),
+        second.websocket()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", first.url()]);
+    watch.wait_for("ready");
+    until("both are subscribed", || first.subscribers(5) == 1 && second.subscribers(5) == 1);
+    thread::sleep(Duration::from_millis(300));
+    first.cut(true);
+    watch.wait_for("one of the streams broke off");
+    second.scale_price(&sol(), 66);
+    let line = watch.wait_for("liquidated");
+    assert_eq!(line["obligation"], json!(at_risk));
+    let lines = watch.stop();
+    assert_eq!(messages(&lines, "updates broke off: polling"), 0, "{lines:#?}");
+}
