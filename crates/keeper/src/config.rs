@@ -760,7 +760,7 @@ mod tests {
             dont_front = "jitodontfront111111111111111111111111111111"
             sol_usd = 150
             pools = ["{KEY}"]
-            nodes = ["https://n", { url = "https://s", roles = ["scan", "stream"] }]
+            nodes = ["https://n", {{ url = "https://s", roles = ["scan", "stream"] }}]
             own_node = false
             block_engines = ["https://b/api/v1/bundles"]
             simulate = "none"
