@@ -515,7 +515,8 @@ fn check_cap(key: &Address, cap: &WithdrawalCaps, amount: u64, now: u64) -> Resu
     let before = if elapsed >= cap.config_interval_length_seconds { 0 } else { cap.current_total };
     let amount = i64::try_from(amount).map_err(|_| Refusal::Abort { account: *key })?;
     let total = before.checked_add(amount).ok_or(Refusal::Abort { account: *key })?;
-    if total > cap.config_capacity {
+    // Nothing may always leave.
+    if amount > 0 && total > cap.config_capacity {
         return Err(Refusal::integers(
             Code::WithdrawalCapReached,
             key,

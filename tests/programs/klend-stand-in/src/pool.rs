@@ -224,28 +224,30 @@ pub enum Flow {
 }
 
 impl WithdrawalCaps {
-    /// Counts a flow; inflows make room again and are never refused.
+    /// Counts a flow; inflows make room again and are never refused, and neither
+    /// is an outflow of nothing. Without an interval flows are only counted.
     ///
     /// # Errors
     /// 6065 when the window starts in the future, 6064 when an outflow would
     /// exceed the capacity, 6049-like overflow as 6007.
     pub fn record(&mut self, flow: Flow, amount: u64, now: u64) -> Result<()> {
+        let change = i64::try_from(amount).map_err(|_| KlendError::MathOverflow)?;
+        let change = match flow {
+            Flow::Out => change,
+            Flow::In => -change,
+        };
         if self.config_interval_length_seconds == 0 {
+            self.current_total = self.current_total.saturating_add(change);
             return Ok(());
         }
         let elapsed = now
             .checked_sub(self.last_interval_start_timestamp)
             .ok_or(KlendError::LastTimestampGreaterThanCurrent)?;
-        let amount = i64::try_from(amount).map_err(|_| KlendError::MathOverflow)?;
-        let change = match flow {
-            Flow::Out => amount,
-            Flow::In => -amount,
-        };
         let in_window = elapsed < self.config_interval_length_seconds;
         let base = if in_window { self.current_total } else { 0 };
         let total = base.checked_add(change).ok_or(KlendError::MathOverflow)?;
         require(
-            flow == Flow::In || total <= self.config_capacity,
+            flow == Flow::In || amount == 0 || total <= self.config_capacity,
             KlendError::WithdrawalCapReached,
         )?;
         self.current_total = total;
@@ -310,10 +312,23 @@ mod tests {
     }
 
     #[test]
-    fn caps_are_off_without_an_interval() {
+    fn without_an_interval_flows_are_only_counted() {
         let mut caps = caps(0, 0);
-        caps.record(Flow::Out, u64::MAX, 0).unwrap();
-        assert_eq!(caps.current_total, 0);
+        caps.record(Flow::Out, 7, 0).unwrap();
+        caps.record(Flow::In, 9, 0).unwrap();
+        assert_eq!((caps.current_total, caps.last_interval_start_timestamp), (-2, 100));
+        caps.current_total = i64::MAX;
+        caps.record(Flow::Out, 1, 0).unwrap();
+        assert_eq!(caps.current_total, i64::MAX);
+    }
+
+    #[test]
+    fn nothing_may_always_flow_out() {
+        let mut caps = caps(-1, 50);
+        caps.record(Flow::Out, 0, 110).unwrap();
+        caps.current_total = 7;
+        caps.record(Flow::Out, 0, 110).unwrap();
+        assert_eq!(caps.record(Flow::Out, 1, 110), Err(KlendError::WithdrawalCapReached.into()));
     }
 
     #[test]

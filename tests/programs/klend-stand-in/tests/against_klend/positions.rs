@@ -78,6 +78,14 @@ fn deposits_borrows_and_redemptions() {
         ("inflow within the window", Done, cap(SOL, reserve::DEPOSIT_CAP, 1, -5, 10)),
         ("inflow after the window", Done, cap(SOL, reserve::DEPOSIT_CAP, 1, 7, 2_000)),
         ("inflow at the window's end", Done, cap(SOL, reserve::DEPOSIT_CAP, 1, 7, 1_000)),
+        (
+            "inflow without a cap",
+            Done,
+            Box::new(|bed: &mut Bed| {
+                let cap = [1i64, 7, 0, 0].map(i64::to_le_bytes).concat();
+                bed.patch(SOL, reserve::DEPOSIT_CAP, &cap);
+            }),
+        ),
     ] {
         twins.case(&format!("deposit, {what}"), expected, prepare, deposit_one);
     }
