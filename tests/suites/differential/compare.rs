@@ -19,6 +19,7 @@ use klend_model::{
     refusal::Refusal,
     reserve::ReserveState,
     table::ReserveTable,
+    verify::{self, Change, Compared, Liquidated, Silent},
     version::KlendVersion,
 };
 use solana_address::Address;
@@ -276,6 +277,8 @@ impl<'m> Run<'m> {
         ] {
             same &= self.same(what, program, model);
         }
+        let change = Change { key, before: &**account_before, after: account };
+        self.verified(verify::reserve(self.version, &market_key(), &world.market, &change, NOW));
         self.saw_accrual(account_before, &model);
         same.then_some(model)
     }
@@ -472,7 +475,56 @@ impl<'m> Run<'m> {
         self.same("deposit after", deposit, quote.after.deposit);
         self.same("debt after", debt, quote.after.debt.to_bits());
         self.same("has debt after", program.has_debt, u8::from(quote.after.has_debt));
+        self.verify_liquidation(world, &request);
         self.saw_quote(world, ask, table, state, &quote);
+    }
+
+    /// What a keeper sees of it has to agree as well, whatever was asked for, and mostly
+    /// without knowing what that was.
+    fn verify_liquidation(&mut self, world: &World, request: &Request) {
+        let seen: Vec<_> = world
+            .used()
+            .into_iter()
+            .map(|index| (index, self.machine.data(&reserve_key(index))))
+            .collect();
+        let reserves: Vec<_> = seen
+            .iter()
+            .map(|(index, data)| Change {
+                key: reserve_key(*index),
+                before: &*world.reserves[*index],
+                after: view_reserve(data),
+            })
+            .collect();
+        let data = self.machine.data(&obligation_key());
+        let (before, after) = (&*world.obligation, view_obligation(&data));
+        let seen = Liquidated {
+            market: (market_key(), &world.market),
+            reserves: &reserves,
+            obligation: Change { key: obligation_key(), before, after },
+            clock: NOW,
+        };
+        self.verified(seen.compare(self.version, request));
+        let agrees = |guess: Request| {
+            let compared = seen.compare(self.version, &guess);
+            compared.is_ok_and(|compared| compared.iter().all(Compared::agrees))
+        };
+        let guessed = seen.guesses().is_some_and(|guesses| guesses.map(agrees).contains(&true));
+        self.saw(if guessed { "verified: guessed" } else { "verified: by the request alone" });
+    }
+
+    /// Takes what comparing two states gave.
+    fn verified(&mut self, compared: Result<Vec<Compared>, Silent>) {
+        match compared {
+            Ok(compared) => {
+                for one in compared {
+                    self.saw(format!("verified: {}", one.rule));
+                    let what = format!("verify, {}, {}", one.rule, one.what);
+                    self.same(&what, one.chain, one.model);
+                }
+            }
+            Err(Silent::NoRefresh) => {}
+            Err(silent) => self.differ("verify", "a change".into(), format!("{silent}"), vec![]),
+        }
     }
 
     /// Counts the branches that a liquidation went through.

@@ -28,7 +28,7 @@ use machine::Machine;
 use rng::Rng;
 
 /// Branches of a liquidation that a run of the default length must see.
-const BRANCHES: [&str; 51] = [
+const BRANCHES: [&str; 60] = [
     "reason: LTV exceeded",
     "reason: individual deleveraging",
     "reason: market-wide deleveraging",
@@ -80,6 +80,15 @@ const BRANCHES: [&str; 51] = [
     "refused: 6121 RepayTooSmallForFullLiquidation",
     "interest: 5 or more slots",
     "refused: 6028 NegativeInterestRate",
+    "verified: interest",
+    "verified: debt",
+    "verified: fees",
+    "verified: limits",
+    "verified: health",
+    "verified: reason",
+    "verified: repayment",
+    "verified: seizure",
+    "verified: redemption",
 ];
 
 /// Branches that exist from klend 1.24 on.
