@@ -103,6 +103,12 @@ pub enum Command {
     /// Simulates in a local virtual machine, on accounts and programs as they are
     /// now, and then on the node. On a fork there is no node and nothing is sent.
     Liquidate(LiquidateArgs),
+    /// Liquidates a perp position on Drift or Velocity with a klend flash loan:
+    /// health, quote, build, simulate, send, report. See docs/perps.md.
+    ///
+    /// Simulates in a local virtual machine, on accounts and programs as they are
+    /// now. On a fork folder nothing is sent.
+    Perp(PerpArgs),
     /// Watches a market and liquidates what becomes unhealthy, the most
     /// profitable first.
     ///
@@ -413,6 +419,74 @@ impl LiquidateArgs {
             tables: self.tables.clone(),
         }
     }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct PerpArgs {
+    /// The user's account on the exchange, which says which exchange it is.
+    pub user: Address,
+    /// Perp market to liquidate in; else the user's largest position.
+    #[arg(long, value_name = "INDEX")]
+    pub perp_market: Option<u16>,
+    /// The most to take over, billionths of the base asset; else all that is handed
+    /// over.
+    #[arg(long, value_name = "RAW", default_value_t = u64::MAX, hide_default_value = true)]
+    pub max_base: u64,
+    /// Loan, raw units of the quote token; else a quarter of what is handed over,
+    /// which a quote has to say.
+    #[arg(long, value_name = "RAW")]
+    pub loan: Option<u64>,
+    /// klend market that lends it.
+    #[arg(long, value_name = "MARKET", default_value = MAIN_MARKET)]
+    pub market: Address,
+    /// Number of the keeper's own sub-account; it has to be empty, and is opened in
+    /// the transaction when it is not there.
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    pub sub_account: u16,
+    /// Price of an oracle that cannot be read, ORACLE=MILLIONTHS of a dollar; may be
+    /// given several times.
+    #[arg(long = "price", value_name = "ORACLE=PRICE", value_parser = price_of_oracle)]
+    pub prices: Vec<(Address, i64)>,
+    /// Settle this user's loss first, so that the market's pool can pay; may be given
+    /// several times.
+    #[arg(long, value_name = "USER")]
+    pub settle_first: Vec<Address>,
+    /// A profit that the pool cannot pay may stay on the exchange, to be settled
+    /// later.
+    #[arg(long)]
+    pub allow_leftover: bool,
+    /// Simulate only.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Least profit after loan and fee, raw units of the quote token. Held on chain.
+    #[arg(long, value_name = "RAW", default_value_t = 1, allow_negative_numbers = true)]
+    pub min_profit: i64,
+    /// Slots after which the transaction must not execute any more; 0 for no
+    /// deadline.
+    #[arg(long, value_name = "SLOTS", default_value_t = 32)]
+    pub deadline_slots: u64,
+    /// Priority fee, micro-lamports per compute unit.
+    #[arg(long, value_name = "MICROLAMPORTS", default_value_t = 0)]
+    pub priority_fee: u64,
+    /// Lookup table to use; may be given several times. For a simulation without
+    /// one, one is made for the occasion.
+    #[arg(long = "table", value_name = "TABLE")]
+    pub tables: Vec<Address>,
+    #[command(flatten)]
+    pub signer: SignerArgs,
+    /// Send on mainnet without asking.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+fn price_of_oracle(text: &str) -> Result<(Address, i64), String> {
+    let (oracle, price) = text.split_once('=').ok_or("not of the form ORACLE=PRICE")?;
+    let oracle = oracle.parse().map_err(|error| format!("{oracle}: {error}"))?;
+    let price: i64 = price.parse().map_err(|error| format!("{price}: {error}"))?;
+    if price <= 0 {
+        return Err(format!("{price}: not a price"));
+    }
+    Ok((oracle, price))
 }
 
 #[cfg(test)]

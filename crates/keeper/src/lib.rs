@@ -99,6 +99,7 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
             commands::quote::run(&open()?, obligation, terms)?;
         }
         Command::Liquidate(args) => return commands::liquidate::run(&open()?, args),
+        Command::Perp(args) => return commands::perp::run(&open()?, args),
         Command::Setup(args) => commands::setup::run(&open()?, args)?,
         Command::Sweep(args) => commands::sweep::run(&open()?, args)?,
         Command::Watch(args) => commands::watch::run(&open()?, args)?,

@@ -78,6 +78,8 @@ pub fn complete(world: &mut World, keys: &Keys, price: i64) {
     }
     let (base, quote) = position(world, &keys.user);
     edit(world, &keys.user, |user| {
+        // The number of its next liquidation.
+        user.put(4_344, 1u16.to_le_bytes());
         for slot in 0..8 {
             let at = 424 + 96 * slot;
             // Entry and break-even, as if nothing had been paid but the price.

@@ -23,11 +23,23 @@ use solana_instruction::{AccountMeta, Instruction};
 use solana_signer::Signer;
 
 mod complete;
+#[path = "../../../crates/keeper/tests/cli/http.rs"]
+#[allow(dead_code)]
+mod http;
+mod keeper;
+#[path = "../../../crates/keeper/tests/cli/node.rs"]
+#[allow(dead_code)]
+mod node;
 mod quotes;
 mod refusals;
 mod scene;
 
 use scene::*;
+
+/// What [`node`] tells of tips, which nobody pays here.
+mod sending {
+    pub const TIP_ACCOUNT: &str = "Cdah2U5ak3JjX9UjTPhRZEuMtkDdWbwympS5HqZ7uXkV";
+}
 
 /// The victim was long 1,000 SOL at 150 with 10,000 USDC: 3,000 are left to back
 /// what takes 7,150.

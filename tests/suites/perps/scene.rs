@@ -55,6 +55,13 @@ fn real_drift() -> Option<Vec<u8>> {
     Some(fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
+/// The program that is deployed as an exchange.
+pub fn program_of(exchange: Exchange) -> Vec<u8> {
+    let stand_in = || fs::read(deploy_folder().join("drift_stand_in.so"));
+    let real = real_drift().filter(|_| exchange == Exchange::Drift);
+    real.unwrap_or_else(|| stand_in().expect("drift_stand_in.so"))
+}
+
 /// Whether Drift is the real program.
 pub fn is_real(exchange: Exchange) -> bool {
     exchange == Exchange::Drift && real_drift().is_some()
@@ -92,10 +99,7 @@ impl Scene {
     /// borrow), size and quote of the perp.
     pub fn new(exchange: Exchange, usdc: i64, sol: i64, base: i64, quote: i64) -> Self {
         let mut world = World::builtin().unwrap();
-        let stand_in = || fs::read(deploy_folder().join("drift_stand_in.so"));
-        let real = real_drift().filter(|_| exchange == Exchange::Drift);
-        let elf = real.unwrap_or_else(|| stand_in().expect("drift_stand_in.so"));
-        world.deploy(&exchange.program_id(), &elf).unwrap();
+        world.deploy(&exchange.program_id(), &program_of(exchange)).unwrap();
         let [keeper, thief, victim] = ["keeper", "thief", "victim"].map(|name| world.actor(name));
         let usdc_reserve = world.reserve_named("USDC").unwrap();
         let reserve = world.reserve_addresses(&usdc_reserve).unwrap();

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use solana_address::Address;
-use solana_instruction::AccountMeta;
+use solana_instruction::{AccountMeta, Instruction};
 
 use super::{
     Exchange, PerpError, QUOTE_SPOT_MARKET, SubAccount,
+    instruction::{initialize_user, initialize_user_stats},
     layout::{self, POSITIONS, discriminator, oracle_source, spot_position, token_program_flag},
 };
 use crate::{
@@ -230,6 +231,17 @@ impl EmptyAccount {
             return Err(PerpError::OtherPool { address, found: user.pool_id, expected: 0 });
         }
         Ok(Self(user.account))
+    }
+
+    /// An account that is not there yet, and the instructions that open it: they have
+    /// to stand in front of the loan, in the same transaction. `has_stats` says whether
+    /// the wallet has had an account on the exchange before.
+    #[must_use]
+    pub fn opened(account: SubAccount, has_stats: bool) -> (Self, Vec<Instruction>) {
+        let stats = initialize_user_stats(account.exchange, &account.authority);
+        let mut opening = if has_stats { vec![] } else { vec![stats] };
+        opening.push(initialize_user(account, [b' '; 32]));
+        (Self(account), opening)
     }
 
     /// The account.

@@ -1,4 +1,5 @@
 //! From an obligation to a transaction, tried before it is signed.
 
+pub mod perp;
 pub mod plan;
 pub mod simulation;

@@ -341,15 +341,7 @@ impl Plan {
     /// Every account the instructions name, programs included, each once, and the
     /// keeper's own.
     pub fn mentioned(&self) -> Result<Vec<Address>> {
-        let instructions = self.instructions()?;
-        let mut keys: Vec<Address> = instructions
-            .iter()
-            .flat_map(|ix| ix.accounts.iter().map(|meta| meta.pubkey).chain([ix.program_id]))
-            .chain([self.keeper])
-            .collect();
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(keys)
+        Ok(super::simulation::mentioned(&self.instructions()?, &self.keeper))
     }
 
     /// Its lookup tables, as they are known.

@@ -15,6 +15,7 @@ use klend_model::{accounts, constants::KLEND_PROGRAM_ID, keys::to_address};
 use solana_account::Account;
 use solana_address::Address;
 use solana_hash::Hash;
+use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
 use solana_sdk_ids::{native_loader, system_program};
 use solana_signer::Signer;
@@ -73,11 +74,7 @@ impl Stage {
         }
         let wallet = accounts.entry(plan.keeper).or_default();
         if stands_in && wallet.is_none() {
-            *wallet = Some(Account {
-                lamports: SIMULATED_LAMPORTS,
-                owner: system_program::ID,
-                ..Account::default()
-            });
+            *wallet = Some(stand_in_wallet());
         }
         let (market, _) = view.market(&to_address(&plan.before.lending_market))?;
         let clock = market.clock;
@@ -111,6 +108,24 @@ impl Stage {
             }
         }
     }
+}
+
+/// The wallet of a keeper that stands in where none is given.
+pub fn stand_in_wallet() -> Account {
+    Account { lamports: SIMULATED_LAMPORTS, owner: system_program::ID, ..Account::default() }
+}
+
+/// Every account that instructions name, programs included, each once, and the keeper's
+/// own.
+pub fn mentioned(instructions: &[Instruction], keeper: &Address) -> Vec<Address> {
+    let mut keys: Vec<Address> = instructions
+        .iter()
+        .flat_map(|ix| ix.accounts.iter().map(|meta| meta.pubkey).chain([ix.program_id]))
+        .chain([*keeper])
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// Whether a machine has this account by itself: sysvars and builtin programs.
@@ -168,14 +183,26 @@ pub fn simulate(
     for (key, account) in &stage.accounts {
         machine.set(key, account.as_ref())?;
     }
-    let instructions = plan.instructions()?;
+    execute(machine, &plan.keeper, &plan.instructions()?, tables)
+}
+
+/// Executes instructions in a machine as it stands.
+///
+/// # Errors
+/// There is no transaction to execute.
+pub fn execute(
+    machine: &mut Machine,
+    keeper: &Address,
+    instructions: &[Instruction],
+    tables: &[AddressLookupTableAccount],
+) -> Result<Simulation> {
     let made_table = tables.is_empty();
     let mut tables = tables.to_vec();
     if made_table {
-        tables.push(machine.table_for(&instructions, &plan.keeper)?);
+        tables.push(machine.table_for(instructions, keeper)?);
     }
     let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
-    let (error, outcome) = match machine.simulate(&plan.keeper, &instructions, &tables) {
+    let (error, outcome) = match machine.simulate(keeper, instructions, &tables) {
         Ok(outcome) => (None, outcome),
         Err(error) => match error.failure() {
             Some(failure) => (Some(failure.error.clone()), failure.outcome.clone()),

@@ -20,6 +20,7 @@ pub mod fork;
 pub mod liquidate;
 pub mod market;
 pub mod obligation;
+pub mod perp;
 pub mod program;
 pub mod quote;
 pub mod report;
