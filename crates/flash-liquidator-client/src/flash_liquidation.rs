@@ -101,6 +101,9 @@ pub struct FlashLiquidation<'a> {
     pub route: Option<Route>,
     /// Compute-unit limit and price.
     pub compute_budget: ComputeBudget,
+    /// Prices written before they are read ([`scope`](crate::scope)): with nothing but
+    /// the compute budget in front. Excludes [`nonce`](Self::nonce).
+    pub price_refresh: Option<Instruction>,
     /// Instructions before the loan: token accounts that are missing, mostly.
     pub setup: Vec<Instruction>,
     /// How reserves are refreshed.
@@ -202,7 +205,8 @@ impl FlashLiquidation<'_> {
     ///
     /// # Errors
     /// [`BuildError`]: a reserve of the obligation is not among `reserves`, a
-    /// durable nonce has no deadline, or something does not fit its byte.
+    /// durable nonce has no deadline or stands beside a price refresh, or something does
+    /// not fit its byte.
     pub fn instructions(&self) -> Result<Vec<Instruction>, BuildError> {
         self.instructions_of(Format::V0)
     }
@@ -228,12 +232,15 @@ impl FlashLiquidation<'_> {
             if self.terms.deadline_slot == 0 {
                 return Err(BuildError::NonceWithoutDeadline { account: nonce.account });
             }
+            if self.price_refresh.is_some() {
+                return Err(BuildError::NonceWithPriceRefresh { account: nonce.account });
+            }
             instructions.push(nonce.advance());
         }
         if format == Format::V0 {
             instructions.extend(self.compute_budget.instructions());
         }
-        instructions.extend(self.setup.iter().cloned());
+        instructions.extend(self.price_refresh.iter().chain(&self.setup).cloned());
         let borrow_index = byte("instructions before the loan", instructions.len())?;
         instructions.push(klend::flash_borrow(&loan, self.flash_amount));
 

@@ -132,6 +132,7 @@ pub mod nonce;
 pub mod order;
 pub mod perps;
 pub mod receiver;
+pub mod scope;
 pub mod swap;
 pub mod tip;
 pub mod token;

@@ -138,6 +138,7 @@ impl Order {
             terms: self.terms,
             route,
             compute_budget: ComputeBudget::default(),
+            price_refresh: None,
             setup: Vec::new(),
             refresh: Refresh::default(),
             nonce: None,

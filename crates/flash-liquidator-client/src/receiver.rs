@@ -51,6 +51,15 @@ pub enum BuildError {
         /// The nonce account.
         account: Address,
     },
+    /// Both have to come first.
+    #[error(
+        "the durable nonce {account} and a price refresh exclude each other: either has to be \
+         the first instruction"
+    )]
+    NonceWithPriceRefresh {
+        /// The nonce account.
+        account: Address,
+    },
 }
 
 /// A keeper's swap authority and the bump of its address: the PDA

@@ -42,6 +42,8 @@ pub struct Rehearsal {
     pub route: Option<Route>,
     /// Compute-unit limit and price.
     pub compute_budget: ComputeBudget,
+    /// Prices written before they are read.
+    pub price_refresh: Option<Instruction>,
     /// How reserves are refreshed.
     pub refresh: Refresh,
 }
@@ -80,6 +82,7 @@ impl Rehearsal {
                 unit_limit: Some(flash_liquidator_client::compute_budget::MAX_COMPUTE_UNITS),
                 unit_price: 0,
             },
+            price_refresh: None,
             refresh: Refresh::default(),
         })
     }
@@ -168,6 +171,7 @@ impl Rehearsal {
             terms: self.terms,
             route: self.route.clone(),
             compute_budget: self.compute_budget,
+            price_refresh: self.price_refresh.clone(),
             setup: Vec::new(),
             refresh: self.refresh,
             nonce: None,

@@ -13,10 +13,11 @@ use flash_liquidator_client::{
     transaction::wire_bytes,
 };
 use klend_fork::{Position, World};
-use klend_model::keys::to_v2;
+use klend_model::{constants::SCOPE_PROGRAM_ID, keys::to_v2};
 use solana_account::Account;
 use solana_address::Address;
 use solana_hash::Hash;
+use solana_instruction::Instruction;
 use solana_sdk_ids::system_program;
 use solana_signer::Signer;
 
@@ -251,6 +252,14 @@ fn a_durable_nonce_stands_in_for_a_blockhash() {
     let error = endless.compile(&[], Hash::default(), None).unwrap_err();
     assert!(
         matches!(error, LiquidationError::Build(BuildError::NonceWithoutDeadline { .. })),
+        "{error}"
+    );
+    endless.terms.deadline_slot = scene.world.slot() + 100;
+    endless.price_refresh =
+        Some(Instruction { program_id: SCOPE_PROGRAM_ID, accounts: Vec::new(), data: Vec::new() });
+    let error = endless.compile(&[], Hash::default(), None).unwrap_err();
+    assert!(
+        matches!(error, LiquidationError::Build(BuildError::NonceWithPriceRefresh { .. })),
         "{error}"
     );
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 /// Programs that replace the stand-ins when these variables name their ELF files.
-const REAL_PROGRAMS: [&str; 7] = [
+const REAL_PROGRAMS: [&str; 8] = [
     "KLEND_ELF",
     "FARMS_ELF",
     "DRIFT_ELF",
@@ -16,6 +16,7 @@ const REAL_PROGRAMS: [&str; 7] = [
     "WHIRLPOOL_IMMUTABLE_ELF",
     "RAYDIUM_CPMM_ELF",
     "RAYDIUM_CLMM_ELF",
+    "SCOPE_ELF",
 ];
 
 /// Tells `command` where the programs are that replace the stand-ins, if any.

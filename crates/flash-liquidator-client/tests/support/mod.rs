@@ -112,6 +112,7 @@ impl Shape {
             terms: Terms::default(),
             route: self.venue.route(&keeper, withdraw, repay),
             compute_budget,
+            price_refresh: None,
             setup: Vec::new(),
             refresh,
             nonce: None,

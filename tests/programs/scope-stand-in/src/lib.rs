@@ -1,6 +1,6 @@
 //! Writes prices into a Scope price table for whoever asks. On a validator accounts
 //! cannot be edited from outside: this moves prices there as Scope does, by
-//! transactions. Never deployed.
+//! transactions. Never deployed. From scratch, from the facts of Scope 0.40.
 //!
 //! # Accounts
 //! 0. price table, owned by this program (writable)
@@ -8,6 +8,10 @@
 //! # Data
 //! Any number of [`Update`]s, one after the other. When all are written, every entry
 //! that has a price is dated with the slot and time of the transaction.
+//!
+//! Data that begins as Scope's own `refresh_price_list` does what that does: [`refresh`].
+
+pub mod refresh;
 
 use solana_program::{
     account_info::AccountInfo, clock::Clock, entrypoint::ProgramResult,
@@ -78,6 +82,9 @@ pub fn difference(from: &[u8], to: &[u8]) -> Vec<Update> {
 
 /// Entry point.
 pub fn process_instruction(_: &Pubkey, accounts: &[AccountInfo], data: &[u8]) -> ProgramResult {
+    if let Some(entries) = data.strip_prefix(&refresh::DISCRIMINATOR) {
+        return refresh::refresh_price_list(accounts, entries);
+    }
     let [table, ..] = accounts else { return Err(ProgramError::NotEnoughAccountKeys) };
     let clock = Clock::get()?;
     let mut table = table.try_borrow_mut_data()?;
