@@ -234,8 +234,8 @@ pub struct TermsArgs {
     /// Market whose reserves may lend as well; may be given several times.
     #[arg(long = "lend-from", value_name = "MARKET")]
     pub lend_from: Vec<Address>,
-    /// Sell in this Orca Whirlpool or Raydium CPMM or CLMM pool; may be given several
-    /// times, the one that pays most for the amount is used. What pools pay is computed
+    /// Sell in this Orca Whirlpool, Raydium CPMM or CLMM or Meteora DLMM pool; may be given
+    /// several times, the one that pays most for the amount is used. What pools pay is computed
     /// to the unit, and the size is chosen by it.
     #[arg(long = "pool", value_name = "POOL")]
     pub pools: Vec<Address>,

@@ -136,6 +136,6 @@ fn main() {
     let pools: Vec<Box<dyn Curve>> = addresses.map(|key| curve(&*pool(&known, key))).collect();
     let curves: Vec<&dyn Curve> = pools.iter().map(|curve| &**curve).collect();
     measure("best route over 50 pools", || {
-        route::best(&curves, &key(10), &key(11), black_box(50_000_000), |_| true)
+        route::best(&curves, &key(10), &key(11), black_box(50_000_000), 2, |_| true)
     });
 }

@@ -140,6 +140,10 @@ impl Bytes<'_> {
         u128::from_le_bytes(self.array(at))
     }
 
+    pub fn i64(self, at: usize) -> i64 {
+        i64::from_le_bytes(self.array(at))
+    }
+
     pub fn i128(self, at: usize) -> i128 {
         i128::from_le_bytes(self.array(at))
     }

@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | [`whirlpool`] | Orca Whirlpools | concentrated, static or adaptive fees |
 //! | [`raydium_clmm`] | Raydium CLMM | concentrated, static or dynamic fees, limit orders |
+//! | [`meteora_dlmm`] | Meteora DLMM | bins, dynamic fees, limit orders |
 //! | [`raydium_cpmm`] | Raydium CPMM | constant product |
 //! | [`stand_in`] | this project's own, for tests and forks | constant product |
 //!
@@ -20,10 +21,12 @@
 //! `docs/venues.md` in the repository says how to add one.
 
 mod account;
+mod bitmap;
 mod concentrated;
 mod error;
 mod ladder;
 mod leg;
+pub mod meteora_dlmm;
 pub mod mint;
 mod pda;
 pub mod raydium_clmm;
@@ -153,6 +156,7 @@ pub fn read(key: &Address, account: Account<'_>) -> Result<Box<dyn Pool>, VenueE
         }
         raydium_cpmm::PROGRAM_ID => Box::new(raydium_cpmm::CpmmPool::read(key, account)?),
         raydium_clmm::PROGRAM_ID => Box::new(raydium_clmm::ClmmPool::read(key, account)?),
+        meteora_dlmm::PROGRAM_ID => Box::new(meteora_dlmm::DlmmPool::read(key, account)?),
         owner => return Err(VenueError::NoVenue { account: *key, owner }),
     })
 }

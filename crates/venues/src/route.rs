@@ -20,6 +20,9 @@ const SPLIT_STEPS: u32 = 24;
 /// Pools for either half of two hops that are tried with all of the other half.
 const HOP_POOLS: usize = 2;
 
+/// What part of the proceeds a second leg has to add.
+const LEAST_GAIN: u64 = 10_000;
+
 /// A basis point's whole.
 const FULL_BPS: u16 = 10_000;
 
@@ -152,19 +155,35 @@ pub fn weigh(legs: &[SwapLeg], key: impl Fn(&Address) -> Key) -> Weight {
     weight
 }
 
-/// The best way to sell `amount` of `sold` for `bought` that `fits`.
+/// The best way to sell `amount` of `sold` for `bought` over at most `most_legs` that
+/// `fits`. A second leg has to bring a ten-thousandth more: it costs units and bytes, and
+/// is one more that may fail.
 pub fn best(
     curves: &[&dyn Curve],
     sold: &Address,
     bought: &Address,
     amount: u64,
+    most_legs: usize,
     mut fits: impl FnMut(&Plan) -> bool,
 ) -> Option<Plan> {
-    let mut plans = single(curves, sold, bought, amount);
-    plans.extend(split(curves, sold, bought, amount));
+    let mut find = |mut plans: Vec<Plan>| {
+        plans.sort_by_key(|plan| Reverse(plan.amount_out));
+        plans.into_iter().find(|plan| plan.amount_out > 0 && fits(plan))
+    };
+    let one = find(single(curves, sold, bought, amount));
+    if most_legs < 2 {
+        return one;
+    }
+    let mut plans = split(curves, sold, bought, amount);
     plans.extend(two_hops(curves, sold, bought, amount));
-    plans.sort_by_key(|plan| (Reverse(plan.amount_out), plan.steps.len()));
-    plans.into_iter().find(|plan| plan.amount_out > 0 && fits(plan))
+    let two = find(plans);
+    match (one, two) {
+        (Some(one), Some(two)) => {
+            let least = one.amount_out.saturating_add(one.amount_out / LEAST_GAIN);
+            Some(if two.amount_out > least { two } else { one })
+        }
+        (one, two) => one.or(two),
+    }
 }
 
 /// Curves from one token to another, by their places.
@@ -326,7 +345,7 @@ mod tests {
 
     fn find(pools: &[Product], amount: u64) -> Option<Plan> {
         let curves: Vec<&dyn Curve> = pools.iter().map(|pool| pool as &dyn Curve).collect();
-        best(&curves, &key(1), &key(2), amount, |_| true)
+        best(&curves, &key(1), &key(2), amount, 2, |_| true)
     }
 
     #[test]
@@ -356,6 +375,15 @@ mod tests {
             assert!(matches!(plan.steps[0].amount, Amount::Exactly(_)));
             assert!(matches!(plan.steps[1].amount, Amount::All(_)));
         }
+    }
+
+    /// Two deep pools would pay a little more than one: not enough for a second leg.
+    #[test]
+    fn a_second_leg_has_to_pay_for_itself() {
+        let deep = 1_000_000_000_000;
+        let pools = [product(10, (1, 2), deep, deep), product(11, (1, 2), deep, deep)];
+        assert_eq!(find(&pools, 50_000_000).unwrap().steps.len(), 1);
+        assert_eq!(find(&pools, 50_000_000_000).unwrap().steps.len(), 2);
     }
 
     #[test]
@@ -395,7 +423,9 @@ mod tests {
         ends.between = None;
         assert!(matches!(plan.legs(&curves, &ends, 0), Err(VenueError::OtherTokens { .. })));
         // What does not fit gives way to the next best.
-        let plan = best(&curves, &key(1), &key(2), 10_000, |plan| plan.steps.len() < 2).unwrap();
+        let plan = best(&curves, &key(1), &key(2), 10_000, 2, |plan| plan.steps.len() < 2).unwrap();
+        assert_eq!(plan.steps[0].curve, 0);
+        let plan = best(&curves, &key(1), &key(2), 10_000, 1, |_| true).unwrap();
         assert_eq!(plan.steps[0].curve, 0);
     }
 

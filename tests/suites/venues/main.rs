@@ -8,13 +8,14 @@
 mod chain;
 mod clmm;
 mod cpmm;
+mod dlmm;
 mod market;
 mod whirlpool;
 
 use std::{env, fs, path::Path};
 
 use chain::{Chain, Dice, elf};
-use liquidation_venues::{raydium_clmm, raydium_cpmm};
+use liquidation_venues::{meteora_dlmm, raydium_clmm, raydium_cpmm};
 use market::{Market, Tally};
 
 /// Amounts that are sold for one pool.
@@ -96,4 +97,11 @@ fn clmm_pools_pay_what_is_quoted() {
     let mut chain = Chain::new(raydium_clmm::PROGRAM_ID, &elf);
     clmm::start(&mut chain);
     hold("raydium-clmm", &mut chain, 4, clmm::pool);
+}
+
+#[test]
+fn dlmm_pools_pay_what_is_quoted() {
+    let Some(elf) = elf("DLMM_ELF") else { return };
+    let mut chain = Chain::new(meteora_dlmm::PROGRAM_ID, &elf);
+    hold("meteora-dlmm", &mut chain, 5, dlmm::pool);
 }

@@ -175,7 +175,7 @@ impl Market {
     ) {
         let expected = match error {
             VenueError::TooMuch { most, .. } | VenueError::Beyond { most, .. } => most.max(1),
-            VenueError::TooLittle { .. } => self.depth >> 12,
+            VenueError::TooLittle { .. } | VenueError::Overflow { .. } => self.depth >> 12,
             error => panic!("{amount}: {error}"),
         };
         let Some(leg) = (0..40).find_map(|n| {

@@ -14,19 +14,16 @@
 //! the program's published sources (Apache licence, 2026-07-16).
 
 mod arrays;
-mod bitmap;
 mod price;
 
 use solana_address::{Address, address};
 use solana_instruction::AccountMeta;
 
-use self::{
-    arrays::{ARRAY, ClmmStep, Orders},
-    bitmap::Bitmap,
-};
+use self::arrays::{ARRAY, ClmmStep, Orders};
 use crate::{
     Curve, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind, Known},
+    bitmap::{self, Bitmap},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Volatility, Walk},
     error::VenueError,
     ladder::{End, Ladder, NoEnd},
@@ -67,6 +64,19 @@ const CONFIG: Kind = Kind {
     discriminator: Some([218, 244, 33, 104, 203, 203, 43, 111]),
     len: 117,
 };
+
+const EXTENSION: bitmap::Extension = bitmap::Extension {
+    kind: Kind {
+        what: "bitmap extension",
+        program: PROGRAM_ID,
+        // `account:TickArrayBitmapExtension`.
+        discriminator: Some([60, 150, 36, 219, 97, 128, 139, 153]),
+        len: bitmap::Extension::len(EXTENSION_ROWS),
+    },
+    rows: EXTENSION_ROWS,
+    mirrored: false,
+};
+const EXTENSION_ROWS: usize = 14;
 
 /// Where a pool's bitmap begins: two rows, the arrays below zero first.
 const POOL_BITMAP: usize = 904;
@@ -218,7 +228,7 @@ impl ClmmPool {
             liquidity: data.u128(237),
             fee_on: [FeeOn::Input, FeeOn::First, FeeOn::Second][usize::from(data.u8(390))],
             volatility: DynamicFee::read(data),
-            bitmap: Bitmap::of_pool(data, POOL_BITMAP),
+            bitmap: Bitmap::of_pool(data, POOL_BITMAP, EXTENSION.rows),
             extension,
             derived,
         })
@@ -249,7 +259,9 @@ impl ClmmPool {
                 (self.bitmap.clone(), Extension::None)
             }
             Known::Present(account) => {
-                (self.bitmap.extended(&self.pool, account)?, Extension::There)
+                let bitmap =
+                    self.bitmap.extended(&EXTENSION, &self.pool, &self.extension, account)?;
+                (bitmap, Extension::There)
             }
         })
     }
@@ -297,14 +309,7 @@ impl Pool for ClmmPool {
         }
         let Ok((bitmap, _)) = self.arrays(known) else { return needed };
         let here = self.tick.div_euclid(self.width());
-        for down in [true, false] {
-            let mut next = bitmap.nearest(if down { here } else { here + 1 }, down);
-            for _ in 0..READ_ARRAYS {
-                let Some(number) = next else { break };
-                needed.push(self.tick_array(number));
-                next = bitmap.nearest(if down { number - 1 } else { number + 1 }, down);
-            }
-        }
+        needed.extend(bitmap.around(here, READ_ARRAYS).into_iter().map(|n| self.tick_array(n)));
         needed
     }
 
@@ -403,7 +408,7 @@ impl Pool for ClmmPool {
             next = bitmap.nearest(after(number), down);
         }
         if next.is_none() && extension == Extension::Unread {
-            curve.end = Some((self.extension, "bitmap extension"));
+            curve.end = Some((self.extension, EXTENSION.kind.what));
         }
         if curve.arrays.is_empty() {
             return Err(match curve.end {
