@@ -54,9 +54,11 @@ pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let none = r(PROGRAM_ID);
     let extended = active.div_euclid(BINS).unsigned_abs() > 480;
     let extension = if extended { w(bitmap) } else { none.clone() };
+    // A new pool gets its extension only where its first bin lies beyond its own bitmap.
+    let is_beyond = !(-512..512).contains(&active.div_euclid(BINS));
     let accounts = vec![
         w(pool),
-        extension.clone(),
+        if is_beyond { extension.clone() } else { none.clone() },
         r(mints[0]),
         r(mints[1]),
         w(vaults[0]),
