@@ -168,6 +168,8 @@ impl<'m> Run<'m> {
             None => return true,
             Some(Refusal::Klend(rejection)) => self.saw(format!("refused: {:?}", rejection.error)),
             Some(Refusal::Abort { .. }) => self.saw("refused: program aborts"),
+            // What a newer klend may know, this one aborts on.
+            Some(Refusal::Unknowable { .. }) => self.saw("refused: a setting that is not known"),
             Some(other) => panic!("not a refusal of these cases: {other}"),
         }
         false

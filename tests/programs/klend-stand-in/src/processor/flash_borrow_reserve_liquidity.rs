@@ -9,7 +9,7 @@ use crate::{
     error::{KlendError, Result, require},
     introspection,
     math::Fraction,
-    state::{self, LendingMarket, ReferrerTokenState, Reserve},
+    state::{self, LendingMarket, ReferrerTokenState, Reserve, Version},
     token::{self, Authority},
     vault::VaultSnapshot,
 };
@@ -17,7 +17,11 @@ use crate::{
 pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     let amount = read_u64(args, 0)?;
     let accounts = FlashAccounts::parse(accounts)?;
-    state::load::<LendingMarket>(accounts.market)?.require_no_emergency()?;
+    let version = {
+        let market = state::load::<LendingMarket>(accounts.market)?;
+        market.require_no_emergency()?;
+        market.version()
+    };
     {
         let reserve = state::load::<Reserve>(accounts.reserve)?;
         reserve.require_no_emergency()?;
@@ -25,8 +29,12 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
             accounts.user_liquidity.key != accounts.vault.key,
             KlendError::InvalidAccountInput,
         )?;
-        reserve.require_not_obsolete()?;
+        // Of a reserve that is both, 1.26 names the other fault first.
+        if version == Version::V1_26 {
+            reserve.require_not_obsolete()?;
+        }
         reserve.require_current_version()?;
+        reserve.require_not_obsolete()?;
         require(reserve.config.flash_loans_enabled(), KlendError::FlashLoansDisabled)?;
         token::require_supported_extensions(accounts.mint, accounts.user_liquidity)?;
     }

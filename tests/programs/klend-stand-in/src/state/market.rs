@@ -79,7 +79,8 @@ impl Layout for LendingMarket {
 pub enum Version {
     /// klend 1.25: what a market says that says nothing (0).
     V1_25,
-    /// klend 1.26 (126): users' orders do not liquidate.
+    /// klend 1.26 (126): users' orders do not liquidate, and a flash loan asks whether
+    /// its reserve is obsolete before it asks for the version.
     V1_26,
 }
 

@@ -62,6 +62,23 @@ fn flash_loans() {
     ] {
         twins.case(what, expected, |bed| bed.patch(key, offset, &[value]), pair(LOAN));
     }
+    let discarded = |bed: &mut Bed| {
+        bed.patch(USDC, reserve::VERSION, &[0]);
+        bed.patch(USDC, reserve::STATUS, &[1]);
+    };
+    twins.case("old version and obsolete", Custom(0, 6073), discarded, pair(LOAN));
+    // The switch is the stand-in's own.
+    let real = twins.real.take();
+    twins.case(
+        "old version and obsolete, 1.26",
+        Custom(0, 6082),
+        |bed| {
+            discarded(bed);
+            bed.patch(&MARKET, market::STAND_IN_VERSION, &[126]);
+        },
+        pair(LOAN),
+    );
+    twins.real = real;
     twins.case("price outdated", Done, |bed| bed.wait(1_000), pair(LOAN));
     twins.case(
         "vault short of the books",

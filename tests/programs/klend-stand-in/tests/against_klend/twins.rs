@@ -20,8 +20,7 @@ const STAND_IN_VERSION: &str = "1.25";
 const OLDER_VERSIONS: [&str; 2] = ["1.16", "1.24"];
 
 /// Faults of which another one is found first since 1.25.
-const ORDER_CHANGED: [&str; 2] =
-    ["old version and obsolete", "reserve stale and reserve stale, too"];
+const ORDER_CHANGED: [&str; 1] = ["reserve stale and reserve stale, too"];
 
 /// Whether `KLEND_VERSION` names the stand-in's version for the real klend.
 /// Panics when it names none that is known: what could be compared is not known
