@@ -136,5 +136,6 @@ pub mod scope;
 pub mod swap;
 pub mod tip;
 pub mod token;
+pub mod token_2022;
 pub mod transaction;
 pub mod units;

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use solana_address::Address;
 use solana_signer::Signer;
 
-use super::{Context, print_json};
+use super::{
+    Context, print_json,
+    setup::{MintFacts, mint_facts},
+};
 use crate::{
     cli::TermsArgs,
     format::{Section, bad, duration, good, percent, signed_tokens, tokens, usd_f64},
@@ -21,10 +24,19 @@ pub fn run(context: &Context, key: &Address, terms: &TermsArgs) -> Result<()> {
     let search = terms.search();
     let position = Position::new(&view, key, &frozen.obligation, &search)?;
     let best = position.best(&search)?;
+    let reserves = [&best.request.repay_reserve, &best.request.withdraw_reserve];
+    let mints = reserves.map(|reserve| Ok(view.reserve_addresses(reserve)?.liquidity_mint));
+    let mints = mints.into_iter().collect::<Result<Vec<Address>>>()?;
+    let notes = mint_facts(&*context.source, mints.into_iter())?;
+    let notes: Vec<String> = notes.iter().filter_map(MintFacts::note).collect();
     if context.json {
-        return print_json(&as_json(&position, &best));
+        let mut quote = as_json(&position, &best);
+        quote["notes"] = json!(notes);
+        return print_json(&quote);
     }
-    print(&position, &best, terms)
+    print(&position, &best, terms)?;
+    notes.iter().for_each(|note| println!("  {}", bad(note)));
+    Ok(())
 }
 
 /// klend's reason in words.

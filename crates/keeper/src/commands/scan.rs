@@ -23,7 +23,10 @@ use serde_json::json;
 use solana_account::Account;
 use solana_address::Address;
 
-use super::{Context, print_json};
+use super::{
+    Context, print_json,
+    setup::{MintFacts, mint_facts},
+};
 use crate::{
     book::market::Market,
     cli::{ScanArgs, Sort},
@@ -83,6 +86,9 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
     rows.truncate(args.limit);
     let (seen, refused) = (seen.into_inner(), refused.into_inner());
     let millis = started.elapsed().as_millis();
+    let mints = market.reserves()?.into_iter().map(|(_, it)| to_address(&it.liquidity.mint_pubkey));
+    let notes = mint_facts(&*context.source, mints)?;
+    let notes: Vec<String> = notes.iter().filter_map(MintFacts::note).collect();
 
     if context.json {
         let rows: Vec<_> = rows
@@ -108,6 +114,7 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
             "matching": matching,
             "unhealthy": unhealthy,
             "milliseconds": millis,
+            "notes": notes,
             "obligations": rows,
         }));
     }
@@ -133,6 +140,7 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
         rows.len(),
         millis as f64 / 1e3
     );
+    notes.iter().for_each(|note| println!("  {note}"));
     if refused > 0 {
         println!(
             "  {refused} could not be valued: their reserves have no usable price or are unknown"

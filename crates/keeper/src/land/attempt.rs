@@ -109,9 +109,14 @@ pub fn send_instructions(rpc: &Rpc, key: &Key, instructions: &[Instruction]) -> 
     };
     match decoded.outcome.failure() {
         None => Ok(signature),
-        Some(failure) => bail!("{}", failure.cause.explain()),
+        Some(failure) => Err(Declined(failure.cause.explain().to_string()).into()),
     }
 }
+
+/// The chain executes, or would execute, instructions to a failure: nothing came of them.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Declined(String);
 
 /// Fails on mainnet unless sending there was asked for.
 pub fn require_consent(rpc: &Rpc, consent: bool, how: &str) -> Result<()> {

@@ -464,7 +464,11 @@ impl State {
         let context = json!({ "slot": self.world().slot() });
         match method {
             "getMultipleAccounts" => {
-                let world = self.world();
+                let mut world = self.world();
+                let hashes = json!(solana_sdk_ids::sysvar::slot_hashes::ID.to_string());
+                if params[0].as_array().unwrap().contains(&hashes) {
+                    remember_slot(&mut world);
+                }
                 let slice = &params[1]["dataSlice"];
                 let accounts: Vec<Value> = params[0]
                     .as_array()

@@ -229,7 +229,9 @@ fn setup_creates_accounts_and_a_table_and_undoes_them() {
     assert_eq!(account.data.len() as u64, 56 + 32 * costs["tableAddresses"].as_u64().unwrap());
 
     // Again, nothing is missing.
-    assert_eq!(json_of(&setup)["tokenAccounts"], 0);
+    let again = json_of(&setup);
+    let missing = ["tokenAccounts", "tableCount", "tableAddresses", "tableRent"];
+    assert!(missing.iter().all(|what| again[what] == 0), "{again}");
 
     // Undone: closed and retired first, the table's rent back some minutes later.
     let undo = [&setup[..], &["--undo", "--table", &table]].concat();
@@ -247,6 +249,50 @@ fn setup_creates_accounts_and_a_table_and_undoes_them() {
 
     let said = refused(&["--fork", folder_arg(), "setup", "--keypair", keypair], 1);
     assert!(said.contains("needs an RPC node"), "{said}");
+}
+
+/// It ends between two transactions, with a table that holds a part of what it should; run
+/// again, it fills the same one.
+#[test]
+fn setup_goes_on_where_it_was_interrupted_and_names_what_it_cannot_pay() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let (url, keypair) = (stage.node.url(), &*stage.keypair);
+    let setup = ["--rpc", url, "setup", "--keypair", keypair];
+    // Too poor: said before the first transaction, with both amounts.
+    let wallet = stage.node.world().account(&key().pubkey()).unwrap();
+    let poor = solana_account::Account { lamports: 5_000_000, ..wallet.clone() };
+    stage.node.world().set_account(&key().pubkey(), poor).unwrap();
+    let said = refused(&[&setup[..], &["--yes"]].concat(), 1);
+    assert!(said.contains("0.005 SOL") && said.contains("nothing was sent"), "{said}");
+    assert_eq!(stage.node.sent(), 0);
+    stage.node.world().set_account(&key().pubkey(), wallet).unwrap();
+
+    // The table's second transaction meets a node that has gone for good.
+    let proxy = Proxy::to(url, &[]);
+    let costs = json_of(&setup);
+    let creations = costs["tokenAccounts"].as_u64().unwrap().div_ceil(6) as usize;
+    for _ in 0..creations + 1 {
+        proxy.add("simulateTransaction", Fault::None, 1);
+    }
+    proxy.add("simulateTransaction", Fault::Code(-32601), 64);
+    let args = ["--rpc", proxy.url(), "setup", "--keypair", keypair, "--yes"];
+    let said = refused(&args, 1);
+    assert!(said.contains("is half made"), "{said}");
+    let sent = stage.node.signatures();
+    assert_eq!(sent, creations + 1);
+
+    let left = json_of(&setup);
+    assert_eq!((&left["tokenAccounts"], &left["tableCount"]), (&json!(0), &json!(0)), "{left}");
+    let missing = left["tableAddresses"].as_u64().unwrap();
+    assert!(missing > 0 && missing < costs["tableAddresses"].as_u64().unwrap(), "{left}");
+    let done = json_of(&[&setup[..], &["--yes"]].concat());
+    assert_eq!((&done["done"], done["tables"].as_array().unwrap().len()), (&json!(true), 1));
+    assert_eq!(stage.node.signatures(), sent + missing.div_ceil(26) as usize);
+    // Not named, it is left, and said.
+    let undo = json_of(&[&setup[..], &["--undo"]].concat());
+    let table = done["tables"][0].as_str().unwrap();
+    let notes = undo["notes"].to_string();
+    assert!(notes.contains(&format!("table {table} is left")), "{undo}");
 }
 
 #[test]

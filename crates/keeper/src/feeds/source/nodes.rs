@@ -23,6 +23,8 @@ const ATTEMPTS: usize = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest time that a node is left out unasked.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause before a node is asked again that is waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Pauses from which on people are told that there is one.
 const TOLD: Duration = Duration::from_secs(1);
 
@@ -209,7 +211,7 @@ impl Nodes {
             if has_others && self.is_any_well(role) || cure == Cure::AtOnce && tries == 1 {
                 continue;
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(Instant::now()).min(LONGEST_WAIT);
             let wait = wait.unwrap_or(pause);
             if wait >= left {
                 return give_up(format!(

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
 use solana_hash::Hash;
-use solana_sdk_ids::{bpf_loader_upgradeable, sysvar};
+use solana_sdk_ids::{address_lookup_table, bpf_loader_upgradeable, sysvar};
 use solana_transaction_error::TransactionError;
 use tracing::warn;
 
@@ -560,6 +560,22 @@ impl Rpc {
         ]);
         let answer: Answer<Vec<Keyed>> = self.call("getTokenAccountsByOwner", &params)?;
         answer.value.into_iter().map(Keyed::decode).collect()
+    }
+
+    /// Lookup tables whose authority is `authority`, retired ones among them.
+    pub fn lookup_tables(&self, authority: &Address) -> Result<Vec<(Address, Account)>> {
+        // Type, slots of retirement and last extension, where that began; then whether there
+        // is an authority, and which.
+        const AUTHORITY_OFFSET: usize = 4 + 8 + 8 + 1;
+        let bytes = [&[1], authority.as_ref()].concat();
+        let params = json!([address_lookup_table::ID.to_string(), {
+            "encoding": "base64", "commitment": "confirmed",
+            "filters": [{ "memcmp": {
+                "offset": AUTHORITY_OFFSET, "bytes": bs58::encode(bytes).into_string()
+            } }],
+        }]);
+        let listed: Listed<Keyed> = self.call("getProgramAccounts", &params)?;
+        listed.value.into_iter().map(Keyed::decode).collect()
     }
 
     /// A transaction as `getTransaction` answers; `None` if the node has none.
