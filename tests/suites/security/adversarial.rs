@@ -550,6 +550,7 @@ pub fn raise_flash_fee(stage: &mut Stage, admin: &Address) -> Instruction {
             AccountMeta::new_readonly(global_config, false),
             AccountMeta::new_readonly(market, false),
             AccountMeta::new(stage.usdc, false),
+            AccountMeta::new_readonly(solana_sdk_ids::sysvar::instructions::ID, false),
         ],
         data,
     }

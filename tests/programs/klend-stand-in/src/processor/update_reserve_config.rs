@@ -2,7 +2,7 @@
 //! only the mode that sets the fee of flash loans is here, and only with validation.
 //!
 //! Accounts: 0 global admin (signer), 1 global configuration, 2 market, 3 reserve
-//! (writable).
+//! (writable), 4 instructions sysvar (since 1.25).
 
 use solana_program::account_info::AccountInfo;
 
@@ -26,7 +26,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
         .and_then(|(len, tail)| tail.get(..u32::from_le_bytes(*len) as usize))
         .ok_or(AnchorError::InstructionDidNotDeserialize)?;
     let skips_validation = read_bool(args, 5 + value.len())?;
-    let ([admin, global_config, market, reserve], _) = split::<4>(accounts)?;
+    let ([admin, global_config, market, reserve, instructions], _) = split::<5>(accounts)?;
     require_signer(admin)?;
     state::check_layout::<GlobalConfig>(global_config)?;
     state::check_layout::<LendingMarket>(market)?;
@@ -39,6 +39,7 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     require_global_config(global_config)?;
     require_mut(reserve)?;
     require_has_one(&state::load::<Reserve>(reserve)?.lending_market, market)?;
+    require_instructions_sysvar(instructions)?;
 
     refresh_reserve::refresh(reserve, market, None)?;
     let fee = read_u64(value, 0)?;

@@ -1,6 +1,6 @@
 //! Flash loans.
 
-use klend_interface::{KLEND_PROGRAM_ID, pda};
+use klend_interface::{KLEND_PROGRAM_ID, SYSVAR_INSTRUCTIONS_ID, pda};
 
 use super::*;
 
@@ -249,6 +249,7 @@ fn set_fee(bed: &Bed, fee: u64) -> Instruction {
             readonly(pda::global_config(&KLEND_PROGRAM_ID).0, false),
             readonly(MARKET, false),
             writable(*USDC),
+            readonly(SYSVAR_INSTRUCTIONS_ID, false),
         ],
         data,
     }
@@ -314,11 +315,26 @@ fn the_fee_may_change_during_a_loan() {
         ("reserve as the market", 3002, build(|ix| ix.accounts[2].pubkey = *SOL)),
         ("market as the reserve", 3002, build(|ix| ix.accounts[3].pubkey = MARKET)),
         ("reserve read-only", 2000, build(|ix| ix.accounts[3].is_writable = false)),
-        ("an account less", 3005, build(|ix| ix.accounts.truncate(3))),
+        ("two accounts less", 3005, build(|ix| ix.accounts.truncate(3))),
         ("value cut short", 102, build(|ix| ix.data.truncate(12))),
         ("validation skipped in use", 6004, build(|ix| ix.data[21] = 1)),
     ] {
         twins.case(
+            what,
+            Custom(0, expected),
+            |_| (),
+            |bed| {
+                let mut instruction = set_fee(bed, 0);
+                change(&mut instruction);
+                vec![instruction]
+            },
+        );
+    }
+    for (what, expected, change) in [
+        ("without the sysvar", 3005, build(|ix| ix.accounts.truncate(4))),
+        ("another sysvar", 2012, build(|ix| ix.accounts[4].pubkey = SCOPE_FEED)),
+    ] {
+        twins.newer_case(
             what,
             Custom(0, expected),
             |_| (),
