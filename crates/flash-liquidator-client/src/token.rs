@@ -70,12 +70,23 @@ pub fn close_account(account: &Address, owner: &Address, token_program: &Address
     }
 }
 
+/// Lets an account of wrapped SOL count the lamports that were sent to it.
+#[must_use]
+pub fn sync_native(account: &Address) -> Instruction {
+    const SYNC_NATIVE: u8 = 17;
+    Instruction {
+        program_id: TOKEN_PROGRAM_ID,
+        accounts: vec![AccountMeta::new(*account, false)],
+        data: vec![SYNC_NATIVE],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn closing_is_what_spl_token_closes() {
+    fn closing_and_counting_are_spl_tokens() {
         let key = |byte| Address::new_from_array([byte; 32]);
         let expected = spl_token_interface::instruction::close_account(
             &TOKEN_PROGRAM_ID,
@@ -86,5 +97,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(close_account(&key(1), &key(2), &TOKEN_PROGRAM_ID), expected);
+        let expected = spl_token_interface::instruction::sync_native(&TOKEN_PROGRAM_ID, &key(1));
+        assert_eq!(sync_native(&key(1)), expected.unwrap());
     }
 }

@@ -130,6 +130,17 @@ pub enum Command {
     Setup(SetupArgs),
     /// Fetch what lies in the swap authority's token accounts, and their rent.
     Sweep(SweepArgs),
+    /// Who liquidated in a market lately, how, and for how much; with the ledger of
+    /// `watch`, what this keeper knew of it and what it lost to.
+    Races(RacesArgs),
+    /// Liquidates a whole market on paper: for each obligation, prices move in a local
+    /// machine until klend lets it be liquidated, and the whole path is tried on it.
+    Drill(DrillArgs),
+    /// Turn wrapped SOL of the keeper into SOL for fees.
+    Unwrap(UnwrapArgs),
+    /// Turn cTokens that a liquidation could not redeem into tokens, as far as klend's
+    /// vaults can pay now.
+    Redeem(RedeemArgs),
     /// Whether a running `watch` is well: its loop, feed, node, key, tables, program
     /// and ledger. Fails when something is not.
     Status {
@@ -294,6 +305,56 @@ pub struct WatchArgs {
     pub check: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct DrillArgs {
+    /// The market's address.
+    #[arg(default_value = MAIN_MARKET)]
+    pub market: Address,
+    #[command(flatten)]
+    pub terms: TermsArgs,
+    /// Leave out debts worth less, US dollars.
+    #[arg(long, value_name = "USD", default_value_t = 1.0)]
+    pub min_debt: f64,
+    /// What has to be left after all costs, US dollars; with less, it is too small.
+    #[arg(long, value_name = "USD", default_value_t = 0.0)]
+    pub min_profit: f64,
+    /// Price of SOL in US dollars, where the market has none.
+    #[arg(long, value_name = "USD")]
+    pub sol_usd: Option<f64>,
+    /// Lookup table of the keeper; may be given several times. Without one, one is made for
+    /// each transaction.
+    #[arg(long = "table", value_name = "TABLE")]
+    pub tables: Vec<Address>,
+    /// Rows to print; JSON has them all.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// Also draw profit against price fall, what sells and what does not, to this file, as
+    /// SVG.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct RacesArgs {
+    /// The market's address.
+    #[arg(default_value = MAIN_MARKET)]
+    pub market: Address,
+    /// Look at the market's transactions of so many slots up to now.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub slots: u64,
+    /// Transactions read at most.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub most: usize,
+    /// Read transactions from a folder instead: JSON files, each an answer of
+    /// `getTransaction`, of whatever market.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["slots", "most"])]
+    pub folder: Option<PathBuf>,
+    /// The ledger of `watch`: adds what was tried here, and a table of what was lost to
+    /// what by week.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
     Csv,
@@ -343,6 +404,43 @@ pub struct SetupArgs {
 
 #[derive(Debug, Args)]
 pub struct SweepArgs {
+    #[command(flatten)]
+    pub signer: SignerArgs,
+    /// Do it.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UnwrapArgs {
+    #[command(flatten)]
+    pub signer: SignerArgs,
+    /// Only while the key has less than this, SOL.
+    #[arg(long, value_name = "SOL", value_parser = sol)]
+    pub below: Option<f64>,
+    /// Leave so much wrapped, SOL.
+    #[arg(long, value_name = "SOL", value_parser = sol)]
+    pub keep: Option<f64>,
+    /// Do it.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// An amount of SOL.
+fn sol(text: &str) -> Result<f64, String> {
+    let sol: f64 = text.parse().map_err(|_| format!("{text:?} is no amount of SOL"))?;
+    if (0.0..=1e9).contains(&sol) {
+        Ok(sol)
+    } else {
+        Err(format!("{sol} is not between 0 and 1e9"))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct RedeemArgs {
+    /// The market's address.
+    #[arg(default_value = MAIN_MARKET)]
+    pub market: Address,
     #[command(flatten)]
     pub signer: SignerArgs,
     /// Do it.

@@ -28,6 +28,7 @@ pub mod build;
 pub mod cli;
 mod commands;
 pub mod config;
+pub mod drill;
 pub mod feeds;
 mod format;
 pub mod health;
@@ -87,6 +88,10 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
             let context = if cli.source.rpc.is_some() { Some(open()?) } else { None };
             commands::explain::run(context.as_ref(), transaction, cli.json)?;
         }
+        Command::Races(args) => {
+            let context = if args.folder.is_none() { Some(open()?) } else { None };
+            commands::races::run(context.as_ref(), args, cli.json)?;
+        }
         Command::Reserve { reserve, svg } => {
             commands::reserve::run(&open()?, reserve, svg.as_deref())?;
         }
@@ -95,6 +100,7 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
             commands::obligation::run(&open()?, obligation, svg.as_deref())?;
         }
         Command::Scan(args) => commands::scan::run(&open()?, &args.market, args)?,
+        Command::Drill(args) => commands::drill::run(&open()?, args)?,
         Command::Quote { obligation, terms } => {
             commands::quote::run(&open()?, obligation, terms)?;
         }
@@ -102,6 +108,8 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
         Command::Perp(args) => return commands::perp::run(&open()?, args),
         Command::Setup(args) => commands::setup::run(&open()?, args)?,
         Command::Sweep(args) => commands::sweep::run(&open()?, args)?,
+        Command::Unwrap(args) => return commands::unwrap::run(&open()?, args),
+        Command::Redeem(args) => return commands::redeem::run(&open()?, args),
         Command::Watch(args) => commands::watch::run(&open()?, args)?,
         Command::Status { at } => commands::status::run(at, cli.json)?,
         Command::Report(args) => commands::report::run(args, cli.json)?,

@@ -27,12 +27,22 @@ pub struct Plot<'a> {
     pub today: f64,
     /// Horizontal line to compare with, and its name.
     pub limit: Option<(f64, &'a str)>,
+    /// Another curve, and the names of both.
+    pub beside: Option<Beside<'a>>,
     /// The curve; points where it has no value are left out.
     pub curve: &'a dyn Fn(f64) -> Option<f64>,
     /// Formats numbers of the horizontal axis.
     pub label_x: fn(f64) -> String,
     /// Formats numbers of the vertical axis.
     pub label_y: fn(f64) -> String,
+}
+
+/// A curve beside the first.
+pub struct Beside<'a> {
+    /// Name of the first.
+    pub first: &'a str,
+    pub name: &'a str,
+    pub curve: &'a dyn Fn(f64) -> Option<f64>,
 }
 
 impl Plot<'_> {
@@ -47,7 +57,11 @@ impl Plot<'_> {
         let at = |point: usize| from + (to - from) * point as f64 / (points - 1) as f64;
         let values: Vec<_> = (0..points).map(|point| (at(point), self.value(at(point)))).collect();
         let limit = self.limit.map(|(value, _)| value);
-        let drawn = values.iter().filter_map(|(_, value)| *value).chain(limit);
+        let beside = self
+            .beside
+            .iter()
+            .flat_map(|beside| (0..points).filter_map(|point| (beside.curve)(at(point))));
+        let drawn = values.iter().filter_map(|(_, value)| *value).chain(limit).chain(beside);
         let (bottom, top) = drawn
             .fold((0.0f64, 1e-9f64), |(bottom, top), value| (bottom.min(value), top.max(value)));
         (values, bottom, top)
@@ -179,6 +193,25 @@ impl Plot<'_> {
                 points.join(" ")
             );
         }
+        if let Some(Beside { first, name, curve }) = &self.beside {
+            let points: Vec<String> = values
+                .iter()
+                .filter_map(|(at, _)| Some(format!("{:.1},{:.1}", x_of(*at), y_of(curve(*at)?))))
+                .collect();
+            let _ = writeln!(
+                svg,
+                "<polyline fill=\"none\" stroke=\"#c0392b\" stroke-width=\"2\" points=\"{}\"/>\
+                 <text x=\"{}\" y=\"{}\" fill=\"#1f6feb\">{}</text>\
+                 <text x=\"{}\" y=\"{}\" fill=\"#c0392b\">{}</text>",
+                points.join(" "),
+                left + 10.0,
+                upper + 16.0,
+                escape(first),
+                left + 10.0,
+                upper + 34.0,
+                escape(name),
+            );
+        }
         if let Some(value) = self.value(self.today) {
             let _ = writeln!(
                 svg,
@@ -196,8 +229,8 @@ impl Plot<'_> {
     }
 }
 
-/// Text as it may stand in XML.
-fn escape(text: &str) -> String {
+/// Text as it may stand in XML and HTML.
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -223,6 +256,7 @@ mod tests {
             range: (0.0, 1.0),
             today: 0.5,
             limit,
+            beside: None,
             curve,
             label_x: |x| format!("{x:.1}"),
             label_y: |y| format!("{y:.2}"),
@@ -258,6 +292,14 @@ mod tests {
         assert!(svg.contains(&format!("cx=\"{:.1}\" cy=\"{:.1}\"", middle.0, middle.1)), "{svg}");
         assert!(svg.contains("cap, 0.75") && svg.contains("<title>a &lt; b</title>"), "{svg}");
         assert_eq!(svg.matches("<svg").count(), svg.matches("</svg>").count());
+        let beside = Beside { first: "one", name: "two < three", curve: &|x| Some(3.0 * x) };
+        let both = Plot { beside: Some(beside), ..plot(&Some, None) }.svg();
+        assert!(
+            both.contains("two &lt; three") && both.matches("<polyline").count() == 2,
+            "{both}"
+        );
+        // The axis holds both.
+        assert!(both.contains(">3.00<"), "{both}");
         // A gap in the middle makes two lines.
         let gap = |x: f64| ((x - 0.5).abs() > 0.1).then_some(x);
         assert_eq!(plot(&gap, None).svg().matches("<polyline").count(), 2);

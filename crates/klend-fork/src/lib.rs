@@ -49,7 +49,7 @@ mod position;
 mod programs;
 mod rebuild;
 mod rehearsal;
-mod scope;
+pub mod scope;
 mod send;
 mod snapshot;
 mod tokens;

@@ -251,6 +251,52 @@ impl Table<'_> {
     }
 }
 
+/// How many of Scope's entries a reserve's price is the product of; 0 where it does not
+/// read Scope.
+#[must_use]
+pub fn chain_len(reserve: &Reserve) -> usize {
+    Chains::of(reserve).map_or(0, |chains| chains.price.len())
+}
+
+/// A reserve's price in a price table that is in no world.
+///
+/// # Errors
+/// It is no price table, or the reserve names no chain in it.
+pub fn price_in(account: &Account, reserve: &Reserve) -> Result<Price, String> {
+    let chains = Chains::of(reserve)?;
+    let mut account = account.clone();
+    table(&mut account)?.price(&chains.price)
+}
+
+/// [`World::set_price`](crate::World::set_price) for a price table that is in no world.
+///
+/// # Errors
+/// As there.
+pub fn reprice(
+    account: &mut Account,
+    reserve: &Reserve,
+    price: Price,
+    slot: u64,
+    unix_timestamp: u64,
+) -> Result<(), String> {
+    let chains = Chains::of(reserve)?;
+    table(account)?.set_price(&chains, price, slot, unix_timestamp)
+}
+
+/// Dates all prices of a price table; `false` if it is none.
+pub fn restamp(account: &mut Account, slot: u64, unix_timestamp: u64) -> bool {
+    let dated = table(account).map(|mut table| table.stamp_all(slot, unix_timestamp));
+    dated.is_ok()
+}
+
+fn table(account: &mut Account) -> Result<Table<'_>, String> {
+    if is_price_table(account) {
+        Ok(Table(account))
+    } else {
+        Err("its oracle is no price table of Scope".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +346,24 @@ mod tests {
         );
         assert_eq!(Price::new(1, 8).scaled(1, 2), None);
         assert_eq!(Price::new(1, 8).scaled(1, 0), None);
+    }
+
+    #[test]
+    fn a_table_without_a_world_is_moved_and_dated() {
+        let mut reserve = Reserve::zeroed();
+        let scope = &mut reserve.config.token_info.scope_configuration;
+        scope.price_chain = [51, 0, CHAIN_END, CHAIN_END];
+        let mut account = table();
+        assert_eq!(
+            (chain_len(&reserve), price_in(&account, &reserve).unwrap().to_f64()),
+            (2, 230.0)
+        );
+        reprice(&mut account, &reserve, Price::from_f64(210.0).unwrap(), 9, 90).unwrap();
+        assert_eq!(price_in(&account, &reserve).unwrap().to_f64(), 210.0);
+        assert!(restamp(&mut account, 10, 100));
+        assert_eq!(Table(&mut account).entry(52).unix_timestamp, 100);
+        account.owner = Address::default();
+        assert!(!restamp(&mut account, 10, 100) && price_in(&account, &reserve).is_err());
     }
 
     #[test]

@@ -45,6 +45,8 @@ enum Command {
     Fuzz(cmd::fuzz::Args),
     /// Compile the last commit in two other folders and compare the programs
     Reproduce(cmd::reproduce::Args),
+    /// Make a Debian package of the keeper
+    Package(cmd::package::Args),
     /// Write the built-in fork as a folder, target/fork
     Fork(cmd::fork::Args),
     /// Test the TypeScript client on the programs, in LiteSVM, and migrations/deploy.ts
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::E2e(args) => cmd::e2e::run(args),
         Command::Fuzz(args) => cmd::fuzz::run(args),
         Command::Reproduce(args) => cmd::reproduce::run(args),
+        Command::Package(args) => cmd::package::run(args),
         Command::Fork(args) => cmd::fork::run(args),
         Command::Typescript(args) => cmd::typescript::run(args),
         Command::Python(args) => cmd::python::run(args),

@@ -44,6 +44,14 @@ impl Accounts {
         self.entries.get(key)?.account.as_ref()
     }
 
+    /// The programs among them.
+    #[must_use]
+    pub fn programs(&self) -> Vec<Address> {
+        let is_program = |entry: &Entry| entry.account.as_ref().is_some_and(|of| of.executable);
+        let programs = self.entries.iter().filter(|(_, entry)| is_program(entry));
+        programs.map(|(key, _)| *key).collect()
+    }
+
     /// Whether it was read, be it that there is none.
     #[must_use]
     pub fn is_known(&self, key: &Address) -> bool {

@@ -15,6 +15,7 @@ use solana_address::Address;
 
 use crate::feeds::source::Source;
 
+pub mod drill;
 pub mod explain;
 pub mod fork;
 pub mod liquidate;
@@ -23,6 +24,8 @@ pub mod obligation;
 pub mod perp;
 pub mod program;
 pub mod quote;
+pub mod races;
+pub mod redeem;
 pub mod report;
 pub mod reserve;
 pub mod scan;
@@ -31,6 +34,7 @@ pub mod shell;
 pub mod status;
 pub mod story;
 pub mod sweep;
+pub mod unwrap;
 pub mod watch;
 
 /// What every command gets.

@@ -225,6 +225,7 @@ fn with_plot<T>(
         range: (price * 0.5, price * 1.5),
         today: price,
         limit: Some((limit, "liquidation from")),
+        beside: None,
         curve: &ltv,
         label_x: usd_f64,
         label_y: percent,

@@ -76,7 +76,7 @@ fn print(by: By, groups: &[Line], all: &Line) {
 }
 
 /// Profit over time, as SVG.
-fn svg(points: &[(f64, f64)]) -> String {
+pub fn svg(points: &[(f64, f64)]) -> String {
     let from = points.first().map_or(0.0, |first| first.0);
     let to = points.last().map_or(1.0, |last| last.0).max(from + 1.0);
     // What was earned up to then.
@@ -91,6 +91,7 @@ fn svg(points: &[(f64, f64)]) -> String {
         range: (0.0, to - from),
         today: to - from,
         limit: None,
+        beside: None,
         curve: &curve,
         label_x: |seconds| duration(seconds as u64),
         label_y: usd_f64,

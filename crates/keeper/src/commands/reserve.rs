@@ -94,6 +94,7 @@ fn with_plot<T>(state: &ReserveState<'_>, draw: impl FnOnce(&Plot<'_>) -> T) -> 
         range: (0.0, 1.0),
         today: state.utilization()?.to_f64().min(1.0),
         limit: None,
+        beside: None,
         curve: &rate,
         label_x: percent,
         label_y: percent,

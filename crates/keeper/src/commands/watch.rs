@@ -89,6 +89,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     );
     let health = Arc::new(health);
     service::start(Arc::clone(&health));
+    let board = Arc::new(Board::default());
     let why = Arc::new(Mutex::new(None));
     let klend_replaced = Arc::new(AtomicBool::new(false));
     let probe = Probe {
@@ -105,7 +106,12 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     };
     probe.start(programs);
     if let Some(address) = config.metrics {
-        let shown = Shown { metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
+        let shown = Shown {
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            board: Arc::clone(&board),
+            ledger: config.ledger.clone(),
+        };
         let address = serve::start(address, shown)?;
         info!(%address, "metrics are served");
     }
@@ -119,7 +125,6 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     let tips =
         (floor.is_some() || engine_url.is_some()).then(|| TipService::new(floor, engine_url));
     let records = Arc::new(Records::new(metrics, ledger));
-    let board = Arc::new(Board::default());
     if let Some(settings) = &config.alerts {
         let watched = Watched {
             health: Arc::clone(&health),

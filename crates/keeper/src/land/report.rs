@@ -18,6 +18,8 @@ use crate::trace::{
 pub struct Report {
     /// Slot of its block.
     pub slot: u64,
+    /// Unix time of its block, where the node tells.
+    pub time: Option<i64>,
     pub signature: Option<String>,
     /// Lamports.
     pub fee: u64,
@@ -41,8 +43,10 @@ pub struct Report {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Wire {
     slot: u64,
+    block_time: Option<i64>,
     transaction: WireTransaction,
     meta: Option<WireMeta>,
 }
@@ -193,6 +197,7 @@ impl Report {
         let executed = Executed { error: meta.err.as_ref(), logs: &logs, programs: &programs };
         Ok(Self {
             slot: wire.slot,
+            time: wire.block_time,
             signature: wire.transaction.signatures.first().cloned(),
             fee: meta.fee,
             rent: meta

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use rusqlite::{Connection, Row, params, types::ValueRef};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use solana_address::Address;
 
 /// What rows are put together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -139,6 +140,58 @@ pub fn earned(ledger: &Connection, since_ms: i64) -> Result<Vec<(f64, f64)>> {
         Ok((row.get::<_, i64>(0)? as f64 / 1e3, sum))
     })?;
     Ok(points.collect::<rusqlite::Result<_>>()?)
+}
+
+/// An attempt as a race is compared with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// Slot of the prices it was decided on.
+    pub slot: u64,
+    /// Unix time, milliseconds.
+    pub begun_ms: i64,
+    pub quoted_usd: f64,
+    /// `None` while it is under way.
+    pub outcome: Option<String>,
+    pub code: Option<String>,
+    pub signature: Option<String>,
+    pub landed_slot: Option<u64>,
+}
+
+/// The attempt on an obligation between two slots that came furthest: one that was sent,
+/// or else the first.
+pub fn tried(
+    ledger: &Connection,
+    obligation: &Address,
+    from: u64,
+    to: u64,
+) -> Result<Option<Tried>> {
+    let mut statement = ledger.prepare_cached(
+        "SELECT slot, begun_ms, quoted_usd, outcome, code, signature, landed_slot FROM attempts
+         WHERE obligation = ?1 AND slot BETWEEN ?2 AND ?3
+         ORDER BY landed_slot IS NULL, signature IS NULL, id LIMIT 1",
+    )?;
+    let bounds = [from, to].map(|slot| i64::try_from(slot).unwrap_or(i64::MAX));
+    let found =
+        statement.query_map(params![obligation.to_string(), bounds[0], bounds[1]], |row| {
+            let slot =
+                |at: usize| row.get::<_, Option<i64>>(at).map(|slot| slot.map(i64::unsigned_abs));
+            Ok(Tried {
+                slot: slot(0)?.unwrap_or_default(),
+                begun_ms: row.get(1)?,
+                quoted_usd: row.get(2)?,
+                outcome: row.get(3)?,
+                code: row.get::<_, Option<String>>(4)?.filter(|code| !code.is_empty()),
+                signature: row.get(5)?,
+                landed_slot: slot(6)?,
+            })
+        })?;
+    Ok(found.collect::<rusqlite::Result<Vec<_>>>()?.pop())
+}
+
+/// The Monday, UTC, of the week of a Unix time in seconds.
+pub fn monday(ledger: &Connection, seconds: i64) -> Result<String> {
+    let query = "SELECT date(?1, 'unixepoch', '-6 days', 'weekday 1')";
+    Ok(ledger.query_one(query, [seconds], |row| row.get(0))?)
 }
 
 /// Every attempt since then, a column at a time, the newest last.

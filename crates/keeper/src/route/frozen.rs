@@ -1,6 +1,8 @@
 //! Everything that one obligation's liquidation needs, read once: what the commands
 //! have in place of the loop's book.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::klend::ObligationAddresses;
 use klend_interface::state::Obligation;
@@ -18,71 +20,68 @@ use crate::{
 /// they name.
 const ROUNDS: usize = 8;
 
-/// An obligation, its market and others that may lend, and what else was read.
-pub struct Frozen {
-    pub key: Address,
-    pub obligation: Box<Obligation>,
-    markets: Vec<Market>,
+/// Markets and what else was read for liquidations in the first of them.
+pub struct Ground {
+    /// The market, then others that lend.
+    pub markets: Vec<Market>,
     pub accounts: Accounts,
     pub chain: Chain,
     pub pools: Pools,
 }
 
-impl Frozen {
-    /// Reads an obligation with its market; `lenders` are markets whose reserves may
-    /// lend as well, `keeper` the one who liquidates.
+impl Ground {
+    /// Reads a market; `lenders` are others whose reserves may lend as well, `keeper` the
+    /// one who liquidates. What `obligations` need is read too.
     pub fn read(
         source: &dyn Source,
-        key: &Address,
+        market: &Address,
         lenders: &[Address],
         pools: &[Address],
         keeper: &Address,
+        obligations: &[(Address, &Obligation)],
     ) -> Result<Self> {
-        let account = source.account("obligation", key)?;
-        let obligation = accounts::obligation(key, &account.owner, &account.data)?;
-        let own = to_address(&obligation.lending_market);
-        let others = lenders.iter().filter(|lender| **lender != own);
-        let mut markets = [own]
-            .iter()
+        let others = lenders.iter().filter(|lender| *lender != market);
+        let mut markets = [market]
+            .into_iter()
             .chain(others)
             .map(|market| Market::load(source, market))
             .collect::<Result<Vec<_>>>()?;
         if let Some(market) = markets.first_mut() {
-            market.keep_up(&obligation.last_update);
+            obligations.iter().for_each(|(_, of)| market.keep_up(&of.last_update));
         }
         let stand_ins = if pools.is_empty() { reader::stand_ins(source)? } else { Vec::new() };
-        let mut frozen = Self {
-            key: *key,
-            obligation: Box::new(*obligation),
+        let mut ground = Self {
             markets,
             accounts: Accounts::default(),
             chain: Chain::default(),
             pools: Pools { named: pools.to_vec(), stand_ins },
         };
-        frozen.read_more(source, &[sysvar::rent::ID])?;
-        match frozen.accounts.get(&sysvar::rent::ID) {
-            Some(rent) => frozen.chain.read_rent(rent)?,
-            None => frozen.chain.take_machines_rent(),
+        ground.read_more(source, &[sysvar::rent::ID])?;
+        match ground.accounts.get(&sysvar::rent::ID) {
+            Some(rent) => ground.chain.read_rent(rent)?,
+            None => ground.chain.take_machines_rent(),
         }
-        frozen.complete(source, keeper)?;
-        Ok(frozen)
+        ground.complete(source, keeper, obligations)?;
+        Ok(ground)
     }
 
-    fn complete(&mut self, source: &dyn Source, keeper: &Address) -> Result<()> {
+    fn complete(
+        &mut self,
+        source: &dyn Source,
+        keeper: &Address,
+        obligations: &[(Address, &Obligation)],
+    ) -> Result<()> {
         for _ in 0..ROUNDS {
-            let mut wanted = Vec::new();
+            let mut wanted = BTreeSet::new();
             for market in &self.markets {
                 wanted.extend(needs::of_market(market, keeper)?);
             }
-            let addresses = ObligationAddresses::read(&self.key, &self.obligation);
             let own = self.markets.first().context("no market was read")?;
-            wanted.extend(needs::of_obligation(
-                own,
-                &addresses,
-                &self.accounts,
-                &self.pools,
-                keeper,
-            )?);
+            for (key, obligation) in obligations {
+                let addresses = ObligationAddresses::read(key, obligation);
+                let (accounts, pools) = (&self.accounts, &self.pools);
+                wanted.extend(needs::of_obligation(own, &addresses, accounts, pools, keeper)?);
+            }
             let unread = self.accounts.unread(wanted);
             if unread.is_empty() {
                 return Ok(());
@@ -104,5 +103,41 @@ impl Frozen {
     /// It all, valued.
     pub fn view(&self) -> Result<View<'_>> {
         View::new(&self.markets, &self.accounts, &self.chain, &self.pools)
+    }
+}
+
+/// An obligation, its market and others that may lend, and what else was read.
+pub struct Frozen {
+    pub key: Address,
+    pub obligation: Box<Obligation>,
+    ground: Ground,
+}
+
+impl Frozen {
+    /// Reads an obligation with its market; `lenders` are markets whose reserves may
+    /// lend as well, `keeper` the one who liquidates.
+    pub fn read(
+        source: &dyn Source,
+        key: &Address,
+        lenders: &[Address],
+        pools: &[Address],
+        keeper: &Address,
+    ) -> Result<Self> {
+        let account = source.account("obligation", key)?;
+        let obligation = accounts::obligation(key, &account.owner, &account.data)?;
+        let market = to_address(&obligation.lending_market);
+        let obligations = [(*key, obligation)];
+        let ground = Ground::read(source, &market, lenders, pools, keeper, &obligations)?;
+        Ok(Self { key: *key, obligation: Box::new(*obligation), ground })
+    }
+
+    /// Reads accounts that are needed besides.
+    pub fn read_more(&mut self, source: &dyn Source, keys: &[Address]) -> Result<()> {
+        self.ground.read_more(source, keys)
+    }
+
+    /// It all, valued.
+    pub fn view(&self) -> Result<View<'_>> {
+        self.ground.view()
     }
 }

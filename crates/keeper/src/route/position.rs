@@ -29,6 +29,18 @@ pub struct Search {
     pub policy: Policy,
 }
 
+/// klend allows a liquidation, and there is no way to carry it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "obligation {obligation} can be liquidated, but {}",
+    if *.sells { "no reserve lends enough within the fee limit" } else { "nothing sells its collateral" }
+)]
+pub struct NoWay {
+    pub obligation: Address,
+    /// Its collateral could be sold: it is the loan that is missing.
+    pub sells: bool,
+}
+
 /// An obligation with its market and the venues its collateral can be sold at.
 pub struct Position<'a> {
     pub key: Address,
@@ -104,12 +116,16 @@ impl<'a> Position<'a> {
                 anyhow::Error::new(refusal)
                     .context(format!("klend does not let obligation {} be liquidated", self.key))
             })?
-            .with_context(|| {
-                format!(
-                    "obligation {} can be liquidated, but no reserve lends enough within the fee \
-                     limit, or nothing sells its collateral",
-                    self.key
+            .ok_or_else(|| NoWay {
+                obligation: self.key,
+                sells: best_liquidation(
+                    self.table,
+                    &state,
+                    Funding::OwnTokens,
+                    Leftovers::Reject,
+                    |from, to, amount| self.venue.quote(from, to, amount),
                 )
+                .is_ok_and(|best| best.is_some()),
             })?;
         // The search asks about no swap where debt and collateral are one token.
         for reserve in [&best.request.repay_reserve, &best.request.withdraw_reserve] {

@@ -3,9 +3,11 @@
 //! loopback, through a proxy where a test wants something to go wrong).
 
 mod docs;
+mod drill;
 mod faults;
 mod http;
 mod node;
+mod page;
 mod proxy;
 mod sending;
 mod service;

@@ -157,6 +157,11 @@ impl Default for Options {
 }
 
 impl Node {
+    /// A transaction as it is shown.
+    pub fn shown(&self, signature: &str) -> Value {
+        self.state.result("getTransaction", &json!([signature]))
+    }
+
     /// Serves `folder`.
     pub fn serve(folder: &Path) -> Self {
         Self::with(folder, Options::default())
@@ -570,6 +575,21 @@ impl State {
                 });
                 json!({ "context": context, "value": [status] })
             }
+            "getSignaturesForAddress" => {
+                let records = self.records.lock().unwrap();
+                let mut listed: Vec<Value> = records
+                    .iter()
+                    .map(|(signature, record)| {
+                        json!({
+                            "signature": signature, "slot": record.slot, "err": record.error,
+                        })
+                    })
+                    .collect();
+                listed.sort_by_key(|listed| std::cmp::Reverse(listed["slot"].as_u64()));
+                let before = &params[1]["before"];
+                let at = listed.iter().position(|listed| listed["signature"] == *before);
+                json!(listed.split_off(at.map_or(0, |at| at + 1)))
+            }
             "getTransaction" => {
                 let records = self.records.lock().unwrap();
                 let record = records.get(params[0].as_str().unwrap());
@@ -835,6 +855,8 @@ impl Record {
             .map(|keys| keys.iter().map(ToString::to_string).collect::<Vec<_>>());
         json!({
             "slot": self.slot,
+            // A Wednesday.
+            "blockTime": 1_795_564_800,
             "transaction": {
                 "signatures": [self.transaction.signatures[0].to_string()],
                 "message": { "accountKeys": keys, "instructions": instructions },

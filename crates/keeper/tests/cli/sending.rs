@@ -337,6 +337,60 @@ fn sweep_fetches_what_lies_in_the_swap_authoritys_accounts() {
 }
 
 #[test]
+fn wrapped_sol_tops_the_key_up_by_rule() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let wallet = key().pubkey();
+    let mint = flash_liquidator_client::token::NATIVE_MINT;
+    const SOL: u64 = 1_000_000_000;
+    stage.node.world().give(&wallet, &mint, 3 * SOL).unwrap();
+    let lamports = || stage.node.world().account(&wallet).unwrap().lamports;
+    let wrapped = || stage.node.world().balance_of(&wallet, &mint).unwrap();
+    let unwrap = ["--rpc", stage.node.url(), "unwrap", "--keypair", &stage.keypair];
+    let before = lamports();
+    // By rule: there is enough in the key.
+    let args = [&unwrap[..], &["--below", "0.001", "--yes", "--json"]].concat();
+    assert_eq!(keeper(&args).status.code(), Some(3));
+    let announced = json_of(&unwrap);
+    assert_eq!((&announced["unwrapped"], &announced["done"]), (&json!(3 * SOL), &json!(false)));
+    assert_eq!(stage.node.sent(), 0);
+    let args = [&unwrap[..], &["--below", "1000000", "--keep", "0.5", "--yes"]].concat();
+    let done = json_of(&args);
+    assert_eq!((&done["kept"], &done["done"]), (&json!(SOL / 2), &json!(true)));
+    assert_eq!(wrapped(), SOL / 2);
+    // But for the fee, what was unwrapped is in the key.
+    let came = lamports() - before;
+    assert!((5 * SOL / 2 - 20_000..=5 * SOL / 2).contains(&came), "{came}");
+    assert!(refused(&[&unwrap[..], &["--keep=-1"]].concat(), 2).contains("--keep"));
+}
+
+#[test]
+fn ctokens_are_redeemed_as_far_as_the_vault_can_pay() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let wallet = key().pubkey();
+    let sol: Address = SOL_RESERVE.parse().unwrap();
+    let redeem = ["--rpc", stage.node.url(), "redeem", "--keypair", &stage.keypair];
+    assert_eq!(keeper(&redeem).status.code(), Some(3));
+    let (ctoken, mint) = {
+        let mut world = stage.node.world();
+        let reserve = world.reserve_addresses(&sol).unwrap();
+        // Those that others have deposited.
+        world.give(&wallet, &reserve.ctoken_mint, 1_000_000).unwrap();
+        (reserve.ctoken_mint, reserve.liquidity_mint)
+    };
+    let announced = json_of(&redeem);
+    let [left] = &announced["accounts"].as_array().unwrap()[..] else { panic!("{announced}") };
+    assert_eq!((&left["ctokens"], &left["redeemable"]), (&json!("1000000"), &json!("1000000")));
+    assert_eq!(stage.node.sent(), 0);
+    let done = json_of(&[&redeem[..], &["--yes"]].concat());
+    assert_eq!(done["done"], true);
+    let world = stage.node.world();
+    assert_eq!(world.balance_of(&wallet, &ctoken).unwrap(), 0);
+    let expected: u64 = left["liquidity"].as_str().unwrap().parse().unwrap();
+    let came = world.balance_of(&wallet, &mint).unwrap();
+    assert!(came.abs_diff(expected) <= 1 && expected > 1_000_000, "{came} {expected}");
+}
+
+#[test]
 fn a_key_is_never_shown() {
     let (at_risk, _) = obligations();
     let stage = Stage::new(Fate::Executed { after_polls: 0 });

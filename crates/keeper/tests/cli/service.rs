@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     folder_arg, json_of, keeper,
     node::{Fate, Options},
-    refused,
+    obligations, refused,
     sending::Stage,
     text,
     watch::{Watch, metric, trusted, until},
@@ -123,6 +123,63 @@ fn a_running_watch_is_well_and_its_ledger_outlives_being_killed() {
     assert!(keeper(&drawn).status.success());
     assert!(std::fs::read_to_string(svg).unwrap().starts_with("<svg"));
     assert!(refused(&["status", "--at", &address], 1).contains("no keeper answers"));
+}
+
+#[test]
+fn races_are_won_or_lost_to_something() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("keeper.db");
+    let config = format!(
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\nledger = {ledger:?}\n\
+         poll_ms = 50\ncooldown_seconds = 600",
+        trusted(),
+        stage.keypair,
+        stage.table
+    );
+    let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+    let line = watch.wait_for("liquidated");
+    watch.stop();
+    // Somebody else takes another part of it.
+    let args = [&stage.liquidate(stage.node.url(), &at_risk)[..], &["--yes"]].concat();
+    let said = keeper(&args);
+    let by_hand = said.status.code() == Some(0);
+
+    let ledger = ledger.to_str().unwrap();
+    let races = ["--rpc", stage.node.url(), "races", "--ledger", ledger];
+    let report = json_of(&races);
+    let all = report["races"].as_array().unwrap();
+    assert_eq!(all.len(), 1 + usize::from(by_hand), "{report:#}");
+    let first = &all[0];
+    assert_eq!((&first["obligation"], &first["signature"]), (&json!(at_risk), &line["signature"]));
+    assert_eq!(
+        (&first["lostTo"], &first["tried"]["outcome"]),
+        (&json!("won"), &json!("liquidated"))
+    );
+    assert_eq!(first["route"], json!(["swap stand-in"]));
+    if by_hand {
+        // This keeper was there a slot earlier.
+        assert_eq!(all[1]["lostTo"], "their place in the block", "{report:#}");
+    }
+    let weeks = report["weeks"].as_array().unwrap();
+    assert!(weeks.iter().all(|week| week["week"] == "2026-11-23"), "{report:#}");
+    let said = text(&keeper(&races));
+    assert!(said.contains("Lost to what, by week") && said.contains("won"), "{said}");
+
+    // A folder of the same transactions, without a ledger.
+    let signature = line["signature"].as_str().unwrap();
+    let shown = stage.node.shown(signature);
+    std::fs::write(folder.path().join("a.json"), shown.to_string()).unwrap();
+    let races = json_of(&["races", "--folder", folder.path().to_str().unwrap()]);
+    assert_eq!(
+        (&races["races"][0]["lostTo"], &races["weeks"]),
+        (&json!("not tried"), &json!(null))
+    );
+    std::fs::write(folder.path().join("b.json"), "{}").unwrap();
+    let said = refused(&["races", "--folder", folder.path().to_str().unwrap()], 1);
+    assert!(said.contains("b.json"), "{said}");
+    assert!(refused(&["races"], 1).contains("no source"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod fork;
 pub mod fuzz;
 pub mod idl;
 pub mod lint;
+pub mod package;
 pub mod python;
 pub mod reproduce;
 pub mod test;

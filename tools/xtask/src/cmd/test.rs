@@ -56,6 +56,7 @@ pub fn run(args: Args) -> Result<()> {
     build::build_for_tests(&workspace, args.toolchain)?;
     compiling.map_or(Ok(()), process::Beside::finish)?;
     let rust = cargo_tests(&workspace, &args);
+    say_what_is_missing();
     let rust = if args.cargo_args.is_empty() { rust.and(v3_tests(&workspace)) } else { rust };
     let result = if with_typescript {
         // Whatever the first says: a developer wants to know of all.
@@ -83,6 +84,20 @@ fn compile_tests(workspace: &Workspace, args: &Args) -> Result<Option<process::B
     }
     let mut tests = cargo_test(workspace, options)?;
     process::start("compiling the tests", tests.args(options).arg("--no-run")).map(Some)
+}
+
+/// Says which tests had to be left out because what they need is not installed.
+fn say_what_is_missing() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for (tool, left_out) in [
+        ("promtool", "the alert rules were read, not run"),
+        ("systemd-analyze", "the unit was not verified"),
+        ("chromium", "the keeper's page was not opened in a browser"),
+    ] {
+        if !std::env::split_paths(&path).any(|folder| folder.join(tool).exists()) {
+            eprintln!("{tool} is not installed: {left_out}");
+        }
+    }
 }
 
 fn cargo_tests(workspace: &Workspace, args: &Args) -> Result<()> {

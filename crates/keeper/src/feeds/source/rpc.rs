@@ -180,6 +180,22 @@ pub struct Simulated {
     pub units: u64,
 }
 
+/// A transaction that a node has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub signature: String,
+    pub slot: u64,
+    pub failed: bool,
+}
+
+#[derive(Deserialize)]
+struct WireSent {
+    signature: String,
+    slot: u64,
+    #[serde(default)]
+    err: Value,
+}
+
 impl Rpc {
     /// A node that has `timeout` to answer a call, for everything.
     pub fn new(url: &str, timeout: Duration) -> Self {
@@ -576,6 +592,23 @@ impl Rpc {
         }]);
         let listed: Listed<Keyed> = self.call("getProgramAccounts", &params)?;
         listed.value.into_iter().map(Keyed::decode).collect()
+    }
+
+    /// Transactions that name an account, the newest first, a thousand at most; those
+    /// before another one's signature.
+    pub fn signatures_of(&self, account: &Address, before: Option<&str>) -> Result<Vec<Sent>> {
+        let mut options = json!({ "commitment": "confirmed", "limit": 1_000 });
+        if let Some(before) = before {
+            options["before"] = json!(before);
+        }
+        let listed: Vec<WireSent> =
+            self.call("getSignaturesForAddress", &json!([account.to_string(), options]))?;
+        let listed = listed.into_iter().map(|WireSent { signature, slot, err }| Sent {
+            signature,
+            slot,
+            failed: !err.is_null(),
+        });
+        Ok(listed.collect())
     }
 
     /// A transaction as `getTransaction` answers; `None` if the node has none.
