@@ -73,6 +73,7 @@ export {
   lookupTableCandidates,
 } from './lookup-table.js';
 export { type BuiltInstruction, type SignerMeta } from './meta.js';
+export { type QuotedRoute, routeFromQuote } from './quoted-route.js';
 export {
   AS_MUCH_AS_POSSIBLE,
   type Intermediate,

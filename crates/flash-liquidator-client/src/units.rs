@@ -20,7 +20,7 @@ use crate::{
     compute_budget::MAX_COMPUTE_UNITS,
     klend,
     receiver::{self, ACCOUNTS_PER_INTERMEDIATE},
-    swap::{jupiter, raydium_clmm, raydium_cpmm, stand_in, whirlpool},
+    swap::{METEORA_DLMM, jupiter, raydium_clmm, raydium_cpmm, stand_in, whirlpool},
 };
 
 /// Compute units that an instruction or a transaction will use.
@@ -198,6 +198,7 @@ fn swap_estimate(program: &Address) -> Estimate {
         whirlpool::PROGRAM_ID => Estimate::new(20_000, 160_000),
         raydium_cpmm::PROGRAM_ID => Estimate::new(15_000, 90_000),
         raydium_clmm::PROGRAM_ID => Estimate::new(20_000, 200_000),
+        METEORA_DLMM => Estimate::new(20_000, 250_000),
         jupiter::PROGRAM_ID => Estimate::new(20_000, 500_000),
         stand_in::PROGRAM_ID => Estimate::new(2_000, 20_000),
         _ => UNKNOWN,

@@ -95,6 +95,10 @@ pub enum Command {
     Quote {
         /// The obligation's address.
         obligation: Address,
+        /// Whose swap authority and token accounts the route in the JSON names; a made-up
+        /// keeper's unless told.
+        #[arg(long, value_name = "ADDRESS")]
+        keeper: Option<Address>,
         #[command(flatten)]
         terms: TermsArgs,
     },
@@ -225,6 +229,10 @@ pub struct ScanArgs {
     /// Highest flash-loan fee, bps.
     #[arg(long, value_name = "BPS", default_value_t = 10)]
     pub max_fee_bps: u16,
+    /// A pool that collateral may be sold in; may be given several times. Obligations whose
+    /// collateral none of them leads away from are marked and come last.
+    #[arg(long = "pool", value_name = "POOL")]
+    pub pools: Vec<Address>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -242,12 +250,16 @@ pub struct TermsArgs {
     /// Loan beyond the quoted repayment, bps: interest accrues until it lands.
     #[arg(long, value_name = "BPS", default_value_t = 5)]
     pub loan_margin_bps: u16,
+    /// Repay no more than this at once, US dollars.
+    #[arg(long, value_name = "USD")]
+    pub max_repay: Option<u64>,
     /// Market whose reserves may lend as well; may be given several times.
     #[arg(long = "lend-from", value_name = "MARKET")]
     pub lend_from: Vec<Address>,
     /// Sell in this Orca Whirlpool, Raydium CPMM or CLMM or Meteora DLMM pool; may be given
-    /// several times, the one that pays most for the amount is used. What pools pay is computed
-    /// to the unit, and the size is chosen by it.
+    /// several times: the collateral is sold in the one that pays most, in two that
+    /// share it, or in two by way of a third token. What pools pay is computed to the
+    /// unit, and the size is chosen by it.
     #[arg(long = "pool", value_name = "POOL")]
     pub pools: Vec<Address>,
     /// Tip, lamports.
@@ -268,6 +280,7 @@ impl TermsArgs {
             swap_cost_bps: self.swap_cost_bps,
             max_fee_bps: self.max_fee_bps,
             loan_margin_bps: self.loan_margin_bps,
+            max_repay_usd: self.max_repay,
             ..Search::default()
         }
     }

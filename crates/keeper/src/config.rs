@@ -397,6 +397,7 @@ impl Reader {
             swap_cost_bps: self.bps("swap_cost_bps", 30),
             max_fee_bps: self.bps("max_fee_bps", 10),
             loan_margin_bps: self.bps("loan_margin_bps", 5),
+            max_repay_usd: self.integer("max_repay_usd", 1, i64::MAX),
             policy: Policy {
                 owners: self.list("owners"),
                 obligations: self.list("obligations"),
@@ -746,6 +747,7 @@ mod tests {
             slippage_bps = 2
             max_fee_bps = 3
             loan_margin_bps = 4
+            max_repay_usd = 5000
             priority_fee = "recent"
             priority_fee_floor = 5
             priority_fee_cap = 6
@@ -804,6 +806,7 @@ mod tests {
         assert_eq!((wishes.least, wishes.tolerance_bps), (Least::Usd(2.5), 100));
         assert_eq!((wishes.slippage_bps, wishes.search.swap_cost_bps), (2, 1));
         assert_eq!((wishes.search.max_fee_bps, wishes.search.loan_margin_bps), (3, 4));
+        assert_eq!(wishes.search.max_repay_usd, Some(5_000));
         assert_eq!((wishes.sol_usd, wishes.dont_front.is_some()), (Some(150.0), true));
         let policy = &wishes.search.policy;
         assert!(policy.owners.deny.contains(&key) && policy.mints.allow.contains(&key));

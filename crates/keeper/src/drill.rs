@@ -47,7 +47,7 @@ use crate::{
     route::{
         frozen::Ground,
         position::{NoWay, Position},
-        venue::{Venue, at_oracle_price},
+        venue::{NothingSells, Venue, at_oracle_price},
     },
 };
 
@@ -435,8 +435,11 @@ pub fn dated_now(market: &mut Market) -> Result<()> {
 
 /// What an error means.
 fn verdict(error: &Error) -> Verdict {
-    if let Some(way) = error.downcast_ref::<NoWay>() {
-        return if way.sells { Verdict::NoLender } else { Verdict::NoVenue };
+    if error.is::<NothingSells>() {
+        return Verdict::NoVenue;
+    }
+    if error.is::<NoWay>() {
+        return Verdict::NoLender;
     }
     if let Some(ForkError::Assemble(_)) = error.downcast_ref() {
         return Verdict::DoesNotFit;
@@ -479,8 +482,11 @@ mod tests {
         assert_eq!(klend(6183), (Verdict::Permissioned, Verdict::Permissioned));
         assert_eq!(klend(6108), (Verdict::Token2022, Verdict::Token2022));
         assert_eq!(klend(6016), (Verdict::Failed, Verdict::Refused));
-        let way = |sells| verdict(&NoWay { obligation: Address::default(), sells }.into());
-        assert_eq!((way(true), way(false)), (Verdict::NoLender, Verdict::NoVenue));
+        let key = Address::default();
+        let lender = NoWay { obligation: key, max_repay_usd: None };
+        assert_eq!(verdict(&lender.into()), Verdict::NoLender);
+        let venue = Error::new(NothingSells { from: key, to: key }).context("in vain");
+        assert_eq!(verdict(&venue), Verdict::NoVenue);
         let mut labels = Verdict::ALL.map(Verdict::label).to_vec();
         labels.sort_unstable();
         labels.dedup();

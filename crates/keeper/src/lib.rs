@@ -101,8 +101,8 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
         }
         Command::Scan(args) => commands::scan::run(&open()?, &args.market, args)?,
         Command::Drill(args) => commands::drill::run(&open()?, args)?,
-        Command::Quote { obligation, terms } => {
-            commands::quote::run(&open()?, obligation, terms)?;
+        Command::Quote { obligation, keeper, terms } => {
+            commands::quote::run(&open()?, obligation, *keeper, terms)?;
         }
         Command::Liquidate(args) => return commands::liquidate::run(&open()?, args),
         Command::Perp(args) => return commands::perp::run(&open()?, args),

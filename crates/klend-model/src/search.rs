@@ -83,6 +83,22 @@ pub fn best_liquidation(
     leftovers: Leftovers,
     swap: impl FnMut(&ReserveState<'_>, &ReserveState<'_>, u64) -> Option<u64>,
 ) -> Result<Option<Best>, Refusal> {
+    best_liquidation_up_to(table, obligation, funding, leftovers, |_| u64::MAX, swap)
+}
+
+/// As [`best_liquidation`], among those that repay no more than `most` raw units of a
+/// debt. A debt that klend wants repaid as a whole is left alone if it is larger.
+///
+/// # Errors
+/// As [`best_liquidation`].
+pub fn best_liquidation_up_to(
+    table: &ReserveTable<'_>,
+    obligation: &ObligationState<'_>,
+    funding: Funding<'_>,
+    leftovers: Leftovers,
+    most: impl Fn(&ReserveState<'_>) -> u64,
+    swap: impl FnMut(&ReserveState<'_>, &ReserveState<'_>, u64) -> Option<u64>,
+) -> Result<Option<Best>, Refusal> {
     let mut search = Search::new(table, obligation, funding, leftovers, swap);
     let mut refusal: Option<Refusal> = None;
     let mut allowed = false;
@@ -104,7 +120,9 @@ pub fn best_liquidation(
                     }
                 };
             allowed = true;
-            let Some((whole, slope)) = search.whole(&pair) else { continue };
+            let Some((whole, slope)) = search.whole(&pair, most(&pair.repay_reserve)) else {
+                continue;
+            };
             best = better(best, whole);
             if slope.is_some() {
                 falling[count] = slope;
@@ -329,9 +347,12 @@ impl<'a, S: Swap> Search<'a, S> {
         Self { table, obligation, funding, leftovers, used, used_count, lenders: None, swap }
     }
 
-    /// The largest liquidation of a pair, and its slope where less gains more.
-    fn whole(&mut self, pair: &Pair<'a>) -> Option<(Candidate, Option<Slope>)> {
-        let mut quote = pair.quote(u64::MAX, 0).ok()?;
+    /// The largest liquidation of a pair up to `most`, and its slope where less gains more.
+    fn whole(&mut self, pair: &Pair<'a>, most: u64) -> Option<(Candidate, Option<Slope>)> {
+        let mut quote = pair.quote(most, 0).ok()?;
+        if quote.repay > most {
+            return None;
+        }
         if !self.accepts(&quote) {
             quote = self.cut_down(pair, &quote)?;
         }

@@ -9,7 +9,7 @@ use klend_model::{
     flash::{Around, Lenders, NoLoan, Offer, Wish},
     keys,
     reserve::ReserveState,
-    search::{Funding, Leftovers, best_liquidation},
+    search::{Funding, Leftovers, best_liquidation, best_liquidation_up_to},
     table::ReserveTable,
 };
 use solana_address::Address;
@@ -204,6 +204,31 @@ fn what_cannot_be_sold_as_a_whole_is_sold_in_part() {
     let best = find(&thin).unwrap();
     assert!(best.quote.received.abs_diff(sold / 10) < sold / 500, "{best:?}");
     assert_eq!(find(&|_| Some(0)), None);
+}
+
+#[test]
+fn no_more_is_repaid_than_the_keeper_lets() {
+    let market = market();
+    let accounts = [reserve(0, 10), reserve(1, 1)];
+    let keyed = [(reserve_key(0), &*accounts[0]), (reserve_key(1), &*accounts[1])];
+    let table = ReserveTable::refresh(KLEND, &market_key(), &market, &keyed, NOW, None);
+    let account = obligation(&[(0, 1_000_000_000)], &[(1, 7_800_000_000)]);
+    let state = table.obligation(&obligation_key(), &account).unwrap();
+    let find = |most: u64| {
+        let swap = |_: &ReserveState<'_>, _: &ReserveState<'_>, amount: u64| {
+            Some(amount.saturating_mul(10))
+        };
+        let own = Funding::OwnTokens;
+        best_liquidation_up_to(&table, &state, own, Leftovers::Reject, |_| most, swap).unwrap()
+    };
+    let whole = find(u64::MAX).unwrap();
+    assert_eq!(find(whole.quote.repay), Some(whole));
+    for most in [whole.quote.repay - 1, whole.quote.repay / 2, 1_000_000] {
+        let best = find(most).unwrap();
+        assert!((most - 1..=most).contains(&best.quote.repay), "{most}: {best:?}");
+        assert!(best.profit > 0);
+    }
+    assert_eq!(find(0), None);
 }
 
 #[test]

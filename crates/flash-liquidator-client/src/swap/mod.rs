@@ -20,11 +20,15 @@ pub mod whirlpool;
 /// The memo program, which swaps use for accounts that demand memos.
 const MEMO_PROGRAM_ID: Address = address!("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
 
+/// Meteora's DLMM program.
+pub const METEORA_DLMM: Address = address!("LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo");
+
 /// Programs whose pools pay what they are asked for and call nobody else's code but the
 /// token programs': a route over these alone may pay the keeper's debt account itself
 /// ([`Route::pay_directly`](crate::receiver::Route::pay_directly)). Whoever may upgrade them
 /// is trusted with that, and no more. An aggregator is none of them: it calls others.
-const WELL_KNOWN: [Address; 4] = [
+const WELL_KNOWN: [Address; 5] = [
+    METEORA_DLMM,
     whirlpool::PROGRAM_ID,
     raydium_clmm::PROGRAM_ID,
     raydium_cpmm::PROGRAM_ID,

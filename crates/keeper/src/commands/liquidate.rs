@@ -67,7 +67,7 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
         _ => None,
     };
     let mut report = json!({
-        "quote": quote::as_json(&position, &plan.best),
+        "quote": quote::as_json(&position, &plan.best, plan.route.as_ref().map(|route| (&keeper, route))),
         "simulation": simulation_json(&plan, &simulation),
         "nodeSimulation": on_node.as_ref().map(|on_node| node_json(&plan, on_node)),
     });

@@ -1,4 +1,10 @@
 use anyhow::Result;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use flash_liquidator_client::{
+    flash_liquidation::KeeperAccounts,
+    klend::ReserveAddresses,
+    receiver::{Intermediate, Route, SwapLeg},
+};
 use klend_model::{liquidation::Reason, search::Best};
 use serde_json::{Value, json};
 use solana_address::Address;
@@ -13,12 +19,21 @@ use crate::{
     format::{Section, bad, duration, good, percent, signed_tokens, tokens, usd_f64},
     judge::value_f64,
     keys::Key,
-    route::{frozen::Frozen, position::Position},
+    route::{
+        frozen::Frozen,
+        position::Position,
+        venue::{MOST_LEGS, Sale, Venue, leg_tolerance},
+    },
 };
 
 /// `keeper quote`.
-pub fn run(context: &Context, key: &Address, terms: &TermsArgs) -> Result<()> {
-    let keeper = Key::simulated().pubkey();
+pub fn run(
+    context: &Context,
+    key: &Address,
+    keeper: Option<Address>,
+    terms: &TermsArgs,
+) -> Result<()> {
+    let keeper = keeper.unwrap_or_else(|| Key::simulated().pubkey());
     let frozen = Frozen::read(&*context.source, key, &terms.lend_from, &terms.pools, &keeper)?;
     let view = frozen.view()?;
     let search = terms.search();
@@ -30,7 +45,9 @@ pub fn run(context: &Context, key: &Address, terms: &TermsArgs) -> Result<()> {
     let notes = mint_facts(&*context.source, mints.into_iter())?;
     let notes: Vec<String> = notes.iter().filter_map(MintFacts::note).collect();
     if context.json {
-        let mut quote = as_json(&position, &best);
+        let route = route(&position, &best, &keeper, terms)?;
+        let mut quote =
+            as_json(&position, &best, route.as_ref().map(|route| (&keeper, route)));
         quote["notes"] = json!(notes);
         return print_json(&quote);
     }
@@ -123,10 +140,79 @@ pub fn print(position: &Position<'_>, best: &Best, terms: &TermsArgs) -> Result<
     Ok(())
 }
 
-/// The quote as JSON, amounts in raw units.
-pub fn as_json(position: &Position<'_>, best: &Best) -> Value {
+/// The route that the quote counts with; `None` where nothing is sold, or where no pool is
+/// known.
+fn route(
+    position: &Position<'_>,
+    best: &Best,
+    keeper: &Address,
+    terms: &TermsArgs,
+) -> Result<Option<Route>> {
+    let reserve = |key: &Address| -> Result<ReserveAddresses> {
+        Ok(ReserveAddresses::read(key, position.market.reserve(key)?))
+    };
+    if matches!(position.venue, Venue::Assumed { .. }) {
+        return Ok(None);
+    }
+    let (repay, withdraw) =
+        (reserve(&best.request.repay_reserve)?, reserve(&best.request.withdraw_reserve)?);
+    let accounts = KeeperAccounts::associated(keeper, &repay, &withdraw);
+    let route = position.venue.route(&Sale {
+        keeper,
+        withdraw: &withdraw,
+        repay: &repay,
+        keeper_debt: &accounts.debt,
+        amount: best.quote.received,
+        most_legs: MOST_LEGS,
+        tolerance_bps: leg_tolerance(terms.slippage_bps),
+    })?;
+    Ok(route.map(|(route, _)| route))
+}
+
+/// A route as the TypeScript client takes it.
+fn route_json(keeper: &Address, route: &Route) -> Value {
+    let leg = |leg: &SwapLeg| {
+        let accounts: Vec<Value> = leg
+            .accounts
+            .iter()
+            .map(|meta| {
+                json!({
+                    "address": meta.pubkey.to_string(),
+                    "isWritable": meta.is_writable,
+                    "isSigner": meta.is_signer,
+                })
+            })
+            .collect();
+        json!({
+            "program": leg.program.to_string(),
+            "accounts": accounts,
+            "input": leg.input,
+            "amountInOffset": leg.amount_in_offset,
+            "data": BASE64_STANDARD.encode(&leg.data),
+        })
+    };
+    let intermediate = |token: &Intermediate| {
+        json!({
+            "swapAccount": token.swap_account.to_string(),
+            "keeperAccount": token.keeper_account.to_string(),
+            "mint": token.mint.to_string(),
+            "tokenProgram": token.token_program.to_string(),
+        })
+    };
+    json!({
+        "keeper": keeper.to_string(),
+        "swapCollateral": route.swap_collateral.to_string(),
+        "swapDebt": route.swap_debt.map(|account| account.to_string()),
+        "intermediates": route.intermediates.iter().map(intermediate).collect::<Vec<_>>(),
+        "legs": route.legs.iter().map(leg).collect::<Vec<_>>(),
+    })
+}
+
+/// The quote as JSON, amounts in raw units; with whose route sells the collateral.
+pub fn as_json(position: &Position<'_>, best: &Best, route: Option<(&Address, &Route)>) -> Value {
     let quote = &best.quote;
     json!({
+        "route": route.map(|(keeper, route)| route_json(keeper, route)),
         "obligation": position.key.to_string(),
         "market": position.market.key.to_string(),
         "slot": position.market.clock.slot,

@@ -16,6 +16,7 @@ use klend_model::{
     fraction::Fraction,
     keys::to_address,
     obligation::Health,
+    reserve::ReserveState,
     search::{Funding, Leftovers, best_liquidation},
     table::ReserveTable,
 };
@@ -30,9 +31,10 @@ use super::{
 use crate::{
     book::market::Market,
     cli::{ScanArgs, Sort},
+    feeds::source::Source,
     format::{bad, heading, percent, table, usd_f64},
     judge::value_f64,
-    route::venue::at_oracle_price,
+    route::venue::{Pair, at_oracle_price, leads},
 };
 
 /// What is kept of an obligation.
@@ -47,6 +49,8 @@ struct Row {
     /// Profit of the best liquidation at oracle prices less the swap's cost, US
     /// dollars; only for unhealthy obligations.
     profit: Option<f64>,
+    /// Whether the pools given lead from one of its collaterals to one of its debts.
+    sells: bool,
 }
 
 /// `keeper scan`.
@@ -55,12 +59,13 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
     let market = Market::load(&*context.source, key)?;
     let states = market.table()?;
     let lenders = Lenders::new([&states]);
+    let pairs = traded(&*context.source, &args.pools)?;
 
     let rows = Mutex::new(Vec::new());
     let (seen, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let visit = |_, key: &Address, account: &Account| {
         seen.fetch_add(1, Relaxed);
-        match evaluate(&states, &lenders, key, account, args) {
+        match evaluate(&states, &lenders, pairs.as_deref(), key, account, args) {
             Ok(Some(row)) => {
                 if let Ok(mut rows) = rows.lock() {
                     rows.push(row);
@@ -103,6 +108,7 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
                     "healthFactor": row.health,
                     "unhealthy": row.unhealthy,
                     "profitValue": row.profit,
+                    "nothingSells": !row.sells,
                 })
             })
             .collect();
@@ -129,7 +135,11 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
             percent(row.ltv),
             percent(row.limit),
             if row.unhealthy { bad(&health) } else { health },
-            row.profit.map_or_else(|| "-".to_owned(), usd_f64),
+            match row.profit {
+                _ if !row.sells => "nothing sells this".to_owned(),
+                Some(profit) => usd_f64(profit),
+                None => "-".to_owned(),
+            },
         ]
     });
     let header =
@@ -156,6 +166,7 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
 fn evaluate(
     states: &ReserveTable<'_>,
     lenders: &Lenders,
+    pairs: Option<&[Pair]>,
     key: &Address,
     account: &Account,
     args: &ScanArgs,
@@ -180,6 +191,12 @@ fn evaluate(
     {
         return Ok(None);
     }
+    let sells = |from: &Address, to: &Address| pairs.is_none_or(|pairs| leads(pairs, from, to));
+    let mint = |key| states.reserve(&to_address(key)).map(ReserveState::mint);
+    let sold = obligation.deposits.iter().filter_map(|slot| mint(&slot.deposit_reserve));
+    let bought: Vec<&Address> =
+        obligation.borrows.iter().filter_map(|slot| mint(&slot.borrow_reserve)).collect();
+    let is_sold = sold.into_iter().any(|from| bought.iter().any(|to| sells(from, to)));
     let unhealthy = health.is_unhealthy();
     let profit = if unhealthy {
         let state = states.obligation(key, obligation)?;
@@ -187,6 +204,9 @@ fn evaluate(
             Funding::Flash { lenders, margin_bps: 0, max_fee_bps: u64::from(args.max_fee_bps) };
         // klend may still refuse what looks unhealthy; the table then shows no profit.
         best_liquidation(states, &state, funding, Leftovers::Reject, |from, to, amount| {
+            if !sells(from.mint(), to.mint()) {
+                return None;
+            }
             at_oracle_price(from, to, amount, args.swap_cost_bps)
         })
         .ok()
@@ -208,18 +228,35 @@ fn evaluate(
         health: factor,
         unhealthy,
         profit,
+        sells: is_sold,
     }))
 }
 
+/// The mints that the pools given trade for each other, both ways; `None` without pools.
+fn traded(source: &dyn Source, pools: &[Address]) -> Result<Option<Vec<Pair>>> {
+    if pools.is_empty() {
+        return Ok(None);
+    }
+    let mut pairs = Vec::new();
+    for key in pools {
+        let account = source.account("pool", key)?;
+        let view = liquidation_venues::Account { owner: &account.owner, data: &account.data };
+        let [first, second] = liquidation_venues::read(key, view)?.mints();
+        pairs.extend([(first, second), (second, first)]);
+    }
+    Ok(Some(pairs))
+}
+
+/// What nothing sells comes last.
 fn order(a: &Row, b: &Row, sort: Sort) -> Ordering {
-    match sort {
+    b.sells.cmp(&a.sells).then_with(|| match sort {
         Sort::Distance => a.health.total_cmp(&b.health),
         Sort::Debt => b.debt.total_cmp(&a.debt),
         Sort::Profit => {
             let profit = |row: &Row| row.profit.unwrap_or(f64::NEG_INFINITY);
             profit(b).total_cmp(&profit(a)).then_with(|| a.health.total_cmp(&b.health))
         }
-    }
+    })
 }
 
 fn progress_bar(json: bool) -> Result<ProgressBar> {

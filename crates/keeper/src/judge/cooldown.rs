@@ -7,6 +7,8 @@ use std::{
 
 use solana_address::Address;
 
+const DAY: Duration = Duration::from_secs(60 * 60 * 24);
+
 /// Keeps what was tried from being tried again too soon.
 #[derive(Debug)]
 pub struct Cooldown {
@@ -23,9 +25,19 @@ impl Cooldown {
 
     /// Lets an obligation rest from `now` on.
     pub fn rest(&mut self, key: &Address, now: Instant) {
+        self.rest_for(key, now, self.length);
+    }
+
+    /// Lets an obligation rest for a day: nothing that moves by the minute will make it
+    /// worth a try.
+    pub fn rest_a_day(&mut self, key: &Address, now: Instant) {
+        self.rest_for(key, now, self.length.max(DAY));
+    }
+
+    fn rest_for(&mut self, key: &Address, now: Instant, length: Duration) {
         // A length beyond all time is forever.
-        let forever = now + Duration::from_secs(60 * 60 * 24 * 365);
-        self.until.insert(*key, now.checked_add(self.length).unwrap_or(forever));
+        let forever = now + DAY * 365;
+        self.until.insert(*key, now.checked_add(length).unwrap_or(forever));
     }
 
     /// Whether it still rests.
@@ -55,6 +67,19 @@ impl Cooldown {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nothing_sells_rests_for_a_day() {
+        let (now, key) = (Instant::now(), Address::new_unique());
+        let mut cooldown = Cooldown::new(Duration::from_secs(600));
+        cooldown.rest_a_day(&key, now);
+        assert!(cooldown.is_resting(&key, now + Duration::from_secs(86_399)));
+        assert!(!cooldown.is_resting(&key, now + Duration::from_secs(86_400)));
+        // A longer cooldown of the operator's stays.
+        let mut cooldown = Cooldown::new(DAY * 2);
+        cooldown.rest_a_day(&key, now);
+        assert!(cooldown.is_resting(&key, now + DAY));
+    }
 
     #[test]
     fn an_obligation_rests_for_the_whole_length_and_no_longer() {

@@ -17,9 +17,6 @@ use solana_address::Address;
 use super::venue::Venue;
 use crate::book::{accounts::Accounts, market::Market, pools::Pools};
 
-/// An amount that any pool pays something for.
-const SOME: u64 = 1_000_000;
-
 /// Accounts that any liquidation in a market may name: mints, vaults, farms, and the
 /// token accounts of the keeper and its swap authority.
 pub fn of_market(market: &Market, keeper: &Address) -> Result<Vec<Address>> {
@@ -68,15 +65,7 @@ pub fn of_obligation(
     let mut needs = Venue::needs(accounts, &sold, &bought, pools);
     // A pool that is none is said when it is asked about.
     if let Ok(venue) = Venue::find(accounts, &sold, &bought, pools, market.clock, 0) {
-        for from in &sold {
-            for to in &bought {
-                // The same for any account that the proceeds go to, and what more a larger
-                // amount takes is what its price depends on.
-                let route = venue.route(keeper, from, to, keeper, SOME).ok().flatten();
-                let legs = route.into_iter().flat_map(|route| route.legs);
-                needs.extend(legs.flat_map(|leg| leg.accounts).map(|meta| meta.pubkey));
-            }
-        }
+        needs.extend(venue.mentions(keeper));
     }
     // The programs of the pools, for the local machine.
     let owners = needs.iter().filter_map(|key| Some(accounts.get(key)?.owner));

@@ -4,12 +4,16 @@ use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::klend::{ObligationAddresses, ReserveAddresses};
 use klend_interface::state::Obligation;
 use klend_model::{
-    search::{Best, Funding, Leftovers, best_liquidation},
+    search::{Best, Funding, Leftovers, best_liquidation_up_to},
     table::ReserveTable,
 };
 use solana_address::Address;
 
-use super::{needs, venue::Venue};
+use super::{
+    needs,
+    terms::units_of_usd,
+    venue::{MOST_LEGS, NothingSells, Venue},
+};
 use crate::{
     book::{market::Market, view::View},
     judge::policy::Policy,
@@ -25,20 +29,24 @@ pub struct Search {
     pub max_fee_bps: u16,
     /// Loan beyond the quoted repayment, bps: interest accrues until it lands.
     pub loan_margin_bps: u16,
+    /// Most that is repaid at once, US dollars.
+    pub max_repay_usd: Option<u64>,
     /// Whom the operator wants liquidated.
     pub policy: Policy,
 }
 
-/// klend allows a liquidation, and there is no way to carry it out.
+/// klend allows a liquidation whose collateral can be sold, and there is no way to carry
+/// it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "obligation {obligation} can be liquidated, but {}",
-    if *.sells { "no reserve lends enough within the fee limit" } else { "nothing sells its collateral" }
+    "obligation {obligation} can be liquidated, but{} no reserve lends enough within the fee \
+     limit, or no pool takes what would be seized",
+    .max_repay_usd.map_or_else(String::new, |usd| format!(" with {usd} USD at most"))
 )]
 pub struct NoWay {
     pub obligation: Address,
-    /// Its collateral could be sold: it is the loan that is missing.
-    pub sells: bool,
+    /// The operator's limit.
+    pub max_repay_usd: Option<u64>,
 }
 
 /// An obligation with its market and the venues its collateral can be sold at.
@@ -90,8 +98,18 @@ impl<'a> Position<'a> {
     /// The most profitable liquidation.
     ///
     /// # Errors
-    /// klend's reason when it allows none, or that none can be funded and sold.
+    /// As [`Self::best_over`].
     pub fn best(&self, search: &Search) -> Result<Best> {
+        self.best_over(search, MOST_LEGS)
+    }
+
+    /// The most profitable liquidation whose collateral is sold over at most `most_legs`.
+    ///
+    /// # Errors
+    /// klend's reason when it allows none, or that none can be funded and sold:
+    /// [`NothingSells`] if no pool leads from any of its collaterals to any of its debts,
+    /// [`NoWay`] otherwise.
+    pub fn best_over(&self, search: &Search, most_legs: usize) -> Result<Best> {
         let state = self
             .table
             .obligation(&self.key, self.obligation)
@@ -104,29 +122,29 @@ impl<'a> Position<'a> {
         let permits = |reserve: &klend_model::reserve::ReserveState<'_>| {
             search.policy.permits_in(&reserve.key, reserve.mint())
         };
-        let best =
-            best_liquidation(self.table, &state, funding, Leftovers::Reject, |from, to, amount| {
+        let most = |debt: &klend_model::reserve::ReserveState<'_>| match search.max_repay_usd {
+            Some(usd) => units_of_usd(debt, usd as f64).unwrap_or(u64::MAX),
+            None => u64::MAX,
+        };
+        let best = best_liquidation_up_to(
+            self.table,
+            &state,
+            funding,
+            Leftovers::Reject,
+            most,
+            |from, to, amount| {
                 if !permits(from) || !permits(to) {
                     return None;
                 }
-                self.venue.quote(from, to, amount)
-            });
+                self.venue.quote(from, to, amount, most_legs)
+            },
+        );
         let best = best
             .map_err(|refusal| {
                 anyhow::Error::new(refusal)
                     .context(format!("klend does not let obligation {} be liquidated", self.key))
             })?
-            .ok_or_else(|| NoWay {
-                obligation: self.key,
-                sells: best_liquidation(
-                    self.table,
-                    &state,
-                    Funding::OwnTokens,
-                    Leftovers::Reject,
-                    |from, to, amount| self.venue.quote(from, to, amount),
-                )
-                .is_ok_and(|best| best.is_some()),
-            })?;
+            .map_or_else(|| Err(self.no_way(search)), Ok)?;
         // The search asks about no swap where debt and collateral are one token.
         for reserve in [&best.request.repay_reserve, &best.request.withdraw_reserve] {
             let state = self.table.reserve(reserve).context("a reserve is not in the table")?;
@@ -135,5 +153,28 @@ impl<'a> Position<'a> {
             }
         }
         Ok(best)
+    }
+
+    /// Why there is none although klend allows one.
+    fn no_way(&self, search: &Search) -> anyhow::Error {
+        let key = self.key;
+        let mint = |key: &Address| {
+            self.market.reserve(key).ok().map(|reserve| ReserveAddresses::read(key, reserve))
+        };
+        let (sold, bought): (Vec<_>, Vec<_>) = (
+            self.addresses.deposit_reserves.iter().filter_map(mint).collect(),
+            self.addresses.borrow_reserves.iter().filter_map(mint).collect(),
+        );
+        let pairs = sold.iter().flat_map(|from| bought.iter().map(move |to| (from, to)));
+        let checked: Vec<Result<(), NothingSells>> = pairs
+            .map(|(from, to)| self.venue.check_sells(&from.liquidity_mint, &to.liquidity_mint))
+            .collect();
+        if checked.iter().all(Result::is_err)
+            && let Some(Err(nothing)) = checked.first()
+        {
+            return anyhow::Error::new(*nothing)
+                .context(format!("obligation {key} can be liquidated"));
+        }
+        NoWay { obligation: key, max_repay_usd: search.max_repay_usd }.into()
     }
 }

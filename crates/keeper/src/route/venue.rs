@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::{
     klend::ReserveAddresses,
-    receiver::{Route, SwapLeg, swap_authority},
+    receiver::{Intermediate, Route, SwapLeg, swap_authority},
+    token::associated_token_account,
 };
 use klend_model::{
     fraction::{Fraction, mul_div, ten_pow},
     reserve::{Clock, ReserveState},
 };
 use liquidation_venues::{
-    Amount, Curve, Known, Now, Pool, Side, Trade, VenueError, stand_in::StandInPool,
+    Amount, Curve, Known, Now, Pool, Side, Trade, VenueError,
+    route::{self, Ends, Plan},
+    stand_in::StandInPool,
 };
 use solana_address::Address;
 
@@ -49,13 +52,46 @@ impl liquidation_venues::Accounts for Accounts {
     }
 }
 
-/// A venue for every pair of mints an obligation can need.
+/// Mints sold and bought.
+pub type Pair = (Address, Address);
+
+/// Legs that a route has at most.
+pub const MOST_LEGS: usize = 2;
+/// Compute units that legs may take together: what a liquidation with its loan and its
+/// refreshes leaves of a transaction's 1,400,000.
+const LEGS_UNITS: u32 = 900_000;
+/// Levels of calls below the receiver's own.
+const DEPTH: u8 = 3;
+
+/// How much less than quoted a leg may bring, bps, when as much as `slippage_bps` less
+/// collateral may arrive: that, and as much again for what is paid for it.
+#[must_use]
+pub const fn leg_tolerance(slippage_bps: u16) -> u16 {
+    slippage_bps.saturating_mul(2)
+}
+
+/// No pool that is known, nor two of them, sell a token for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "nothing sells this: no pool known trades {from} for {to}, directly or by way of a third token"
+)]
+pub struct NothingSells {
+    /// Mint to be sold.
+    pub from: Address,
+    /// Mint to be bought.
+    pub to: Address,
+}
+
+/// Ways for every pair of mints an obligation can need.
 pub enum Venue {
-    /// Pools, by mint sold and mint bought.
+    /// Over pools that are known.
     Pools {
-        curves: BTreeMap<(Address, Address), Vec<Box<dyn Curve>>>,
-        /// Pools of a pair that cannot be sold in now, and why.
-        closed: Vec<((Address, Address), VenueError)>,
+        /// What each pays in a direction that may be of use.
+        curves: Vec<Box<dyn Curve>>,
+        /// Pools that cannot be sold in now, by mint sold and bought, and why.
+        closed: Vec<(Pair, VenueError)>,
+        /// Token programs of the mints that they trade.
+        token_programs: BTreeMap<Address, Address>,
     },
     /// No pool is known: quotes assume the oracles' prices less this many bps,
     /// and nothing can be sent.
@@ -65,9 +101,28 @@ pub enum Venue {
     },
 }
 
+/// What a route is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Sale<'a> {
+    /// Whose swap authority signs.
+    pub keeper: &'a Address,
+    /// The collateral's reserve, and the debt's.
+    pub withdraw: &'a ReserveAddresses,
+    pub repay: &'a ReserveAddresses,
+    /// The keeper's account of the debt.
+    pub keeper_debt: &'a Address,
+    /// Collateral to be sold, raw units.
+    pub amount: u64,
+    /// Legs at most.
+    pub most_legs: usize,
+    /// How much less than quoted a leg may bring, bps.
+    pub tolerance_bps: u16,
+}
+
 impl Venue {
-    /// The pools known that trade collaterals for debts; where none is known at all,
-    /// swaps are assumed to cost `cost_bps`.
+    /// The pools known that trade collaterals for debts, or one of the two for
+    /// something in between; where none is known at all, swaps are assumed to cost
+    /// `cost_bps`.
     ///
     /// # Errors
     /// A pool that the operator named is not there, or not one.
@@ -85,21 +140,26 @@ impl Venue {
                 .with_context(|| format!("pool {key}: there is no such account"))?;
             liquidation_venues::read(key, account)?;
         }
-        let mut curves: BTreeMap<(Address, Address), Vec<Box<dyn Curve>>> = BTreeMap::new();
+        let mut curves = Vec::new();
         let mut closed = Vec::new();
+        let mut token_programs = BTreeMap::new();
         let mut any = false;
-        for (pool, from, to) in traded(accounts, sold, bought, pools) {
+        for (pool, pairs) in traded(accounts, sold, bought, pools) {
             any = true;
-            let pair = (from.liquidity_mint, to.liquidity_mint);
-            match pool.curve(&from.liquidity_mint, accounts, &now) {
-                Ok(curve) => curves.entry(pair).or_default().push(curve),
-                Err(error) => closed.push((pair, error)),
+            for (from, to) in pairs {
+                match pool.curve(&from, accounts, &now) {
+                    Ok(curve) => curves.push(curve),
+                    Err(error) => closed.push(((from, to), error)),
+                }
+                for mint in [from, to] {
+                    token_programs.extend(accounts.get(&mint).map(|read| (mint, read.owner)));
+                }
             }
         }
         if !any && pools.named.is_empty() {
             return Ok(Self::Assumed { cost_bps });
         }
-        Ok(Self::Pools { curves, closed })
+        Ok(Self::Pools { curves, closed, token_programs })
     }
 
     /// The accounts that [`Self::find`] looks at, as far as `accounts` can tell.
@@ -110,7 +170,7 @@ impl Venue {
         pools: &Pools,
     ) -> Vec<Address> {
         let mut needs: Vec<Address> = pools.named.iter().chain(&pools.stand_ins).copied().collect();
-        for (pool, ..) in traded(accounts, sold, bought, pools) {
+        for (pool, _) in traded(accounts, sold, bought, pools) {
             needs.push(*pool.address());
             needs.extend(pool.accounts(accounts));
         }
@@ -124,37 +184,90 @@ impl Venue {
         pools.named.iter().filter_map(of_pool).flatten().collect()
     }
 
-    /// What an amount brings.
+    /// What routes of a keeper's may name: the legs' accounts, and both owners' accounts of
+    /// every token on the way.
+    pub fn mentions(&self, keeper: &Address) -> Vec<Address> {
+        /// An amount that most pools pay something for.
+        const SOME: u64 = 1_000_000;
+        let Self::Pools { curves, token_programs, .. } = self else { return Vec::new() };
+        let (authority, _) = swap_authority(keeper);
+        let side = |mint: &Address| {
+            let token_program = *token_programs.get(mint)?;
+            let account = associated_token_account(&authority, mint, &token_program);
+            Some(Side { account, mint: *mint, token_program })
+        };
+        let mut mentioned = Vec::new();
+        for (mint, token_program) in token_programs {
+            mentioned.extend([
+                *mint,
+                associated_token_account(&authority, mint, token_program),
+                associated_token_account(keeper, mint, token_program),
+            ]);
+        }
+        for curve in curves {
+            let (Some(input), Some(output)) = (side(curve.sold()), side(curve.bought())) else {
+                continue;
+            };
+            // What more a larger amount takes is what the price depends on.
+            let leg = (0..20).find_map(|n| {
+                let amount = Amount::All(SOME >> n);
+                curve.leg(&Trade { authority, input, output, amount, min_out: 0, token: 0 }).ok()
+            });
+            mentioned.extend(leg.iter().map(|leg| leg.program));
+            let metas = leg.into_iter().flat_map(|leg| leg.accounts);
+            mentioned.extend(metas.map(|meta| meta.pubkey));
+        }
+        mentioned
+    }
+
+    /// What an amount brings over at most `most_legs`.
     pub fn quote(
         &self,
         from: &ReserveState<'_>,
         to: &ReserveState<'_>,
         amount: u64,
+        most_legs: usize,
     ) -> Option<u64> {
         match self {
             Self::Pools { .. } => {
-                self.best(from.mint(), to.mint(), amount).map(|(_, amount_out)| amount_out)
+                let plan = self.best(from.mint(), to.mint(), amount, most_legs)?;
+                Some(plan.amount_out)
             }
             Self::Assumed { cost_bps } => at_oracle_price(from, to, amount, *cost_bps),
         }
     }
 
-    /// The pool that pays most for an amount, and how much.
-    fn best(&self, from: &Address, to: &Address, amount: u64) -> Option<(&dyn Curve, u64)> {
-        let Self::Pools { curves, .. } = self else { return None };
-        let quotes = curves.get(&(*from, *to))?.iter().filter_map(|curve| {
-            let quote = curve.quote(amount).ok()?;
-            Some((&**curve, quote.amount_out))
-        });
-        quotes.max_by_key(|(_, amount_out)| *amount_out)
+    /// The way that pays most for an amount.
+    fn best(&self, from: &Address, to: &Address, amount: u64, most_legs: usize) -> Option<Plan> {
+        let curves = self.curves();
+        route::best(&curves, from, to, amount, most_legs, |plan| {
+            plan.units() <= LEGS_UNITS && plan.depth(&curves) <= DEPTH
+        })
+    }
+
+    fn curves(&self) -> Vec<&dyn Curve> {
+        match self {
+            Self::Pools { curves, .. } => curves.iter().map(|curve| &**curve).collect(),
+            Self::Assumed { .. } => Vec::new(),
+        }
+    }
+
+    /// That some way leads from one mint to another, whatever it pays.
+    ///
+    /// # Errors
+    /// [`NothingSells`].
+    pub fn check_sells(&self, from: &Address, to: &Address) -> Result<(), NothingSells> {
+        let Self::Pools { curves, closed, .. } = self else { return Ok(()) };
+        let known = curves.iter().map(|curve| (*curve.sold(), *curve.bought()));
+        let pairs: Vec<Pair> = known.chain(closed.iter().map(|(pair, _)| *pair)).collect();
+        if leads(&pairs, from, to) { Ok(()) } else { Err(NothingSells { from: *from, to: *to }) }
     }
 
     /// The venue in words.
     pub fn describe(&self) -> String {
         match self {
             Self::Pools { curves, .. } => {
-                let mut names: Vec<&str> =
-                    curves.values().flatten().map(|curve| curve.name()).collect();
+                let mut names: Vec<&str> = curves.iter().map(|curve| curve.name()).collect();
                 names.sort_unstable();
                 names.dedup();
                 names.join(" or ")
@@ -165,50 +278,58 @@ impl Venue {
         }
     }
 
-    /// The route that sells `amount` of collateral for debt where it pays most; `None`
-    /// when both are one mint. The proceeds go to the keeper's own debt account where the
-    /// client knows the program well, and are at least what is quoted less `slippage_bps`.
-    pub fn route(
-        &self,
-        keeper: &Address,
-        withdraw: &ReserveAddresses,
-        repay: &ReserveAddresses,
-        keeper_debt: &Address,
-        amount: u64,
-    ) -> Result<Option<Route>> {
+    /// The route that pays most, with ticks or bins that it crosses; `None` when collateral
+    /// and debt are one mint. The proceeds go to the keeper's own debt account where the
+    /// client knows all its programs well.
+    pub fn route(&self, sale: &Sale<'_>) -> Result<Option<(Route, u32)>> {
+        let Sale { keeper, withdraw, repay, .. } = *sale;
         if withdraw.liquidity_mint == repay.liquidity_mint {
             return Ok(None);
         }
         let (from, to) = (&withdraw.liquidity_mint, &repay.liquidity_mint);
-        let (curve, _) = self.best(from, to, amount).ok_or_else(|| self.no_route(from, to))?;
+        let plan = self
+            .best(from, to, sale.amount, sale.most_legs)
+            .ok_or_else(|| self.no_route(from, to))?;
         let mut route = Route::new(keeper, withdraw, repay);
-        let (authority, _) = swap_authority(keeper);
-        let leg = curve.leg(&Trade {
-            authority,
-            input: Side {
-                account: route.swap_collateral,
-                mint: withdraw.liquidity_mint,
-                token_program: withdraw.liquidity_token_program,
-            },
-            output: Side {
-                account: route.swap_debt.unwrap_or(*keeper_debt),
-                mint: repay.liquidity_mint,
-                token_program: repay.liquidity_token_program,
-            },
-            amount: Amount::All(amount),
-            // The receiver holds the proceeds against loan, fee and profit.
-            min_out: 0,
-            token: 0,
-        })?;
-        route.legs = vec![SwapLeg {
-            program: leg.program,
-            accounts: leg.accounts,
-            input: leg.input,
-            amount_in_offset: leg.amount_in_offset,
-            data: leg.data,
-        }];
-        route.pay_directly(keeper_debt);
-        Ok(Some(route))
+        let between = match (plan.between, self) {
+            (Some(mint), Self::Pools { token_programs, .. }) => {
+                let program = token_programs
+                    .get(&mint)
+                    .with_context(|| format!("mint {mint}, between two pools, was not read"))?;
+                Some(Intermediate::new(keeper, &mint, program))
+            }
+            _ => None,
+        };
+        let side = |reserve: &ReserveAddresses, account: Address| Side {
+            account,
+            mint: reserve.liquidity_mint,
+            token_program: reserve.liquidity_token_program,
+        };
+        let ends = Ends {
+            authority: swap_authority(keeper).0,
+            input: side(withdraw, route.swap_collateral),
+            output: side(repay, route.swap_debt.unwrap_or(*sale.keeper_debt)),
+            between: between.map(|token| Side {
+                account: token.swap_account,
+                mint: token.mint,
+                token_program: token.token_program,
+            }),
+        };
+        let legs = plan.legs(&self.curves(), &ends, sale.tolerance_bps)?;
+        route.legs = legs
+            .into_iter()
+            .map(|leg| SwapLeg {
+                program: leg.program,
+                accounts: leg.accounts,
+                input: leg.input,
+                amount_in_offset: leg.amount_in_offset,
+                data: leg.data,
+            })
+            .collect();
+        route.intermediates = between.into_iter().collect();
+        route.pay_directly(sale.keeper_debt);
+        let crossed = plan.steps.iter().map(|step| step.quote.crossed).sum();
+        Ok(Some((route, crossed)))
     }
 
     fn no_route(&self, from: &Address, to: &Address) -> anyhow::Error {
@@ -216,16 +337,27 @@ impl Venue {
             Self::Pools { closed, .. } => {
                 let of_pair =
                     closed.iter().find(|((sold, bought), _)| (sold, bought) == (from, to));
-                of_pair.map_or_else(
-                    || anyhow!("none of the pools known sells {from} for {to}"),
-                    |(_, reason)| anyhow::Error::new(*reason),
-                )
+                match (of_pair, self.check_sells(from, to)) {
+                    (Some((_, reason)), _) => anyhow::Error::new(*reason),
+                    (None, Err(nothing)) => anyhow::Error::new(nothing),
+                    (None, Ok(())) => {
+                        anyhow!("none of the pools known sells so much of {from} for {to}")
+                    }
+                }
             }
             Self::Assumed { .. } => anyhow!(
                 "no venue sells {from} for {to}: give a pool with --pool or a route with --jupiter"
             ),
         }
     }
+}
+
+/// Whether pairs of mints lead from one to another, directly or over a third.
+pub fn leads(pairs: &[Pair], from: &Address, to: &Address) -> bool {
+    from == to
+        || pairs.iter().filter(|(sold, _)| sold == from).any(|(_, between)| {
+            between == to || pairs.iter().any(|(sold, bought)| sold == between && bought == to)
+        })
 }
 
 /// An account as pools are read from.
@@ -239,30 +371,37 @@ fn named(accounts: &Accounts, key: &Address) -> Option<Box<dyn Pool>> {
     liquidation_venues::read(key, account(accounts, key)?).ok()
 }
 
-/// Each pool that is known with each pair of different mints that it trades.
-fn traded<'a>(
+/// Each pool that is known, with the directions, as mints sold and bought, in which it may
+/// be of use: those that sell a collateral, or buy a debt.
+fn traded(
     accounts: &Accounts,
-    sold: &'a [ReserveAddresses],
-    bought: &'a [ReserveAddresses],
+    sold: &[ReserveAddresses],
+    bought: &[ReserveAddresses],
     pools: &Pools,
-) -> Vec<(Box<dyn Pool>, &'a ReserveAddresses, &'a ReserveAddresses)> {
-    let mut traded: Vec<(Box<dyn Pool>, &ReserveAddresses, &ReserveAddresses)> = Vec::new();
-    for from in sold {
-        for to in bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint) {
-            for key in &pools.named {
-                let pool = named(accounts, key);
-                let trades = |mints: [Address; 2]| {
-                    mints.contains(&from.liquidity_mint) && mints.contains(&to.liquidity_mint)
-                };
-                let pool = pool.filter(|pool| trades(pool.mints()));
-                traded.extend(pool.map(|pool| (pool, from, to)));
-            }
-            for key in &pools.stand_ins {
+) -> Vec<(Box<dyn Pool>, Vec<Pair>)> {
+    let has = |reserves: &[ReserveAddresses], mint: &Address| {
+        reserves.iter().any(|reserve| reserve.liquidity_mint == *mint)
+    };
+    let mut traded: Vec<(Box<dyn Pool>, Vec<Pair>)> = Vec::new();
+    for pool in pools.named.iter().filter_map(|key| named(accounts, key)) {
+        let [first, second] = pool.mints();
+        let pairs: Vec<Pair> = [(first, second), (second, first)]
+            .into_iter()
+            .filter(|(from, to)| has(sold, from) || has(bought, to))
+            .collect();
+        if !pairs.is_empty() {
+            traded.push((pool, pairs));
+        }
+    }
+    for key in &pools.stand_ins {
+        for from in sold {
+            for to in bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint) {
                 let sides = [from, to]
                     .map(|reserve| (reserve.liquidity_mint, reserve.liquidity_token_program));
                 let pool = account(accounts, key)
                     .and_then(|account| StandInPool::read(key, account, sides).ok());
-                traded.extend(pool.map(|pool| (Box::new(pool) as Box<dyn Pool>, from, to)));
+                let pair = (from.liquidity_mint, to.liquidity_mint);
+                traded.extend(pool.map(|pool| (Box::new(pool) as Box<dyn Pool>, vec![pair])));
             }
         }
     }
@@ -348,27 +487,67 @@ mod tests {
         assert!(needs.len() > 2 && accounts.unread(needs).is_empty());
         let venue = find(&accounts, &pools).unwrap();
         let chosen = |amount| {
-            let (curve, out) = venue.best(&key(SOLD), &key(BOUGHT), amount).unwrap();
-            (*curve.pool(), out)
+            let plan = venue.best(&key(SOLD), &key(BOUGHT), amount, 1).unwrap();
+            (*venue.curves()[plan.steps[0].curve].pool(), plan.amount_out)
         };
         assert_eq!(chosen(1_000), (key(20), 999));
         assert_eq!(chosen(500_000).0, key(21));
-        let route = venue
-            .route(&key(7), &reserve(SOLD), &reserve(BOUGHT), &key(8), 500_000)
-            .unwrap()
-            .unwrap();
+        let (route, _) = sell(&venue, SOLD, BOUGHT, 500_000, 1).unwrap().unwrap();
         assert_eq!(route.legs.len(), 1);
         assert!(route.legs[0].accounts.iter().any(|meta| meta.pubkey == key(21)));
+        // Both together pay more, and each has to bring what it was quoted for less
+        // the tolerance.
+        let much = 300_000_000;
+        let plan = venue.best(&key(SOLD), &key(BOUGHT), much, 2).unwrap();
+        assert!(plan.amount_out > chosen(much).1 && plan.steps.len() == 2);
+        let (route, _) = sell(&venue, SOLD, BOUGHT, much, 2).unwrap().unwrap();
+        let least = |leg: &SwapLeg| u64::from_le_bytes(leg.data[9..17].try_into().unwrap());
+        for (leg, step) in route.legs.iter().zip(&plan.steps) {
+            assert_eq!(least(leg), step.quote.amount_out * 99 / 100);
+        }
+        assert_eq!(
+            route.legs.iter().map(|leg| leg.amount_in_offset).collect::<Vec<_>>(),
+            [None, Some(1)]
+        );
         // The other way round nobody asked about.
-        let back = venue.route(&key(7), &reserve(BOUGHT), &reserve(SOLD), &key(8), 1);
-        assert!(back.unwrap_err().to_string().contains("none of the pools known"));
+        let back = sell(&venue, BOUGHT, SOLD, 1, 2).unwrap_err();
+        assert!(back.is::<NothingSells>(), "{back}");
+    }
+
+    #[test]
+    fn pairs_lead_over_one_token_and_no_more() {
+        let pair = |from, to| (key(from), key(to));
+        let pairs = [pair(1, 2), pair(2, 3), pair(3, 4)];
+        for (from, to, does) in
+            [(1, 1, true), (1, 2, true), (1, 3, true), (2, 4, true), (1, 4, false), (2, 1, false)]
+        {
+            assert_eq!(leads(&pairs, &key(from), &key(to)), does, "{from} {to}");
+        }
+    }
+
+    fn sell(
+        venue: &Venue,
+        from: u8,
+        to: u8,
+        amount: u64,
+        most_legs: usize,
+    ) -> Result<Option<(Route, u32)>> {
+        venue.route(&Sale {
+            keeper: &key(7),
+            withdraw: &reserve(from),
+            repay: &reserve(to),
+            keeper_debt: &key(8),
+            amount,
+            most_legs,
+            tolerance_bps: 100,
+        })
     }
 
     #[test]
     fn without_pools_the_oracles_price_is_assumed_and_nothing_is_sent() {
         let venue = find(&Accounts::default(), &Pools::default()).unwrap();
         assert_eq!(venue.describe(), "assumed: oracle prices less 0.25 %");
-        let route = venue.route(&key(7), &reserve(SOLD), &reserve(BOUGHT), &key(8), 1);
+        let route = sell(&venue, SOLD, BOUGHT, 1, 2);
         assert!(route.unwrap_err().to_string().contains("give a pool with --pool"));
     }
 

@@ -43,7 +43,7 @@ use crate::{
         metrics::Metrics,
         record::{self, Begun, Numbers},
     },
-    route::{fees::TooDear, position::Position, terms::TooLittle},
+    route::{fees::TooDear, position::Position, terms::TooLittle, venue::NothingSells},
 };
 
 /// Obligations that are quoted before the best of them are handed out. In a crash
@@ -196,7 +196,11 @@ impl Engine {
                     let reason = format!("{refusal:#}");
                     info!(obligation = %key, reason, "not liquidated");
                     self.unsellable.insert(*key, debt);
-                    self.cooldown.rest(key, now);
+                    if refusal.is::<NothingSells>() {
+                        self.cooldown.rest_a_day(key, now);
+                    } else {
+                        self.cooldown.rest(key, now);
+                    }
                 }
             }
         }

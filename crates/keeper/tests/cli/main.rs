@@ -278,23 +278,129 @@ fn a_loan_comes_from_whichever_market_lends_cheapest() {
 
 /// A copy of the folder without one of its accounts.
 fn folder_without(account: &str) -> tempfile::TempDir {
+    let parent = folder_copy();
+    std::fs::remove_file(parent.path().join(format!("accounts/{account}.json"))).unwrap();
+    list_accounts(parent.path(), |listed| {
+        let before = listed.len();
+        listed.retain(|listed| listed["pubkey"] != account);
+        assert_eq!(listed.len(), before - 1, "{account}");
+    });
+    parent
+}
+
+fn folder_copy() -> tempfile::TempDir {
     let parent = tempfile::tempdir().unwrap();
     let accounts = parent.path().join("accounts");
     std::fs::create_dir(&accounts).unwrap();
     for file in folder().join("accounts").read_dir().unwrap() {
         let path = file.unwrap().path();
-        if path.file_stem().unwrap() != account {
-            std::fs::copy(&path, accounts.join(path.file_name().unwrap())).unwrap();
-        }
+        std::fs::copy(&path, accounts.join(path.file_name().unwrap())).unwrap();
     }
-    let manifest = std::fs::read(folder().join("manifest.json")).unwrap();
-    let mut manifest: Value = serde_json::from_slice(&manifest).unwrap();
-    let listed = manifest["accounts"].as_array_mut().unwrap();
-    let before = listed.len();
-    listed.retain(|listed| listed["pubkey"] != account);
-    assert_eq!(listed.len(), before - 1, "{account}");
-    std::fs::write(parent.path().join("manifest.json"), manifest.to_string()).unwrap();
+    std::fs::copy(folder().join("manifest.json"), parent.path().join("manifest.json")).unwrap();
     parent
+}
+
+/// Changes the list of accounts in a folder's manifest.
+fn list_accounts(folder: &Path, change: impl FnOnce(&mut Vec<Value>)) {
+    let path = folder.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(manifest["accounts"].as_array_mut().unwrap());
+    std::fs::write(path, manifest.to_string()).unwrap();
+}
+
+/// A copy of the folder with two pools in place of its one, each with so small a part of
+/// its tokens.
+fn folder_with_thin_pools(part: u64) -> tempfile::TempDir {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    use flash_liquidator_client::token::{TOKEN_PROGRAM_ID, associated_token_account};
+    use liquidation_venues::stand_in::{PROGRAM_ID, pool_authority_and_bump, pool_data};
+    use solana_address::Address;
+
+    let parent = folder_copy();
+    let file = |key: &Address| parent.path().join(format!("accounts/{key}.json"));
+    let read = |key: &Address| -> Value {
+        serde_json::from_slice(&std::fs::read(file(key)).unwrap()).unwrap()
+    };
+    let world = klend_fork::World::from_folder(folder()).unwrap();
+    let mints = [SOL_RESERVE.parse().unwrap(), world.reserve_named("USDC").unwrap()]
+        .map(|reserve| world.reserve_addresses(&reserve).unwrap().liquidity_mint);
+    let vaults = |pool: &Address| {
+        let (authority, _) = pool_authority_and_bump(pool);
+        mints.map(|mint| associated_token_account(&authority, &mint, &TOKEN_PROGRAM_ID))
+    };
+    let old = folder().join("accounts").read_dir().unwrap().find_map(|file| {
+        let path = file.unwrap().path();
+        let account: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let key: Address = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        let is_pool = account["account"]["owner"] == PROGRAM_ID.to_string();
+        (is_pool && vaults(&key).iter().all(|vault| file_exists(&parent, vault))).then_some(key)
+    });
+    let old = old.expect("a pool of SOL and USDC");
+    let new = Address::new_from_array([77; 32]);
+    let mut added = Vec::new();
+    let mut write = |from: &Address, to: &Address, data: Vec<u8>| {
+        let mut account = read(from);
+        account["pubkey"] = json!(to.to_string());
+        account["account"]["data"][0] = json!(BASE64_STANDARD.encode(data));
+        std::fs::write(file(to), account.to_string()).unwrap();
+        if from != to {
+            added.push((*from, *to));
+        }
+    };
+    write(&old, &new, pool_data(30, pool_authority_and_bump(&new).1).to_vec());
+    for (from, to) in vaults(&old).iter().zip(vaults(&new)) {
+        let encoded = read(from)["account"]["data"][0].as_str().unwrap().to_owned();
+        let mut data = BASE64_STANDARD.decode(encoded).unwrap();
+        let amount = u64::from_le_bytes(data[64..72].try_into().unwrap()) / part;
+        data[64..72].copy_from_slice(&amount.to_le_bytes());
+        write(from, from, data.clone());
+        data[32..64].copy_from_slice(pool_authority_and_bump(&new).0.as_ref());
+        write(from, &to, data);
+    }
+    list_accounts(parent.path(), |listed| {
+        for (from, to) in added {
+            let mut entry =
+                listed.iter().find(|entry| entry["pubkey"] == from.to_string()).unwrap().clone();
+            entry["pubkey"] = json!(to.to_string());
+            listed.push(entry);
+        }
+    });
+    parent
+}
+
+fn file_exists(parent: &tempfile::TempDir, key: &impl std::fmt::Display) -> bool {
+    parent.path().join(format!("accounts/{key}.json")).exists()
+}
+
+#[test]
+fn thin_pools_share_what_is_seized_to_the_unit() {
+    let (at_risk, _) = obligations();
+    let number = |value: &Value| value.as_str().unwrap().parse::<u64>().unwrap();
+    let thin = folder_with_thin_pools(400);
+    let source = thin.path().to_str().unwrap();
+    let quote = json_of(&["--fork", source, "quote", &at_risk, "--keeper", MARKET]);
+    let route = &quote["route"];
+    let legs = route["legs"].as_array().unwrap();
+    assert_eq!((legs.len(), &route["keeper"]), (2, &json!(MARKET)), "{quote}");
+    // The first sells a part, the second the rest of what is there then.
+    assert_eq!((&legs[0]["amountInOffset"], &legs[1]["amountInOffset"]), (&json!(null), &json!(1)));
+    for leg in legs {
+        assert!(leg["accounts"].as_array().unwrap().len() > 8 && leg["input"] == 0, "{leg}");
+    }
+
+    let result = json_of(&["--fork", source, "liquidate", &at_risk]);
+    let event = &result["simulation"]["events"][0];
+    assert_eq!(result["simulation"]["outcome"], "succeeded", "{result}");
+    assert_eq!(event["swapProceeds"], result["quote"]["swapped"], "{result}");
+    // Two thin pools take less than the deep one, and it pays.
+    let deep = json_of(&["--fork", folder_arg(), "quote", &at_risk]);
+    assert!(number(&quote["repay"]) < number(&deep["repay"]), "{quote}");
+    assert!(number(&event["profit"]) > 0);
+
+    let capped = json_of(&["--fork", folder_arg(), "quote", &at_risk, "--max-repay", "1000"]);
+    let repaid = number(&capped["repay"]);
+    assert!((990_000_000..=1_010_000_000).contains(&repaid), "{capped}");
+    assert!(number(&deep["repay"]) > repaid);
 }
 
 #[test]
