@@ -46,8 +46,7 @@ pub fn run(
     let notes: Vec<String> = notes.iter().filter_map(MintFacts::note).collect();
     if context.json {
         let route = route(&position, &best, &keeper, terms)?;
-        let mut quote =
-            as_json(&position, &best, route.as_ref().map(|route| (&keeper, route)));
+        let mut quote = as_json(&position, &best, route.as_ref().map(|route| (&keeper, route)));
         quote["notes"] = json!(notes);
         return print_json(&quote);
     }
