@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use klend_model::version::{KlendVersion, UnknownVersion};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use solana_account::Account;
 use solana_address::Address;
@@ -18,7 +19,7 @@ use crate::{error::ForkError, lenient};
 /// On disk it is a folder:
 ///
 /// ```text
-/// manifest.json              slot, unix_timestamp, what is in the folder
+/// manifest.json              slot, unix_timestamp, klend's version, what is in the folder
 /// accounts/<address>.json    as `solana account <address> --output json` writes it
 /// ```
 ///
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub slot: u64,
     /// Time of that slot, seconds since 1970.
     pub unix_timestamp: i64,
+    /// The klend that worked on them, where that is known.
+    pub klend: Option<KlendVersion>,
     /// The accounts.
     pub accounts: BTreeMap<Address, Account>,
     /// ELFs of programs that are not among the accounts, by program id.
@@ -40,6 +43,8 @@ pub struct Snapshot {
 struct Manifest {
     slot: u64,
     unix_timestamp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    klend: Option<String>,
     #[serde(default)]
     accounts: Vec<ManifestAccount>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -89,7 +94,8 @@ impl Snapshot {
     /// # Errors
     /// [`ForkError::File`] with the file and the reason: not there, not JSON, a
     /// bad address, data that is not base64 or not as long as the manifest says,
-    /// an account that the manifest lists and the folder does not have.
+    /// an account that the manifest lists and the folder does not have, a klend whose
+    /// rules are not known.
     pub fn read(folder: &Path) -> Result<Self, ForkError> {
         let manifest_path = folder.join("manifest.json");
         let manifest: Manifest = read_json(&manifest_path)?;
@@ -140,6 +146,11 @@ impl Snapshot {
         Ok(Self {
             slot: manifest.slot,
             unix_timestamp: manifest.unix_timestamp,
+            klend: manifest
+                .klend
+                .map(|named| named.parse())
+                .transpose()
+                .map_err(|error: UnknownVersion| ForkError::file(&manifest_path, error))?,
             accounts,
             programs,
         })
@@ -194,6 +205,7 @@ impl Snapshot {
         let manifest = Manifest {
             slot: self.slot,
             unix_timestamp: self.unix_timestamp,
+            klend: self.klend.map(|version| version.to_string()),
             accounts: self
                 .accounts
                 .iter()

@@ -181,6 +181,7 @@ impl World {
         Snapshot {
             slot: self.slot(),
             unix_timestamp: self.unix_timestamp(),
+            klend: None,
             accounts: owners
                 .iter()
                 .flat_map(|owner| self.svm.get_program_accounts(owner))
