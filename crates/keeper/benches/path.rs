@@ -211,6 +211,7 @@ fn measure(simulate: &str, count: u32, log: &Receiver<Value>) -> Result<Vec<u64>
         records: Arc::new(Records::new(Arc::clone(&metrics), None)),
         health: Arc::new(Health::new(Limits::default(), true, metrics, None)),
         board: Arc::default(),
+        checker: None,
         connector: Some(Box::new(move || vec![Box::new(Told(Arc::clone(&updates)))])),
     };
     let stop = Arc::new(AtomicBool::new(false));

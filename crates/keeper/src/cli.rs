@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use klend_model::version::KlendVersion;
 use solana_address::Address;
 
 use crate::{
@@ -53,6 +54,10 @@ pub struct SourceArgs {
     /// Fork folder, or "builtin".
     #[arg(long, global = true, value_name = "DIR")]
     pub fork: Option<String>,
+    /// The klend whose rules apply, such as 1.25; else what the source says, else the
+    /// newest that is known.
+    #[arg(long, global = true, value_name = "VERSION")]
+    pub klend: Option<KlendVersion>,
     /// Longest the RPC node may take to answer; what fails is tried again.
     #[arg(
         long,
@@ -79,6 +84,10 @@ pub enum Command {
         /// The market's address.
         #[arg(default_value = MAIN_MARKET)]
         market: Address,
+        /// Also show what a running `watch` found of model and chain: where it serves its
+        /// metrics.
+        #[arg(long, value_name = "HOST:PORT")]
+        at: Option<String>,
     },
     /// An obligation: health, positions, liquidation prices, LTV against price.
     Obligation {
@@ -171,6 +180,13 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Recomputes what klend did and compares to the unit: refreshes of reserves and
+    /// liquidations.
+    ///
+    /// A node knows accounts as they are, not as they were. So --blocks follows what
+    /// happens from now on, and what is past has to be recorded: by --out, or by `watch`,
+    /// which keeps what differs. Fails when model and klend differ.
+    Verify(VerifyArgs),
     /// Writes a fork folder that --fork reads: accounts, programs with their code,
     /// a manifest with the slot. The folder appears when it is complete.
     Fork {
@@ -391,6 +407,23 @@ pub struct ReportArgs {
     /// Also draw profit after every cost over time to this file, as SVG.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["folder", "blocks"])))]
+pub struct VerifyArgs {
+    /// A recorded case, or a folder of them.
+    #[arg(value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// Follow the market for so many slots; needs --rpc.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub blocks: Option<u64>,
+    /// The market to follow.
+    #[arg(long, default_value = MAIN_MARKET, conflicts_with = "folder")]
+    pub market: Address,
+    /// Record every case in this folder.
+    #[arg(long, value_name = "DIR", requires = "blocks")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
+use klend_model::version::KlendVersion;
 use solana_address::Address;
 use toml::{Table, Value};
 
@@ -20,6 +21,8 @@ use crate::{
     },
 };
 
+/// Folder for differences unless told otherwise.
+const DIFFERENCES: &str = "klend-differences";
 /// Health factor below which everything is read that a liquidation needs.
 const NEAR: f32 = 1.05;
 /// Highest price of a compute unit unless told otherwise, micro-lamports.
@@ -60,6 +63,17 @@ pub struct NodeConfig {
     pub roles: Vec<Role>,
     /// Its websocket; without one, it follows from the URL.
     pub websocket_url: Option<String>,
+}
+
+/// What becomes of liquidations where model and chain differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDifference {
+    /// Obligations that use the reserve are left alone until it agrees again.
+    Skip,
+    /// All are left alone.
+    Stop,
+    /// It is told, and nothing else.
+    Ignore,
 }
 
 /// What `keeper watch` does and within which limits.
@@ -124,6 +138,14 @@ pub struct Config {
     pub program: Expected,
     /// Who is told when something is wrong.
     pub alerts: Option<alerts::Settings>,
+    /// The klend that it talks to; `None` to find out.
+    pub klend: Option<KlendVersion>,
+    /// Whether the model is compared with what klend does.
+    pub verify: bool,
+    /// What a difference does.
+    pub on_difference: OnDifference,
+    /// Folder in which differences are recorded.
+    pub differences: PathBuf,
 }
 
 impl Config {
@@ -197,6 +219,12 @@ impl Config {
                 authority: reader.parsed("program_authority", "an address, or \"none\""),
             },
             alerts: reader.alerts(),
+            klend: reader.klend(),
+            verify: reader.boolean("verify").unwrap_or(true),
+            on_difference: reader.on_difference().unwrap_or(OnDifference::Skip),
+            differences: reader
+                .string("differences")
+                .map_or_else(|| PathBuf::from(DIFFERENCES), PathBuf::from),
         };
         config.check(&mut reader);
         (Some(config), reader.finish())
@@ -367,6 +395,27 @@ impl Reader {
                 "websocket" => Some(Feed::Websocket),
                 "yellowstone" => Some(Feed::Yellowstone),
                 "poll" => Some(Feed::Poll),
+                _ => None,
+            }
+        })
+    }
+
+    fn klend(&mut self) -> Option<KlendVersion> {
+        let known = KlendVersion::ALL.map(KlendVersion::name).join(", ");
+        let expected = format!("\"auto\" or one of the versions that are known, {known}");
+        self.take("klend_version", &expected, |value| match value.as_str()? {
+            "auto" => Some(None),
+            named => named.parse().ok().map(Some),
+        })
+        .flatten()
+    }
+
+    fn on_difference(&mut self) -> Option<OnDifference> {
+        self.take("on_difference", "\"skip\", \"stop\" or \"ignore\"", |value| {
+            match value.as_str()? {
+                "skip" => Some(OnDifference::Skip),
+                "stop" => Some(OnDifference::Stop),
+                "ignore" => Some(OnDifference::Ignore),
                 _ => None,
             }
         })
@@ -683,6 +732,8 @@ mod tests {
             low_balance_sol = -1
             program_hash = "12"
             program_authority = "me"
+            klend_version = "1.20"
+            on_difference = "shrug"
             tip_lamports = 5
             feed = "rumours"
             websocket_url = "http://x/?api-key=SECRET"
@@ -708,12 +759,14 @@ mod tests {
                 "alerts.webhook",
                 "alerts.whom",
                 "feed",
+                "klend_version",
                 "low_balance_sol",
                 "market",
                 "metrics",
                 "min_profit_usd",
                 "min_profitt",
                 "nodes",
+                "on_difference",
                 "poll_ms",
                 "program_authority",
                 "program_hash",
@@ -784,6 +837,10 @@ mod tests {
             ledger = "keeper.db"
             program_hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
             program_authority = "none"
+            klend_version = "1.16"
+            verify = false
+            on_difference = "stop"
+            differences = "kept"
             [alerts]
             webhook = "https://h/botX/sendMessage"
             format = "telegram"
@@ -818,6 +875,9 @@ mod tests {
             (500_000_000, Some("keeper.db".as_ref()))
         );
         assert_eq!(config.program.authority, Some(Authority::None));
+        let found = (config.klend, config.verify, config.on_difference, &*config.differences);
+        let told = (Some(KlendVersion::V1_16), false, OnDifference::Stop, "kept".as_ref());
+        assert_eq!(found, told);
         assert!(config.program.hash.unwrap().to_string().starts_with("ba7816bf"));
         assert_eq!(
             *rules(&config),

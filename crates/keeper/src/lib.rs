@@ -34,6 +34,7 @@ mod format;
 pub mod health;
 pub mod judge;
 pub mod keys;
+pub mod klend;
 pub mod land;
 pub mod ledger;
 mod plot;
@@ -41,6 +42,7 @@ pub mod program;
 pub mod route;
 mod serve;
 pub mod trace;
+pub mod verify;
 pub mod watch;
 
 use cli::{Cli, Command, SourceArgs};
@@ -77,10 +79,10 @@ pub fn run(cli: &Cli) -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Result<Ending> {
     let open = || -> Result<Context> {
-        let SourceArgs { rpc, fork, rpc_timeout } = &cli.source;
+        let SourceArgs { rpc, fork, klend, rpc_timeout } = &cli.source;
         let timeout = Duration::from_secs(*rpc_timeout);
-        let source = feeds::source::open(rpc.as_deref(), fork.as_deref(), timeout)?;
-        Ok(Context { source, json: cli.json })
+        let source = feeds::source::open(rpc.as_deref(), fork.as_deref(), timeout, *klend)?;
+        Ok(Context { source, klend: *klend, json: cli.json })
     };
     match &cli.command {
         Command::Explain { transaction } => {
@@ -95,7 +97,9 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
         Command::Reserve { reserve, svg } => {
             commands::reserve::run(&open()?, reserve, svg.as_deref())?;
         }
-        Command::Market { market } => commands::market::run(&open()?, market)?,
+        Command::Market { market, at } => {
+            commands::market::run(&open()?, market, at.as_deref())?;
+        }
         Command::Obligation { obligation, svg } => {
             commands::obligation::run(&open()?, obligation, svg.as_deref())?;
         }
@@ -116,6 +120,11 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
         Command::Program { program } => commands::program::run(&open()?, program.as_ref())?,
         Command::Completions { shell } => commands::shell::completions(*shell)?,
         Command::Man { out } => commands::shell::man(out.as_deref())?,
+        Command::Verify(args) => {
+            // A folder needs no source.
+            let context = if args.blocks.is_some() { Some(open()?) } else { None };
+            commands::verify::run(context.as_ref(), args, &cli.source, cli.json)?;
+        }
         Command::Fork { obligation, market, out } => {
             commands::fork::run(&open()?, obligation.as_ref(), market.as_ref(), out)?;
         }

@@ -147,7 +147,8 @@ fn keys(source: &dyn Source, markets: &[Address]) -> Result<Vec<Address>> {
     Ok(keys)
 }
 
-fn scan(source: &dyn Source, key: &Address, with_obligations: bool) -> Result<Scan> {
+/// Reads a market, with its obligations where they are wanted.
+pub fn scan(source: &dyn Source, key: &Address, with_obligations: bool) -> Result<Scan> {
     let mut market = Market::load(source, key)?;
     let found = Mutex::new(Vec::new());
     let visit = |slot: u64, key: &Address, account: &Account| {

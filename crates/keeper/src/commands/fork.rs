@@ -103,6 +103,7 @@ pub fn run(
     let mut snapshot = Snapshot {
         slot: clock.slot,
         unix_timestamp: i64::try_from(clock.unix_timestamp)?,
+        klend: Some(market.klend),
         ..Snapshot::default()
     };
     let keys: Vec<Address> = wanted.into_iter().collect();

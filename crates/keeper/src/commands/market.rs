@@ -3,14 +3,18 @@ use klend_model::{constants::FLASH_LOANS_DISABLED, fraction::Fraction, keys};
 use serde_json::json;
 use solana_address::Address;
 
-use super::{Context, klend, permissioner, print_json, status};
+use super::{
+    Context, klend, permissioner, print_json, status, status::ask_running, verify::print_summary,
+};
 use crate::{
     book::market::{Market, printable, symbol},
     format::{Section, bad, percent, table, tokens, usd, usd_f64},
+    verify::tally::Summary,
 };
 
 /// `keeper market`.
-pub fn run(context: &Context, key: &Address) -> Result<()> {
+pub fn run(context: &Context, key: &Address, at: Option<&str>) -> Result<()> {
+    let model: Option<Summary> = at.map(|at| ask_running(at, "model")).transpose()?;
     let market = Market::load(&*context.source, key)?;
     let account = market.lending_market()?;
     let states = market.table()?;
@@ -69,6 +73,7 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
             "borrowedValue": borrowed,
             "reserves": reserves,
             "refused": refused,
+            "model": model,
         }));
     }
 
@@ -140,6 +145,9 @@ pub fn run(context: &Context, key: &Address) -> Result<()> {
     println!("{}", table(&header, 2, rows));
     for (key, refusal) in states.refused() {
         println!("  {} {}", market.symbol(key), bad(&refusal.to_string()));
+    }
+    if let Some(summary) = &model {
+        print_summary(summary);
     }
     Ok(())
 }

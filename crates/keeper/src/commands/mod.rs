@@ -35,11 +35,14 @@ pub mod status;
 pub mod story;
 pub mod sweep;
 pub mod unwrap;
+pub mod verify;
 pub mod watch;
 
 /// What every command gets.
 pub struct Context {
     pub source: Arc<dyn Source>,
+    /// The klend it is taken for, where the operator says so.
+    pub klend: Option<KlendVersion>,
     pub json: bool,
 }
 

@@ -15,9 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `keeper status`; fails when something is not well.
 pub fn run(address: &str, json: bool) -> Result<()> {
-    let client = reqwest::blocking::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
-    let liveness: Liveness = ask(&client, address, "healthz")?;
-    let readiness: Readiness = ask(&client, address, "readyz")?;
+    let liveness: Liveness = ask_running(address, "healthz")?;
+    let readiness: Readiness = ask_running(address, "readyz")?;
     let is_well = liveness.alive && readiness.ready;
     if json {
         print_json(&json!({ "health": liveness, "readiness": readiness }))?;
@@ -43,12 +42,9 @@ fn print(address: &str, liveness: &Liveness, readiness: &Readiness) {
     section.print();
 }
 
-/// What the keeper answers, well or not.
-fn ask<T: DeserializeOwned>(
-    client: &reqwest::blocking::Client,
-    address: &str,
-    what: &str,
-) -> Result<T> {
+/// What a running keeper answers, well or not.
+pub fn ask_running<T: DeserializeOwned>(address: &str, what: &str) -> Result<T> {
+    let client = reqwest::blocking::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
     let url = format!("http://{address}/{what}");
     let shown = || format!("no keeper answers at {url}: is `metrics` set in its configuration?");
     let answer = client.get(&url).send().map_err(reqwest::Error::without_url);

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use flash_liquidator_client::receiver;
+use klend_model::version::KlendVersion;
 use serde_json::json;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -31,6 +32,7 @@ use crate::{
     },
     health::{Health, board::Board, probe::Probe, service},
     keys::Key,
+    klend::Identity,
     land::{
         attempt::require_consent,
         roads::{Kind, Road},
@@ -38,6 +40,10 @@ use crate::{
     ledger::{Ledger, metrics::Metrics, records::Records},
     program,
     serve::{self, Shown},
+    verify::{
+        checker::{Checker, Comparer},
+        tally::Tally,
+    },
     watch::engine::{self, Parts},
 };
 
@@ -58,6 +64,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         return Ok(());
     }
     start_logging(context.json);
+    let klend = identify(&**source, context.klend.or(config.klend));
     let key = Key::load(&config.signer, config.send)?;
     let mut programs = None;
     if let Some(rpc) = source.rpc().filter(|_| config.send) {
@@ -105,12 +112,25 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         klend_replaced: Arc::clone(&klend_replaced),
     };
     probe.start(programs);
+    let checker = config
+        .verify
+        .then(|| {
+            Checker::start(Comparer::new(
+                Some(Arc::clone(source)),
+                Arc::new(Tally::new(klend)),
+                Some(Arc::clone(&metrics)),
+                Some(config.differences.clone()),
+                false,
+            ))
+        })
+        .transpose()?;
     if let Some(address) = config.metrics {
         let shown = Shown {
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
             board: Arc::clone(&board),
             ledger: config.ledger.clone(),
+            model: checker.as_ref().map(|checker| Arc::clone(&checker.tally)),
         };
         let address = serve::start(address, shown)?;
         info!(%address, "metrics are served");
@@ -142,6 +162,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         records,
         health,
         board,
+        checker,
         connector,
         config,
     };
@@ -151,6 +172,32 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     info!(passes, "stopped");
     let why = why.lock().unwrap_or_else(PoisonError::into_inner).take();
     why.map_or(Ok(()), |why| Err(anyhow!(why)))
+}
+
+/// Finds out which klend is talked to, says it, and has its rules apply; `said` is what
+/// the operator says.
+fn identify(source: &dyn Source, said: Option<KlendVersion>) -> String {
+    let identity = Identity::read(source);
+    let taken = match (&identity, source.rpc()) {
+        (Ok(identity), Some(_)) => Some(identity.version(said)),
+        // A fork says itself what it is taken for.
+        _ => said,
+    };
+    if let Some(version) = taken {
+        source.take_for(version);
+    }
+    let version = source.klend().unwrap_or_default();
+    let klend = match &identity {
+        Ok(identity) => identity.describe(version),
+        Err(reason) => format!("klend whose code cannot be read ({reason:#}), taken for {version}"),
+    };
+    let is_known = identity.is_ok_and(|identity| identity.build.is_some());
+    if is_known || source.rpc().is_none() {
+        info!(klend, "talks to klend");
+    } else {
+        warn!(klend, "talks to a klend that is not known: its rules may be others");
+    }
+    klend
 }
 
 /// Everywhere that transactions are sent, all at once.

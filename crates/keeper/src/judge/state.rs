@@ -155,6 +155,26 @@ impl State {
         Some(false)
     }
 
+    /// Whether a state of an account is older than what is known.
+    pub fn is_older(&self, key: &Address, version: Version) -> bool {
+        self.version(key) > version
+    }
+
+    /// The slot that an account is known to be of.
+    pub fn slot(&self, key: &Address) -> u64 {
+        self.version(key).slot
+    }
+
+    /// An account as an obligation of this market, if it is one.
+    pub fn obligation<'a>(&self, key: &Address, account: &'a Account) -> Option<&'a Obligation> {
+        as_obligation(&self.market.key, key, account).ok().flatten()
+    }
+
+    /// An obligation as it is known.
+    pub fn known(&self, key: &Address) -> Option<&Obligation> {
+        self.changed.get(key).map(|known| &**known).or(self.tracker.get(key))
+    }
+
     /// The version of an account from before which nothing is believed.
     fn version(&self, key: &Address) -> Version {
         self.versions.get(key).copied().unwrap_or(self.floor)
@@ -175,7 +195,7 @@ impl State {
     /// # Errors
     /// When it is not what it should be; what is known stays.
     pub fn apply(&mut self, key: &Address, version: Version, account: Account) -> Result<Effect> {
-        if self.version(key) > version {
+        if self.is_older(key, version) {
             return Ok(Effect::Stale);
         }
         // klend refuses to look at what was written after its clock.
@@ -184,8 +204,8 @@ impl State {
             self.market.keep_up(&obligation.last_update);
             self.suspects.remove(key);
             self.versions.insert(*key, version);
-            let known = self.changed.get(key).map(|known| &**known).or(self.tracker.get(key));
-            if known
+            if self
+                .known(key)
                 .is_some_and(|known| bytemuck::bytes_of(known) == bytemuck::bytes_of(obligation))
             {
                 return Ok(Effect::Nothing);

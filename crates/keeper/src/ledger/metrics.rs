@@ -71,6 +71,13 @@ pub struct AlertLabel {
     pub alert: &'static str,
 }
 
+/// A rule of the model, and whether a case of it `agreed` or `differed`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RuleLabels {
+    pub rule: &'static str,
+    pub outcome: &'static str,
+}
+
 type Histograms = Family<PathLabels, Histogram, fn() -> Histogram>;
 
 /// All figures.
@@ -99,6 +106,8 @@ pub struct Metrics {
     pub node_slots_behind: Level,
     pub unsellable_debt: Amount,
     pub model_differences: Counter,
+    pub model_comparisons: Family<RuleLabels, Counter>,
+    pub model_left_out: Counter,
     pub ledger_backlog: Level,
     pub ledger_commit: Histogram,
     pub alerts_undelivered: Counter,
@@ -194,6 +203,14 @@ impl Metrics {
             model_differences: new!(
                 "model_differences",
                 "Liquidations that came out otherwise than the model quoted"
+            ),
+            model_comparisons: new!(
+                "model_comparisons",
+                "Refreshes and liquidations of others, recomputed and compared with the chain"
+            ),
+            model_left_out: new!(
+                "model_left_out",
+                "Refreshes and liquidations of others that say nothing about the model"
             ),
             ledger_backlog: new!("ledger_backlog", "Rows the ledger has not written yet"),
             ledger_commit: new!(
@@ -318,6 +335,8 @@ pub(crate) mod tests {
         metrics.ended(&ended);
         ended.numbers.profit = Some(-1);
         metrics.ended(&ended);
+        let compared = RuleLabels { rule: "interest", outcome: "agreed" };
+        metrics.model_comparisons.get_or_create(&compared).inc();
         metrics.checks.get_or_create(&CheckLabel { check: "node" }).set(1);
         metrics.alerts.get_or_create(&AlertLabel { alert: "feed_lost" }).inc();
         metrics.balance.get_or_create(&MintLabel { mint: "SOL".to_owned() }).set(1.0);

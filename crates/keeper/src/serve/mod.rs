@@ -1,5 +1,5 @@
 //! What the keeper shows over HTTP, on one thread of its own: `/metrics`, `/healthz`,
-//! `/readyz`, and a page for people at `/`. Nothing can be changed through it.
+//! `/readyz`, `/model`, and a page for people at `/`. Nothing can be changed through it.
 
 use std::{
     convert::Infallible,
@@ -31,6 +31,7 @@ mod page;
 use crate::{
     health::{Health, board::Board},
     ledger::metrics::{CONTENT_TYPE, Metrics},
+    verify::tally::Tally,
 };
 
 /// Pause between two states of the page for who keeps it open.
@@ -46,6 +47,8 @@ pub struct Shown {
     pub board: Arc<Board>,
     /// File of the ledger.
     pub ledger: Option<PathBuf>,
+    /// Model against chain, where they are compared.
+    pub model: Option<Arc<Tally>>,
 }
 
 /// When it was rendered, and what came of it.
@@ -118,6 +121,7 @@ fn router(shown: Shown, bound: SocketAddr) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/model", get(model))
         .with_state(served)
         .layer(middleware::from_fn_with_state(bound, around))
 }
@@ -194,6 +198,13 @@ async fn healthz(State(served): State<Served>) -> Response {
     (status(liveness.alive), Json(liveness)).into_response()
 }
 
+async fn model(State(served): State<Served>) -> Response {
+    match &served.shown.model {
+        Some(tally) => Json(tally.summary()).into_response(),
+        None => (StatusCode::NOT_FOUND, "verify is off\n").into_response(),
+    }
+}
+
 async fn readyz(State(served): State<Served>) -> Response {
     let readiness = served.shown.health.readiness();
     (status(readiness.ready), Json(readiness)).into_response()
@@ -216,7 +227,7 @@ mod tests {
     fn serve() -> (Shown, SocketAddr) {
         let health = Arc::new(health(false));
         let (metrics, board) = (health.metrics(), Arc::default());
-        let shown = Shown { metrics, health, board, ledger: None };
+        let shown = Shown { metrics, health, board, ledger: None, model: Some(Arc::default()) };
         let address = start(([127, 0, 0, 1], 0).into(), shown.clone()).unwrap();
         (shown, address)
     }

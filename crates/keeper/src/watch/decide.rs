@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Error, Result, anyhow};
 use flash_liquidator_client::{
     decode::{Decoded, Outcome, Witness},
+    klend::ObligationAddresses,
     token::NATIVE_MINT,
 };
 use klend_interface::state::Obligation;
@@ -29,7 +30,7 @@ use crate::{
         plan::{Plan, Unread},
         simulation::{Stage, liquidated},
     },
-    config::Simulate,
+    config::{OnDifference, Simulate},
     health::Check,
     judge::{
         state::{Evaluated, State},
@@ -294,10 +295,30 @@ impl Engine {
         }
     }
 
+    /// Whether model and chain agree, as far as the configuration wants it.
+    fn require_agreement(&self, key: &Address, obligation: &Obligation) -> Result<()> {
+        let Some(checker) = &self.parts.checker else { return Ok(()) };
+        let used = ObligationAddresses::read(key, obligation);
+        let reserves = [used.deposit_reserves, used.borrow_reserves].concat();
+        let found = match self.parts.config.on_difference {
+            OnDifference::Ignore => None,
+            OnDifference::Skip => checker.tally.difference(Some(&reserves)),
+            OnDifference::Stop => checker.tally.difference(None),
+        };
+        match found {
+            None => Ok(()),
+            Some((reserve, text)) => Err(anyhow!(
+                "model and chain differ about reserve {reserve} ({text}), and on_difference says \
+                 not to go on"
+            )),
+        }
+    }
+
     /// A transaction for an obligation, from what is known; `None` if it is gone.
     fn decide(&mut self, key: &Address) -> Result<Option<(Job, Begun, Box<Numbers>)>> {
         let Some((_, obligation)) = tracked(&self.states, key) else { return Ok(None) };
         let config = &self.parts.config;
+        self.require_agreement(key, obligation)?;
         let markets = self.states.values().map(|state| &state.market);
         let view = View::new(markets, &self.accounts, &self.chain, &self.pools)?;
         let position = Position::new(&view, key, obligation, &config.wishes.search)?;

@@ -41,6 +41,7 @@ use crate::{
     keys::Key,
     land::roads::Road,
     ledger::{Ticket, record::Numbers, records::Records},
+    verify::{checker::Checker, collector::Collector},
 };
 
 /// Obligations of a market that people are shown.
@@ -65,6 +66,8 @@ pub struct Parts {
     pub health: Arc<Health>,
     /// What people are shown.
     pub board: Arc<Board>,
+    /// Compares the model with what klend does.
+    pub checker: Option<Checker>,
     /// Makes the way updates come, if they do not have to be polled for.
     pub connector: Option<Connect>,
 }
@@ -154,6 +157,10 @@ pub(super) struct Engine {
     pub kept: HashMap<Address, (Option<Ticket>, Box<Numbers>)>,
     /// Debts, US dollars, that could be liquidated but found no lender or venue.
     pub unsellable: HashMap<Address, f32>,
+    /// What feeds told of markets that were scanned since updates flow.
+    pub collectors: BTreeMap<Address, Collector>,
+    /// Markets whose scan was ordered since updates flow.
+    pub scanned_fed: BTreeSet<Address>,
     /// Everything that the path needs is there.
     pub ready: bool,
     pub passes: u64,
@@ -243,6 +250,8 @@ impl Engine {
             heard: None,
             kept: HashMap::new(),
             unsellable: HashMap::new(),
+            collectors: BTreeMap::new(),
+            scanned_fed: BTreeSet::new(),
             ready: false,
             passes: 0,
             parts,
@@ -281,6 +290,7 @@ impl Engine {
         for event in events.try_iter().take(BATCH) {
             self.handle(event)?;
         }
+        self.compare();
         if !self.is_ready() {
             return Ok(());
         }
@@ -339,6 +349,9 @@ impl Engine {
             let is_old = self.scanned.get(&market).is_some_and(|at| at.elapsed() >= rescan);
             if (self.scan_wanted.contains(&market) || is_old) && self.scanning.insert(market) {
                 self.scan_wanted.remove(&market);
+                if self.market_feed.flows {
+                    self.scanned_fed.insert(market);
+                }
                 let obligations = self.parts.config.markets.contains(&market);
                 self.scanner.order(Order::Scan { market, obligations })?;
             }

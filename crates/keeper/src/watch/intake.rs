@@ -45,6 +45,9 @@ impl Engine {
                 // Of a feed that was replaced, too: accounts are as good as any.
                 metrics.updates.inc();
                 self.parts.health.news();
+                if is_market {
+                    self.collect(&key, version, &account);
+                }
                 self.doubts.remove(&key);
                 self.written(key, version, Some(account))?;
             }
@@ -55,6 +58,7 @@ impl Engine {
                 self.market_feed.flows = true;
                 self.doubts.clear();
                 self.next_audit = Instant::now() + self.parts.config.audit;
+                self.forget_told();
                 // What was written before the subscription is not told.
                 self.scan_wanted = self.markets().into_iter().collect();
             }
@@ -70,6 +74,7 @@ impl Engine {
                 self.parts.health.feed(false);
                 metrics.feed_losses.inc();
                 self.market_feed.flows = false;
+                self.forget_told();
                 let unscanned =
                     self.markets().into_iter().filter(|key| !self.states.contains_key(key));
                 let unscanned: Vec<Address> = unscanned.collect();
@@ -84,6 +89,35 @@ impl Engine {
             Update::Connected | Update::Lost { .. } => {}
         }
         Ok(())
+    }
+
+    /// Puts together what the feed tells, before the book takes it.
+    fn collect(&mut self, key: &Address, version: Version, account: &Account) {
+        for (market, collector) in &mut self.collectors {
+            if let Some(state) = self.states.get(market).filter(|it| it.concerns(key, account)) {
+                collector.hear(state, key, version, account);
+            }
+        }
+    }
+
+    /// What was told before a gap and what is told after it do not go together.
+    fn forget_told(&mut self) {
+        self.collectors.clear();
+        self.scanned_fed.clear();
+    }
+
+    /// Hands over what can be compared with the model.
+    pub(super) fn compare(&mut self) {
+        let Some(checker) = &self.parts.checker else { return };
+        for (market, collector) in &mut self.collectors {
+            let Some(state) = self.states.get(market) else { continue };
+            match collector.due(state) {
+                Ok(cases) => checker.take(cases),
+                Err(reason) => {
+                    warn!(%market, reason = format!("{reason:#}"), "nothing to compare");
+                }
+            }
+        }
     }
 
     /// Takes what is at an address now; returns whether that is another than was known.
@@ -227,6 +261,7 @@ impl Engine {
     }
 
     fn subscribe_to(&mut self, accounts: Vec<Address>) {
+        let number = self.market_feed.number;
         let config = &self.parts.config;
         let lenders = config.lend_from.iter().filter(|key| !config.markets.contains(key));
         let wanted = Wanted {
@@ -236,6 +271,9 @@ impl Engine {
         };
         let market_feed = std::mem::take(&mut self.market_feed);
         self.market_feed = self.renewed(market_feed, wanted);
+        if self.market_feed.number != number {
+            self.forget_told();
+        }
     }
 
     fn subscribe_to_pools(&mut self) {
@@ -417,6 +455,9 @@ impl Engine {
             }
         }
         self.scanned.insert(key, Instant::now());
+        if self.scanned_fed.remove(&key) && self.parts.checker.is_some() {
+            self.collectors.entry(key).or_default();
+        }
         self.parts.records.metrics.scans.inc();
         self.subscribe();
         debug!(slot, "scan merged");

@@ -318,6 +318,12 @@ impl Node {
         self.tell_as(key, &account, slot);
     }
 
+    /// Lets slots pass, and tells subscribers what time it is.
+    pub fn pass_slots(&self, slots: u64) {
+        self.world().warp_slots(slots);
+        self.tell(&solana_sdk_ids::sysvar::clock::ID);
+    }
+
     /// Tells subscribers of an account as it may be.
     pub fn tell_as(&self, key: &Address, account: &Account, slot: u64) {
         self.state.tell(key, account, slot);
@@ -636,6 +642,7 @@ impl State {
         let slot = world.slot();
         let loaded = loaded(&world, &transaction);
         let mut inner = json!([]);
+        let known = world.svm().get_program_accounts(&KLEND_PROGRAM_ID);
         let (error, logs, units) = match &self.fate {
             Fate::Vanishes => return signature,
             Fate::Fails(code) => {
@@ -666,12 +673,17 @@ impl State {
                 }
             }
         };
-        let touched: Vec<(Address, Account)> = transaction
+        let mut touched: Vec<(Address, Account)> = transaction
             .message
             .static_account_keys()
             .iter()
             .filter_map(|key| Some((*key, world.account(key)?)))
             .collect();
+        // klend's are looked up in a table.
+        for (key, before) in known {
+            let after = world.account(&key).filter(|after| *after != before);
+            touched.extend(after.map(|after| (key, after)));
+        }
         drop(world);
         let (polls, finalized) = (0, false);
         let record =

@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
 use klend_fork::{Position, Programs, World};
@@ -19,6 +19,7 @@ const POOL_FEE_BPS: u16 = 5;
 /// a pool to sell in.
 pub struct BuiltinFork {
     world: Mutex<World>,
+    told: OnceLock<KlendVersion>,
 }
 
 impl BuiltinFork {
@@ -38,7 +39,7 @@ impl BuiltinFork {
         let fallen = world.price(&sol)?.scaled(80, 100).context("a fifth less is still a price")?;
         world.set_price(&sol, fallen)?;
         world.create_pool_at_oracle_price(&sol, &usdc, POOL_DEPTH_USD, POOL_FEE_BPS)?;
-        Ok(Self { world: Mutex::new(world) })
+        Ok(Self { world: Mutex::new(world), told: OnceLock::new() })
     }
 
     fn lock(&self) -> Result<std::sync::MutexGuard<'_, World>> {
@@ -51,8 +52,12 @@ impl Source for BuiltinFork {
         "the built-in fork".to_owned()
     }
 
+    fn take_for(&self, klend: KlendVersion) {
+        let _ = self.told.set(klend);
+    }
+
     fn klend(&self) -> Result<KlendVersion> {
-        Ok(Programs::klend_version()?)
+        Ok(self.told.get().copied().map_or_else(Programs::klend_version, Ok)?)
     }
 
     fn clock(&self) -> Result<Clock> {

@@ -2,7 +2,10 @@ use std::{
     fs,
     io::Read as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -26,6 +29,9 @@ const FIRST_READ: usize = 8_192;
 pub struct Folder {
     path: PathBuf,
     clock: Clock,
+    /// The klend it is taken for, and the one its manifest names.
+    told: OnceLock<KlendVersion>,
+    named: Option<KlendVersion>,
     index: Vec<Entry>,
 }
 
@@ -40,6 +46,7 @@ struct Entry {
 struct Manifest {
     slot: u64,
     unix_timestamp: u64,
+    klend: Option<String>,
     #[serde(default)]
     accounts: Vec<Listed>,
 }
@@ -77,8 +84,12 @@ impl Folder {
         let text = fs::read(&manifest).with_context(|| format!("{}", manifest.display()))?;
         let parsed: Manifest =
             serde_json::from_slice(&text).with_context(|| format!("{}", manifest.display()))?;
+        let named = parsed.klend.map(|named| named.parse()).transpose();
+        let named = named.with_context(|| format!("{}", manifest.display()))?;
         let mut folder = Self {
             path: path.to_owned(),
+            told: OnceLock::new(),
+            named,
             clock: Clock { slot: parsed.slot, unix_timestamp: parsed.unix_timestamp },
             index: Vec::with_capacity(parsed.accounts.len()),
         };
@@ -201,8 +212,16 @@ impl Source for Folder {
         format!("fork folder {}", self.path.display())
     }
 
-    /// A folder without klend's program runs with the one that worlds get.
+    fn take_for(&self, klend: KlendVersion) {
+        let _ = self.told.set(klend);
+    }
+
+    /// Where nothing tells, a folder without klend's program runs with the one that
+    /// worlds get.
     fn klend(&self) -> Result<KlendVersion> {
+        if let Some(klend) = self.told.get().copied().or(self.named) {
+            return Ok(klend);
+        }
         let brings_klend = self.index.iter().any(|entry| entry.key == KLEND_PROGRAM_ID);
         if brings_klend { Ok(KlendVersion::default()) } else { Ok(Programs::klend_version()?) }
     }

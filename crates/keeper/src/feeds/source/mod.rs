@@ -27,7 +27,7 @@ pub use call::{Cure, Refused, redact};
 pub use folder::Folder;
 pub use pace::slot_seconds;
 pub use rpc::{
-    Rpc, Seen, Simulated, Status, TIMEOUT, WireAccount, program_data_address, wire_filters,
+    Rpc, Seen, Sent, Simulated, Status, TIMEOUT, WireAccount, program_data_address, wire_filters,
 };
 
 /// Offset of `lending_market` in a Reserve and in an Obligation, discriminator
@@ -112,6 +112,9 @@ pub trait Source: Send + Sync {
     /// The moment the accounts are of.
     fn clock(&self) -> Result<Clock>;
 
+    /// Says which klend works on them, where that can be said; the first word holds.
+    fn take_for(&self, _klend: KlendVersion) {}
+
     /// The klend that works on them.
     fn klend(&self) -> Result<KlendVersion> {
         Ok(KlendVersion::default())
@@ -154,17 +157,27 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// Opens what `--rpc` or `--fork` names.
-pub fn open(rpc: Option<&str>, fork: Option<&str>, timeout: Duration) -> Result<Arc<dyn Source>> {
-    match (rpc, fork) {
+/// Opens what `--rpc` or `--fork` names; `klend` is what the operator says the klend
+/// there is.
+pub fn open(
+    rpc: Option<&str>,
+    fork: Option<&str>,
+    timeout: Duration,
+    klend: Option<KlendVersion>,
+) -> Result<Arc<dyn Source>> {
+    let source: Arc<dyn Source> = match (rpc, fork) {
         (Some(_), Some(_)) => bail!("--rpc and --fork exclude each other"),
-        (Some(url), None) => Ok(Arc::new(Rpc::new(url, timeout))),
-        (None, Some("builtin")) => Ok(Arc::new(BuiltinFork::new()?)),
-        (None, Some(folder)) => Ok(Arc::new(Folder::open(folder.as_ref())?)),
+        (Some(url), None) => Arc::new(Rpc::new(url, timeout)),
+        (None, Some("builtin")) => Arc::new(BuiltinFork::new()?),
+        (None, Some(folder)) => Arc::new(Folder::open(folder.as_ref())?),
         (None, None) => {
             bail!("no source: give --rpc URL, --fork DIR or --fork builtin")
         }
+    };
+    if let Some(klend) = klend {
+        source.take_for(klend);
     }
+    Ok(source)
 }
 
 /// Reads the clock sysvar's data.
@@ -239,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_source_is_one_thing() {
-        assert!(open(None, None, TIMEOUT).is_err());
-        assert!(open(Some("http://localhost"), Some("builtin"), TIMEOUT).is_err());
+        assert!(open(None, None, TIMEOUT, None).is_err());
+        assert!(open(Some("http://localhost"), Some("builtin"), TIMEOUT, None).is_err());
     }
 }

@@ -3,7 +3,7 @@ use std::{
     fmt,
     marker::PhantomData,
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use klend_fork::{Programs, Snapshot, World, lenient};
-use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock};
+use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock, version::KlendVersion};
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -75,6 +75,8 @@ pub struct Rpc {
     /// Programs' code, by program data account. Kept because it is large and
     /// rarely changes; the header, fetched each time, says when it did.
     code: Mutex<BTreeMap<Address, Account>>,
+    /// The klend that works on the accounts, once it is known.
+    klend: OnceLock<KlendVersion>,
 }
 
 /// What an account looks like in an answer.
@@ -197,6 +199,9 @@ struct WireSent {
 }
 
 impl Rpc {
+    /// Signatures that one call may tell.
+    pub const SIGNATURES: usize = 1_000;
+
     /// A node that has `timeout` to answer a call, for everything.
     pub fn new(url: &str, timeout: Duration) -> Self {
         let roles = Role::ALL.map(|(_, role)| role).to_vec();
@@ -210,6 +215,7 @@ impl Rpc {
             newest: AtomicU64::new(0),
             batch: AtomicUsize::new(BATCH),
             code: Mutex::default(),
+            klend: OnceLock::new(),
         }
     }
 
@@ -594,10 +600,11 @@ impl Rpc {
         listed.value.into_iter().map(Keyed::decode).collect()
     }
 
-    /// Transactions that name an account, the newest first, a thousand at most; those
+    /// Transactions that name an account, the newest first, at most
+    /// [`SIGNATURES`](Self::SIGNATURES); those
     /// before another one's signature.
     pub fn signatures_of(&self, account: &Address, before: Option<&str>) -> Result<Vec<Sent>> {
-        let mut options = json!({ "commitment": "confirmed", "limit": 1_000 });
+        let mut options = json!({ "commitment": "confirmed", "limit": Self::SIGNATURES });
         if let Some(before) = before {
             options["before"] = json!(before);
         }
@@ -624,6 +631,14 @@ impl Source for Rpc {
     fn name(&self) -> String {
         let names: Vec<&str> = self.nodes.iter().map(|node| &*node.endpoint.name).collect();
         format!("RPC node {}", names.join(", "))
+    }
+
+    fn take_for(&self, klend: KlendVersion) {
+        let _ = self.klend.set(klend);
+    }
+
+    fn klend(&self) -> Result<KlendVersion> {
+        Ok(self.klend.get().copied().unwrap_or_default())
     }
 
     fn clock(&self) -> Result<Clock> {
