@@ -117,15 +117,18 @@ fn a_difference_is_told_kept_and_keeps_the_keeper_from_its_reserve() {
     let usdc = stage.node.world().reserve_named("USDC").unwrap();
     let (mut watch, at) = looker(&stage, "auto", &differences);
     liquidated_by_somebody(&stage);
-    // As if klend had counted one unit of interest more than the model does.
-    stage
-        .node
-        .world()
-        .edit_reserve(&usdc, |reserve| {
-            reserve.liquidity.cumulative_borrow_rate_bsf.value[0] += 1;
-        })
-        .unwrap();
-    stage.node.tell(&usdc);
+    // As if klend had counted one unit of interest more than the model does: in the slot
+    // of the liquidation, whose last state counts.
+    let (slot, account) = {
+        let mut world = stage.node.world();
+        world
+            .edit_reserve(&usdc, |reserve| {
+                reserve.liquidity.cumulative_borrow_rate_bsf.value[0] += 1;
+            })
+            .unwrap();
+        (world.reserve(&usdc).unwrap().last_update.slot, world.account(&usdc).unwrap())
+    };
+    stage.node.tell_as(&usdc, &account, slot);
     stage.node.pass_slots(5);
     let told = watch.wait_for("the model and klend differ");
     assert!(
@@ -138,6 +141,8 @@ fn a_difference_is_told_kept_and_keeps_the_keeper_from_its_reserve() {
     assert_eq!(told["key"], json!(reserve), "{found}");
 
     // What is left of the debt could still be liquidated, and is left alone.
+    // Once the rest after the last try is over.
+    thread::sleep(Duration::from_millis(1_500));
     stage.node.scale_price(&SOL_RESERVE.parse().unwrap(), 95);
     let is_it = |line: &Value| line["reason"].as_str().unwrap().contains("on_difference");
     let left = std::iter::repeat_with(|| watch.wait_for("not liquidated")).find(is_it).unwrap();
@@ -151,10 +156,12 @@ fn a_difference_is_told_kept_and_keeps_the_keeper_from_its_reserve() {
     assert!(kept.contains("difference-"), "{kept}");
     let said = refused(&["verify", kept], 1);
     assert!(said.contains("the model and klend differ: 1 times"), "{said}");
-    // Both states are forks.
-    let before = format!("{kept}/before");
-    let shown = json_of(&["--fork", &before, "reserve", &reserve]);
-    assert_eq!(shown["klend"], "1.25", "{shown}");
+    // Both states are fork folders that say which klend they are of.
+    for state in ["before", "after"] {
+        let manifest = fs::read_to_string(format!("{kept}/{state}/manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        assert_eq!(manifest["klend"], "1.25", "{manifest}");
+    }
 }
 
 #[test]
