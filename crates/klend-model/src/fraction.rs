@@ -321,6 +321,9 @@ pub(crate) struct Reciprocal {
 }
 
 impl Reciprocal {
+    /// Of a divisor that cannot be had: every division overflows.
+    pub(crate) const NEVER: Self = Self { divisor: 0, inverse: 0, shift: 0 };
+
     /// `None` for zero.
     pub(crate) const fn new(divisor: u64) -> Option<Self> {
         if divisor == 0 {

@@ -503,7 +503,9 @@ impl Prepared {
             Some(ctoken_supply) if total_supply != 0 => (total_supply, ctoken_supply),
             _ => one_to_one,
         };
-        let unit = ten_pow(state.account.liquidity.mint_decimals)?;
+        // Decimals that klend cannot count abort it where something is valued; other
+        // refusals come before.
+        let unit = ten_pow(state.account.liquidity.mint_decimals).ok().and_then(Reciprocal::new);
         let groups = config
             .elevation_groups
             .iter()
@@ -513,7 +515,7 @@ impl Prepared {
             liquidity,
             ctoken_supply,
             price: state.market_price.to_bits(),
-            unit: Reciprocal::new(unit).ok_or(Overflow)?,
+            unit: unit.unwrap_or(Reciprocal::NEVER),
             borrow_factor: state.borrow_factor(),
             cumulative_borrow_rate: state.cumulative_borrow_rate,
             liquidation_threshold: Fraction::from_percent(u64::from(

@@ -308,6 +308,13 @@ fn what_klend_refuses() {
         }),
         Code::ReserveObsolete,
     );
+    // klend aborts where a token of so many decimals is valued, and names before what
+    // comes before.
+    let mut case = Case::new(7800 * TOKEN);
+    case.reserves[1].liquidity.mint_decimals = 20;
+    assert_eq!(case.quote(), Err(Refusal::Abort { account: obligation_key() }));
+    case.obligation.borrows[0].cumulative_borrow_rate_bsf = support::bsf(2 * ONE);
+    assert_eq!(case.code(), Code::NegativeInterestRate);
     // Three days later without anybody refreshing the reserve: too old.
     let case = Case::new(7800 * TOKEN);
     let mut past = NOW;
