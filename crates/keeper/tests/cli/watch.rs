@@ -187,7 +187,9 @@ fn a_watch_tries_each_obligation_once_per_cooldown() {
 #[test]
 fn a_watch_outlives_a_faulty_node() {
     let node = Node::serve(folder());
-    let faults = [("getMultipleAccounts", Fault::TruncatedJson); 7];
+    // A call is tried five times. Which klend it is stays open, the first scan fails, the
+    // second goes on after two.
+    let faults = [("getMultipleAccounts", Fault::TruncatedJson); 12];
     let proxy = Proxy::to(node.url(), &faults);
     let (code, lines) = passes("feed = \"poll\"\npoll_ms = 50", &["--rpc", proxy.url()], 3);
     assert_eq!(code, 0, "{lines:?}");
