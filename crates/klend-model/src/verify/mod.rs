@@ -97,7 +97,7 @@ pub struct Compared {
     pub rule: Rule,
     /// Which number.
     pub what: &'static str,
-    /// On the chain; bits of a [`Fraction`] or raw units.
+    /// On the chain; bits of a [`Fraction`](crate::fraction::Fraction) or raw units.
     pub chain: u128,
     /// In the model.
     pub model: u128,
