@@ -5,6 +5,10 @@
 //! passed as a whole does not depend on the amount that is sold. So the sums can be
 //! made once; a quote finds its step by bisection and computes that one alone.
 
+use solana_address::Address;
+
+use crate::error::VenueError;
+
 /// What happens within one step.
 pub(crate) trait Step {
     /// What it pays for `amount`, which is less than passes it; `None` where the
@@ -62,6 +66,25 @@ pub(crate) enum NoEnd {
     Beyond(u64),
     /// The program's arithmetic overflows.
     Overflow,
+}
+
+impl NoEnd {
+    /// What it means for `amount` sold in `pool`, where `unread` is what would have to be
+    /// read to know what follows the last step.
+    pub fn of(
+        self,
+        pool: Address,
+        amount: u64,
+        unread: Option<(Address, &'static str)>,
+    ) -> VenueError {
+        match (self, unread) {
+            (Self::Overflow, _) => VenueError::Overflow { pool, what: "the amount" },
+            (Self::Beyond(most), None) => VenueError::TooMuch { pool, amount, most },
+            (Self::Beyond(most), Some((account, what))) => {
+                VenueError::Beyond { pool, amount, most, account, what }
+            }
+        }
+    }
 }
 
 /// Steps in the order in which a swap takes them.

@@ -24,7 +24,7 @@ use crate::{
     account::{Account, Accounts, Bytes, Kind, Known},
     bitmap::{self, Bitmap},
     error::VenueError,
-    ladder::{End, Ladder, NoEnd},
+    ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint,
     pda::Derived,
@@ -433,13 +433,7 @@ struct DlmmCurve {
 impl DlmmCurve {
     fn sell(&self, amount: u64) -> Result<End, VenueError> {
         let pool = self.pool.pool;
-        self.ladder.sell(amount).map_err(|error| match (error, self.end) {
-            (NoEnd::Overflow, _) => VenueError::Overflow { pool, what: "the amount" },
-            (NoEnd::Beyond(most), None) => VenueError::TooMuch { pool, amount, most },
-            (NoEnd::Beyond(most), Some((account, what))) => {
-                VenueError::Beyond { pool, amount, most, account, what }
-            }
-        })
+        self.ladder.sell(amount).map_err(|error| error.of(pool, amount, self.end))
     }
 }
 

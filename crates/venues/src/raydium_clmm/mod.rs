@@ -26,7 +26,7 @@ use crate::{
     bitmap::{self, Bitmap},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Volatility, Walk},
     error::VenueError,
-    ladder::{End, Ladder, NoEnd},
+    ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint::{self, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID},
     pda::Derived,
@@ -439,13 +439,7 @@ struct ClmmCurve {
 impl ClmmCurve {
     fn sell(&self, amount: u64) -> Result<End, VenueError> {
         let pool = self.pool.pool;
-        self.ladder.sell(amount).map_err(|error| match (error, self.end) {
-            (NoEnd::Overflow, _) => VenueError::Overflow { pool, what: "the amount" },
-            (NoEnd::Beyond(most), None) => VenueError::TooMuch { pool, amount, most },
-            (NoEnd::Beyond(most), Some((account, what))) => {
-                VenueError::Beyond { pool, amount, most, account, what }
-            }
-        })
+        self.ladder.sell(amount).map_err(|error| error.of(pool, amount, self.end))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     account::{Account, Accounts, Bytes, Kind},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Range, Volatility, Walk},
     error::VenueError,
-    ladder::{End, Ladder, NoEnd},
+    ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint,
     pda::Derived,
@@ -370,13 +370,8 @@ impl WhirlpoolCurve {
         if amount == 0 {
             return Err(VenueError::TooLittle { pool, amount });
         }
-        self.ladder.sell(amount).map_err(|error| match (error, self.unread) {
-            (NoEnd::Overflow, _) => VenueError::Overflow { pool, what: "the amount" },
-            (NoEnd::Beyond(most), None) => VenueError::TooMuch { pool, amount, most },
-            (NoEnd::Beyond(most), Some(account)) => {
-                VenueError::Beyond { pool, amount, most, account, what: FIXED_ARRAY.what }
-            }
-        })
+        let unread = self.unread.map(|account| (account, FIXED_ARRAY.what));
+        self.ladder.sell(amount).map_err(|error| error.of(pool, amount, unread))
     }
 }
 
