@@ -272,7 +272,7 @@ pub struct TermsArgs {
     /// Market whose reserves may lend as well; may be given several times.
     #[arg(long = "lend-from", value_name = "MARKET")]
     pub lend_from: Vec<Address>,
-    /// Sell in this Orca Whirlpool, Raydium CPMM or CLMM or Meteora DLMM pool; may be given
+    /// Sell in this Orca Whirlpool, Raydium AMM v4, CPMM or CLMM or Meteora DLMM pool; may be given
     /// several times: the collateral is sold in the one that pays most, in two that
     /// share it, or in two by way of a third token. What pools pay is computed to the
     /// unit, and the size is chosen by it.

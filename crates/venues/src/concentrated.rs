@@ -122,6 +122,11 @@ impl Range {
         }
     }
 
+    /// The price after `amount`, of which a fee may be taken, which does not pass the range.
+    pub fn price_within(&self, amount: u64) -> Option<u128> {
+        self.price_after(if self.fee_on_input { after_fee(amount, self.fee) } else { amount })
+    }
+
     /// What passing the range takes and pays.
     pub fn whole(&self) -> Whole {
         let impassable = Whole { needs: None, takes: 0, pays: 0 };
@@ -147,8 +152,7 @@ fn fits(amount: Option<u128>) -> Amount {
 
 impl Step for Range {
     fn part(&self, amount: u64) -> Option<u64> {
-        let net = if self.fee_on_input { after_fee(amount, self.fee) } else { amount };
-        let Amount::Fits(paid) = self.paid(self.price_after(net)?) else { return None };
+        let Amount::Fits(paid) = self.paid(self.price_within(amount)?) else { return None };
         Some(if self.fee_on_input { paid } else { paid - fee_within(paid, self.fee) })
     }
 }

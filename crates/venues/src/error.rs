@@ -221,6 +221,12 @@ pub enum VenueError {
         /// What was to be sold.
         amount: u64,
     },
+    /// A second leg through the same pool is of no use.
+    #[error("pool {pool}: a second leg through it reaches no further")]
+    OneLeg {
+        /// The pool.
+        pool: Address,
+    },
     /// The program's own arithmetic overflows.
     #[error("pool {pool}: its program cannot compute {what}")]
     Overflow {

@@ -129,6 +129,16 @@ impl<S: Step> Ladder<S> {
         self.sums.array = array;
     }
 
+    /// The step within which `amount` ends, and how much of it falls to that step; `None`
+    /// where it ends between two.
+    pub fn within(&self, amount: u64) -> Option<(&S, u64)> {
+        let wanted = u128::from(amount);
+        let passed = self.rungs.partition_point(|rung| rung.passed_with <= wanted);
+        let rung = self.rungs.get(passed)?;
+        let left = wanted.checked_sub(rung.before.taken).filter(|left| *left > 0)?;
+        Some((&rung.step, u64::try_from(left).ok()?))
+    }
+
     /// Where `amount` leads.
     pub fn sell(&self, amount: u64) -> Result<End, NoEnd> {
         let wanted = u128::from(amount);
@@ -189,6 +199,8 @@ mod tests {
         assert_eq!(ladder.sell(101), end(50, 2, 1, 3));
         assert_eq!(ladder.sell(110), end(55, 2, 1, 4));
         assert_eq!(ladder.sell(111), Err(NoEnd::Beyond(110)));
+        let within = |amount| ladder.within(amount).map(|(_, left)| left);
+        assert_eq!([0, 99, 100, 101, 110].map(within), [None, Some(99), None, Some(1), None]);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | [`raydium_clmm`] | Raydium CLMM | concentrated, static or dynamic fees, limit orders |
 //! | [`meteora_dlmm`] | Meteora DLMM | bins, dynamic fees, limit orders |
 //! | [`raydium_cpmm`] | Raydium CPMM | constant product |
+//! | [`raydium_amm`] | Raydium AMM v4 | constant product |
 //! | [`stand_in`] | this project's own, for tests and forks | constant product |
 //!
 //! A venue is a file with a type for [`Pool`] and one for [`Curve`];
@@ -29,6 +30,7 @@ mod leg;
 pub mod meteora_dlmm;
 pub mod mint;
 mod pda;
+pub mod raydium_amm;
 pub mod raydium_clmm;
 pub mod raydium_cpmm;
 pub mod route;
@@ -139,6 +141,17 @@ pub trait Curve: Debug + Send + Sync {
     /// [`VenueError::OtherTokens`]; as [`Curve::quote`] for the amount of the trade.
     fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError>;
 
+    /// What the pool pays after `sold` has gone into it in the same transaction. Only where
+    /// one leg reaches a part of the liquidity, and a second one begins further on.
+    ///
+    /// # Errors
+    /// [`VenueError::OneLeg`] where a second leg reaches no further than the first, or what
+    /// is left after exactly this much cannot be told; as [`Curve::quote`].
+    fn after(&self, sold: u64) -> Result<Box<dyn Curve>, VenueError> {
+        let _ = sold;
+        Err(VenueError::OneLeg { pool: *self.pool() })
+    }
+
     /// Levels of calls below the caller's: the swap itself and its transfers.
     fn depth(&self) -> u8 {
         2
@@ -155,6 +168,7 @@ pub fn read(key: &Address, account: Account<'_>) -> Result<Box<dyn Pool>, VenueE
             Box::new(whirlpool::Whirlpool::read(key, account)?)
         }
         raydium_cpmm::PROGRAM_ID => Box::new(raydium_cpmm::CpmmPool::read(key, account)?),
+        raydium_amm::PROGRAM_ID => Box::new(raydium_amm::AmmPool::read(key, account)?),
         raydium_clmm::PROGRAM_ID => Box::new(raydium_clmm::ClmmPool::read(key, account)?),
         meteora_dlmm::PROGRAM_ID => Box::new(meteora_dlmm::DlmmPool::read(key, account)?),
         owner => return Err(VenueError::NoVenue { account: *key, owner }),

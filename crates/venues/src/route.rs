@@ -1,7 +1,8 @@
 //! The best way from one token to another over pools that are at hand.
 //!
-//! One pool, two pools one after the other, or the amount split over two: more does not
-//! fit a liquidation's transaction. Whether a way fits is the caller's to say, from
+//! One pool, two pools one after the other, the amount split over two, or two legs through
+//! one pool that a single one does not go far enough into: more does not fit a
+//! liquidation's transaction. Whether a way fits is the caller's to say, from
 //! what [`weigh`] counts; the best that fits wins. Nothing is asked and nothing is
 //! read, so a search for the best size can ask for every size it looks at.
 
@@ -20,6 +21,11 @@ const SPLIT_STEPS: u32 = 24;
 /// Pools for either half of two hops that are tried with all of the other half.
 const HOP_POOLS: usize = 2;
 
+/// Pools that two legs are tried through, and what part of the most that the first one can
+/// take it is given, in sixteenths: less, and it lands, too, where the price has moved.
+const DEEP_POOLS: usize = 2;
+const FIRST_PARTS: [u64; 3] = [12, 15, 16];
+
 /// What part of the proceeds a second leg has to add.
 const LEAST_GAIN: u64 = 10_000;
 
@@ -31,6 +37,8 @@ const FULL_BPS: u16 = 10_000;
 pub struct Step {
     /// Which of the curves it sells into, by its place in the list.
     pub curve: usize,
+    /// What the step before it has sold into the same pool.
+    pub after: Option<u64>,
     /// What it sells.
     pub amount: Amount,
     /// What it brings.
@@ -91,6 +99,8 @@ impl Plan {
         let mut legs = Vec::with_capacity(self.steps.len());
         for (n, step) in self.steps.iter().enumerate() {
             let Some(curve) = curves.get(step.curve) else { continue };
+            let further = step.after.map(|sold| curve.after(sold)).transpose()?;
+            let curve = further.as_deref().unwrap_or(*curve);
             let between = || {
                 ends.between.ok_or(VenueError::OtherTokens {
                     pool: *curve.pool(),
@@ -175,6 +185,7 @@ pub fn best(
         return one;
     }
     let mut plans = split(curves, sold, bought, amount);
+    plans.extend(through_one(curves, sold, bought, amount));
     plans.extend(two_hops(curves, sold, bought, amount));
     let two = find(plans);
     match (one, two) {
@@ -200,7 +211,7 @@ fn single(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64) 
     between(curves, sold, bought)
         .filter_map(|(curve, pays)| {
             let quote = pays.quote(amount).ok()?;
-            let steps = vec![Step { curve, amount: Amount::All(amount), quote }];
+            let steps = vec![Step { curve, after: None, amount: Amount::All(amount), quote }];
             Some(Plan { steps, between: None, amount_out: quote.amount_out })
         })
         .collect()
@@ -248,13 +259,43 @@ fn split(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64) -
             let (Ok(one), Ok(other)) = (first.quote(part), second.quote(amount - part)) else {
                 continue;
             };
-            let exactly = Step { curve: *a, amount: Amount::Exactly(part), quote: one };
-            let rest = Step { curve: *b, amount: Amount::All(amount - part), quote: other };
-            let amount_out = one.amount_out.saturating_add(other.amount_out);
-            plans.push(Plan { steps: vec![exactly, rest], between: None, amount_out });
+            plans.push(in_parts([(*a, part, one), (*b, amount - part, other)], None));
         }
     }
     plans
+}
+
+/// Two legs that share an amount; the second sells all that is left. `after` says what the
+/// first has sold into the pool of both.
+fn in_parts(parts: [(usize, u64, Quote); 2], after: Option<u64>) -> Plan {
+    let [(first, part, one), (second, rest, other)] = parts;
+    let steps = vec![
+        Step { curve: first, after: None, amount: Amount::Exactly(part), quote: one },
+        Step { curve: second, after, amount: Amount::All(rest), quote: other },
+    ];
+    let amount_out = one.amount_out.saturating_add(other.amount_out);
+    Plan { steps, between: None, amount_out }
+}
+
+/// Two legs through one pool, where one does not go far enough.
+fn through_one(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64) -> Vec<Plan> {
+    // Those that take most of it.
+    let mut deep: Vec<(u64, usize, &dyn Curve)> = between(curves, sold, bought)
+        .map(|(n, curve)| (most(curve, amount), n, curve))
+        .filter(|(most, ..)| *most < amount)
+        .collect();
+    deep.sort_by_key(|(most, ..)| Reverse(*most));
+    deep.truncate(DEEP_POOLS);
+    let plan = |(most, n, curve): (u64, usize, &dyn Curve)| {
+        FIRST_PARTS.iter().find_map(|sixteenths| {
+            let part = u64::try_from(u128::from(most) * u128::from(*sixteenths) / 16).ok()?;
+            let one = curve.quote(part).ok()?;
+            let rest = amount - part;
+            let other = curve.after(part).ok()?.quote(rest).ok()?;
+            Some(in_parts([(n, part, one), (n, rest, other)], Some(part)))
+        })
+    };
+    deep.into_iter().filter_map(plan).collect()
 }
 
 fn two_hops(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64) -> Vec<Plan> {
@@ -265,7 +306,7 @@ fn two_hops(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64
             && pays.bought() != bought
             && let Ok(quote) = pays.quote(amount)
         {
-            let step = Step { curve, amount: Amount::All(amount), quote };
+            let step = Step { curve, after: None, amount: Amount::All(amount), quote };
             halves.entry(pays.bought()).or_default().push(step);
         }
     }
@@ -292,7 +333,7 @@ fn two_hops(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64
 mod tests {
     use super::*;
 
-    /// A constant product without a fee, which takes at most `most`.
+    /// A constant product without a fee, which takes at most `most` with one leg.
     #[derive(Debug)]
     struct Product {
         pool: Address,
@@ -328,9 +369,17 @@ mod tests {
             Ok(Quote { amount_out: paid as u64, crossed: 0, steps: 1, units: 10 })
         }
 
+        fn after(&self, sold: u64) -> Result<Box<dyn Curve>, VenueError> {
+            let paid = self.quote(sold)?.amount_out;
+            let reserves = (self.reserves.0 + sold, self.reserves.1 - paid);
+            let (pool, tokens, most) = (self.pool, self.tokens, self.most);
+            Ok(Box::new(Self { pool, tokens, reserves, most }))
+        }
+
         fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {
             crate::check_trade(&self.pool, (&self.tokens.0, &self.tokens.1), trade)?;
-            Ok(trade.leg(self.pool, Vec::new(), &[7]))
+            let reserve = self.reserves.0.to_le_bytes();
+            Ok(trade.leg(self.pool, Vec::new(), &[&[7][..], &reserve].concat()))
         }
     }
 
@@ -392,11 +441,39 @@ mod tests {
             [product(10, (1, 2), 1_000_000, 1_000_000), product(11, (1, 2), 1_000_000, 1_000_000)];
         pools[0].most = 300;
         pools[1].most = 800;
-        assert_eq!(find(&pools, 1_101), None);
         for amount in [801, 1_000, 1_100] {
             let plan = find(&pools, amount).unwrap_or_else(|| panic!("{amount}"));
             assert_eq!(plan.steps.len(), 2, "{amount}");
         }
+    }
+
+    /// What one leg does not reach, a second one through the same pool does, from where the
+    /// first has left the price.
+    #[test]
+    fn a_pool_is_gone_into_twice_where_one_leg_does_not_reach() {
+        let mut pools = [product(10, (1, 2), 1_000_000, 1_000_000)];
+        let deep = pools[0].quote(1_500).unwrap().amount_out;
+        pools[0].most = 800;
+        assert_eq!(find(&pools, 800).unwrap().steps.len(), 1);
+        let plan = find(&pools, 1_500).unwrap();
+        assert!(deep - plan.amount_out <= 1, "{plan:?}");
+        assert_eq!(plan.steps[0].amount, Amount::Exactly(750));
+        assert_eq!((plan.steps[1].amount, plan.steps[1].after), (Amount::All(750), Some(750)));
+        let curves: Vec<&dyn Curve> = pools.iter().map(|pool| pool as &dyn Curve).collect();
+        let side =
+            |mint: u8| Side { account: key(100 + mint), mint: key(mint), token_program: key(9) };
+        let ends = Ends { authority: key(8), input: side(1), output: side(2), between: None };
+        let legs = plan.legs(&curves, &ends, 100).unwrap();
+        let reserve = |n: usize| u64::from_le_bytes(legs[n].data[1..9].try_into().unwrap());
+        assert_eq!([0, 1].map(reserve), [1_000_000, 1_000_750]);
+        assert_eq!(legs.iter().map(|leg| leg.input).collect::<Vec<_>>(), [0, 0]);
+        assert_eq!(
+            legs.iter().map(|leg| leg.amount_in_offset).collect::<Vec<_>>(),
+            [None, Some(9)]
+        );
+        // Two legs reach twice as far, and no further.
+        assert_eq!(find(&pools, 1_600).unwrap().steps.len(), 2);
+        assert_eq!(find(&pools, 1_601), None);
     }
 
     #[test]
@@ -416,7 +493,7 @@ mod tests {
             Ends { authority: key(8), input: side(1), output: side(2), between: Some(side(3)) };
         let legs = plan.legs(&curves, &ends, 100).unwrap();
         assert_eq!(legs.iter().map(|leg| leg.input).collect::<Vec<_>>(), [0, 1]);
-        let least = |n: usize| u64::from_le_bytes(legs[n].data[9..17].try_into().unwrap());
+        let least = |n: usize| u64::from_le_bytes(legs[n].data[17..25].try_into().unwrap());
         for n in 0..2 {
             assert_eq!(least(n), plan.steps[n].quote.amount_out * 99 / 100);
         }

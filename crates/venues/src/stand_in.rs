@@ -43,6 +43,12 @@ pub fn pool_data(fee_bps: u16, authority_bump: u8) -> [u8; POOL_LEN] {
     [low, high, authority_bump]
 }
 
+/// A pool's fee on the input, from its account's data.
+#[must_use]
+pub fn fee_bps(data: &[u8]) -> Option<u16> {
+    data.first_chunk().copied().map(u16::from_le_bytes)
+}
+
 /// The PDA that owns a pool's vaults.
 #[must_use]
 pub fn pool_authority(pool: &Address) -> Address {
@@ -90,21 +96,54 @@ impl StandInPool {
         account: Account<'_>,
         sides: [(Address, Address); 2],
     ) -> Result<Self, VenueError> {
+        let mut pool = Self::new(key, 0, sides);
+        pool.update(account)?;
+        Ok(pool)
+    }
+
+    /// As [`StandInPool::read`], with a fee that is known already.
+    #[must_use]
+    pub fn new(key: &Address, fee_bps: u16, sides: [(Address, Address); 2]) -> Self {
         let authority = pool_authority(key);
         let vault = |(mint, program): (Address, Address)| {
             let seeds: &[&[u8]] = &[authority.as_ref(), program.as_ref(), mint.as_ref()];
             Address::find_program_address(seeds, &ASSOCIATED_TOKEN_PROGRAM_ID).0
         };
-        let mut pool = Self {
+        Self {
             pool: *key,
             mints: sides.map(|(mint, _)| mint),
             token_programs: sides.map(|(_, program)| program),
             vaults: sides.map(vault),
             authority,
-            fee_bps: 0,
-        };
-        pool.update(account)?;
-        Ok(pool)
+            fee_bps,
+        }
+    }
+
+    /// The leg that sells into it, whatever it pays.
+    ///
+    /// # Errors
+    /// [`VenueError::OtherTokens`].
+    pub fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {
+        let (input, output) = (&trade.input, &trade.output);
+        let tokens = (&self.mints[0], &self.mints[1]);
+        let sells_first = input.mint == self.mints[0];
+        let pair = if sells_first { tokens } else { (tokens.1, tokens.0) };
+        crate::check_trade(&self.pool, pair, trade)?;
+        let (sold, bought) = (usize::from(!sells_first), usize::from(sells_first));
+        let accounts = vec![
+            AccountMeta::new_readonly(trade.authority, true),
+            AccountMeta::new_readonly(self.pool, false),
+            AccountMeta::new(input.account, false),
+            AccountMeta::new(output.account, false),
+            AccountMeta::new(self.vaults[sold], false),
+            AccountMeta::new(self.vaults[bought], false),
+            AccountMeta::new_readonly(input.mint, false),
+            AccountMeta::new_readonly(output.mint, false),
+            AccountMeta::new_readonly(input.token_program, false),
+            AccountMeta::new_readonly(output.token_program, false),
+            AccountMeta::new_readonly(self.authority, false),
+        ];
+        Ok(trade.leg(PROGRAM_ID, accounts, &[HONEST]))
     }
 }
 
@@ -193,23 +232,7 @@ impl Curve for StandInCurve {
     }
 
     fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {
-        let pool = &self.pool;
-        crate::check_trade(&pool.pool, (self.sold(), self.bought()), trade)?;
-        let (input, output) = (&trade.input, &trade.output);
-        let (sold, bought) = (usize::from(!self.sells_first), usize::from(self.sells_first));
-        let accounts = vec![
-            AccountMeta::new_readonly(trade.authority, true),
-            AccountMeta::new_readonly(pool.pool, false),
-            AccountMeta::new(input.account, false),
-            AccountMeta::new(output.account, false),
-            AccountMeta::new(pool.vaults[sold], false),
-            AccountMeta::new(pool.vaults[bought], false),
-            AccountMeta::new_readonly(input.mint, false),
-            AccountMeta::new_readonly(output.mint, false),
-            AccountMeta::new_readonly(input.token_program, false),
-            AccountMeta::new_readonly(output.token_program, false),
-            AccountMeta::new_readonly(pool.authority, false),
-        ];
-        Ok(trade.leg(PROGRAM_ID, accounts, &[HONEST]))
+        crate::check_trade(&self.pool.pool, (self.sold(), self.bought()), trade)?;
+        self.pool.leg(trade)
     }
 }

@@ -64,7 +64,13 @@ fn recorded_payments_are_quoted_to_the_unit() {
             }
         }
     }
-    for venue in ["Orca Whirlpool", "Raydium CPMM pool", "Raydium CLMM pool"] {
+    for venue in [
+        "Orca Whirlpool",
+        "Raydium AMM pool",
+        "Raydium CLMM pool",
+        "Raydium CPMM pool",
+        "Meteora DLMM pool",
+    ] {
         assert!(held.get(venue).is_some_and(|count| *count >= 30), "{held:?}");
     }
 }

@@ -149,12 +149,7 @@ impl Chain {
 
     /// Runs a leg by itself, with `amount` written where the receiver would write it.
     pub fn run(&mut self, leg: &SwapLeg, amount: u64) -> Result<u64, Failed> {
-        let mut data = leg.data.clone();
-        if let Some(at) = leg.amount_in_offset {
-            data[usize::from(at)..][..8].copy_from_slice(&amount.to_le_bytes());
-        }
-        let (program_id, accounts) = (leg.program, leg.accounts.clone());
-        self.send(&[Instruction { program_id, accounts, data }])
+        self.send(&[leg_with(leg, amount)])
     }
 
     /// Reads what is not known yet, and again what is.
@@ -179,6 +174,15 @@ impl Accounts for Chain {
             }
         }
     }
+}
+
+/// A leg as the receiver calls it, with `amount` written where it says.
+pub fn leg_with(leg: &SwapLeg, amount: u64) -> Instruction {
+    let mut data = leg.data.clone();
+    if let Some(at) = leg.amount_in_offset {
+        data[usize::from(at)..][..8].copy_from_slice(&amount.to_le_bytes());
+    }
+    Instruction { program_id: leg.program, accounts: leg.accounts.clone(), data }
 }
 
 fn unit_limit() -> Instruction {

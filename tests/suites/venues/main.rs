@@ -5,6 +5,7 @@
 //! instructions, with random positions, fees and orders; random amounts are sold in
 //! both directions while time passes. `LONG_TESTS=1` makes a hundred thousand of them.
 
+mod amm;
 mod chain;
 mod clmm;
 mod cpmm;
@@ -12,10 +13,10 @@ mod dlmm;
 mod market;
 mod whirlpool;
 
-use std::{env, fs, path::Path};
+use std::{collections::BTreeMap, env, fs, path::Path};
 
 use chain::{Chain, Dice, elf};
-use liquidation_venues::{meteora_dlmm, raydium_clmm, raydium_cpmm};
+use liquidation_venues::{meteora_dlmm, raydium_amm, raydium_clmm, raydium_cpmm};
 use market::{Market, Tally};
 
 /// Amounts that are sold for one pool.
@@ -66,6 +67,90 @@ fn hold(
     eprintln!("{name}: {number} pools, {tally:?}");
 }
 
+/// Moves prices over edges of arrays until every way of selling has met every way of
+/// moving this often.
+const EDGES: u32 = 10;
+
+/// That legs land although the price has crossed an edge since they were built, whichever
+/// way they sell and whichever way it went.
+fn hold_over_edges(
+    name: &str,
+    chain: &mut Chain,
+    seed: u64,
+    mut pool: impl FnMut(&mut Chain, &mut Dice, u64) -> Market,
+) {
+    /// Pools of which few have such an edge near by.
+    const MOST: u64 = 4_000;
+    let mut dice = Dice::new(seed);
+    let mut landed = BTreeMap::new();
+    for number in 1..=MOST {
+        let market = pool(chain, &mut dice, number);
+        for _ in 0..4 {
+            if let Some(ways) = market.lands_over_an_edge(chain, &mut dice) {
+                *landed.entry(ways).or_insert(0) += 1;
+            }
+        }
+        if landed.len() == 4 && landed.values().all(|count| *count >= EDGES) {
+            eprintln!("{name}: {number} pools, landed over an edge by [sold, moved]: {landed:?}");
+            return;
+        }
+    }
+    panic!("{name}: {landed:?} after {MOST} pools");
+}
+
+/// Pools so narrow that one leg does not reach far are gone into twice.
+#[test]
+fn two_legs_through_one_whirlpool_pay_what_is_quoted() {
+    /// Sales by two legs that are compared.
+    const SALES: u32 = 100;
+    for (variable, program) in whirlpool::PROGRAMS {
+        let Some(elf) = elf(variable) else { continue };
+        for adaptive in [false, true] {
+            let mut chain = Chain::new(program, &elf);
+            whirlpool::start(&mut chain, program);
+            let mut dice = Dice::new(10 + u64::from(adaptive));
+            let (mut sales, mut number) = (0, 0);
+            while sales < SALES {
+                number += 1;
+                assert!(number < 2_000, "{sales} sales in so many pools");
+                let tick = dice.range(-60_000, 60_000) as i32;
+                let shape =
+                    whirlpool::Shape { adaptive, spacing: 1 + dice.next() as u16 % 2, tick };
+                let market = whirlpool::pool(&mut chain, program, &mut dice, number, &shape);
+                for _ in 0..4 {
+                    sales += u32::from(market.goes_in_twice(&mut chain, &mut dice));
+                    chain.wait(dice.range(1, 200));
+                }
+            }
+            eprintln!("{variable}, adaptive {adaptive}: {sales} sales by two legs");
+        }
+    }
+}
+
+#[test]
+fn legs_land_over_an_edge() {
+    for (variable, program) in whirlpool::PROGRAMS {
+        let Some(elf) = elf(variable) else { continue };
+        for adaptive in [false, true] {
+            let mut chain = Chain::new(program, &elf);
+            whirlpool::start(&mut chain, program);
+            hold_over_edges(&format!("{variable}, {adaptive}"), &mut chain, 7, |chain, dice, n| {
+                let shape = whirlpool::Shape::random(dice, adaptive);
+                whirlpool::pool(chain, program, dice, n, &shape)
+            });
+        }
+    }
+    if let Some(elf) = elf("RAYDIUM_CLMM_ELF") {
+        let mut chain = Chain::new(raydium_clmm::PROGRAM_ID, &elf);
+        clmm::start(&mut chain);
+        hold_over_edges("raydium-clmm", &mut chain, 8, clmm::pool);
+    }
+    if let Some(elf) = elf("DLMM_ELF") {
+        let mut chain = Chain::new(meteora_dlmm::PROGRAM_ID, &elf);
+        hold_over_edges("meteora-dlmm", &mut chain, 9, dlmm::pool);
+    }
+}
+
 #[test]
 fn whirlpools_pay_what_is_quoted() {
     for (variable, program) in whirlpool::PROGRAMS {
@@ -89,6 +174,14 @@ fn cpmm_pools_pay_what_is_quoted() {
     let mut chain = Chain::new(raydium_cpmm::PROGRAM_ID, &elf);
     cpmm::start(&mut chain);
     hold("raydium-cpmm", &mut chain, 3, cpmm::pool);
+}
+
+#[test]
+fn amm_pools_pay_what_is_quoted() {
+    let Some(elf) = elf("RAYDIUM_AMM_ELF") else { return };
+    let mut chain = Chain::new(raydium_amm::PROGRAM_ID, &elf);
+    amm::start(&mut chain);
+    hold("raydium-amm", &mut chain, 6, amm::pool);
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 
-use liquidation_venues::{Account, Amount, Curve, Pool, Side, Trade, VenueError};
+use liquidation_venues::{
+    Account, Amount, Curve, Pool, Side, Trade, VenueError,
+    route::{self, Ends},
+};
 use solana_address::Address;
 
-use crate::chain::{Chain, Dice, named};
+use crate::chain::{Chain, Dice, leg_with, named};
 
 pub struct Market {
     pub pool: Address,
@@ -125,6 +128,107 @@ impl Market {
                 tally.refused += 1;
             }
         }
+    }
+
+    /// Sells more than one leg reaches with two legs through the pool, in one transaction,
+    /// and holds what arrives against the plan. Whether there was such an amount.
+    pub fn goes_in_twice(&self, chain: &mut Chain, dice: &mut Dice) -> bool {
+        let sells_first = dice.chance(2);
+        let pool = self.read(chain);
+        let [sold, bought] =
+            [!sells_first, sells_first].map(|second| self.mints[usize::from(second)]);
+        let Ok(curve) = pool.curve(&sold, chain, &chain.now()) else { return false };
+        let most = match curve.quote(self.depth) {
+            Err(VenueError::TooMuch { most, .. } | VenueError::Beyond { most, .. }) => most,
+            _ => return false,
+        };
+        let curves = [&*curve];
+        let amount = most.saturating_add(dice.amount(most.max(1)));
+        let Some(plan) = route::best(&curves, &sold, &bought, amount, 2, |_| true) else {
+            return false;
+        };
+        let trade = self.trade(chain, sells_first, Amount::All(amount));
+        let Trade { authority, input, output, .. } = trade;
+        let ends = Ends { authority, input, output, between: None };
+        let legs = plan.legs(&curves, &ends, 0).expect("legs");
+        assert_eq!(legs.len(), 2);
+        let before = [&input, &output].map(|side| chain.balance(&side.account));
+        let rest = plan.steps[1].amount.expected();
+        let calls = legs.iter().map(|leg| leg_with(leg, rest)).collect::<Vec<_>>();
+        match chain.send(&calls) {
+            Ok(units) => {
+                assert!(u64::from(plan.units()) >= units, "{units} units, {plan:?}");
+            }
+            // Two that cross so many ticks are no transaction.
+            Err(failed) if failed.logs.iter().any(|line| line.contains("exceeded CUs")) => {
+                assert!(plan.units() > 1_400_000, "{plan:?}");
+                return false;
+            }
+            Err(failed) => panic!("{amount}: {plan:?}: {}\n{:#?}", failed.error, failed.logs),
+        }
+        let after = [&input, &output].map(|side| chain.balance(&side.account));
+        let (gone, arrived) = (before[0] - after[0], after[1] - before[1]);
+        assert_eq!((gone, arrived), (amount, plan.amount_out), "{plan:?} in {pool:?}");
+        true
+    }
+
+    /// Sells a little with a leg that was built before somebody moved the price just over
+    /// the edge of an array. Says which way was sold and which way the price went, as
+    /// whether the first token was sold; `None` where no such move was found.
+    pub fn lands_over_an_edge(&self, chain: &mut Chain, dice: &mut Dice) -> Option<[bool; 2]> {
+        let sells_first = dice.chance(2);
+        let mover_sells_first = dice.chance(2);
+        let little = |chain: &mut Chain, amount: Option<u64>| {
+            let pool = self.read(chain);
+            let sold = &self.mints[usize::from(!sells_first)];
+            let curve = pool.curve(sold, chain, &chain.now()).ok()?;
+            let is_paid = |amount: &u64| curve.quote(*amount).is_ok();
+            let amount = amount.or_else(|| (0..40).map(|bits| 1 << bits).find(is_paid))?;
+            let trade = self.trade(chain, sells_first, Amount::All(amount));
+            is_paid(&amount).then_some(())?;
+            Some((amount, curve.leg(&trade).ok()?))
+        };
+        let (amount, leg) = little(chain, None)?;
+        let saved = chain.svm.clone();
+        // Whether selling so much moves the price so that the leg would be another one;
+        // `None` where that or the sale itself is refused.
+        let moves = |chain: &mut Chain, much: u64| {
+            chain.svm = saved.clone();
+            let pool = self.read(chain);
+            let sold = &self.mints[usize::from(!mover_sells_first)];
+            let curve = pool.curve(sold, chain, &chain.now()).ok()?;
+            let trade = self.trade(chain, mover_sells_first, Amount::All(much));
+            let mover = curve.leg(&trade).ok()?;
+            chain.run(&mover, much).ok()?;
+            let (_, fresh) = little(chain, Some(amount))?;
+            Some(fresh.accounts != leg.accounts)
+        };
+        let much = (10..50).map(|bits| 1 << bits).find(|much| moves(chain, *much) == Some(true));
+        let Some(much) = much else {
+            chain.svm = saved.clone();
+            return None;
+        };
+        // The least that does, so that one edge is crossed and no second one.
+        let (mut low, mut high) = (much / 2, much);
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            if moves(chain, middle) == Some(true) { high = middle } else { low = middle }
+        }
+        if moves(chain, low) != Some(false) || moves(chain, high) != Some(true) {
+            chain.svm = saved.clone();
+            return None;
+        }
+        if let Err(failed) = chain.run(&leg, amount) {
+            panic!(
+                "{amount} of {} into {} after {high} of {} had moved it: {}\n{}",
+                usize::from(!sells_first),
+                self.pool,
+                usize::from(!mover_sells_first),
+                failed.error,
+                failed.logs.join("\n"),
+            );
+        }
+        Some([sells_first, mover_sells_first])
     }
 
     /// Writes down the pool's accounts, and what is paid in this state for some amounts

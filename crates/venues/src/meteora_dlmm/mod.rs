@@ -471,9 +471,10 @@ impl Curve for DlmmCurve {
         let pool = &self.pool;
         crate::check_trade(&pool.pool, (self.sold(), self.bought()), trade)?;
         let needed = self.sell(trade.amount.expected())?.array as usize + 1;
-        // Those the amount needs, one to spare, and the array behind.
+        // The array behind first, those the amount needs, and one to spare: the sale lands,
+        // too, if the price has crossed an edge either way.
         let ahead = self.arrays.iter().take(needed + 1).copied();
-        let arrays: Vec<i32> = ahead.chain(self.behind).collect();
+        let arrays: Vec<i32> = self.behind.into_iter().chain(ahead).collect();
         // The program looks into the extension where an array's bit is there, and where
         // the pool's own bitmap has no further one.
         let beyond = |number: &i32| !bitmap::in_pool(*number);

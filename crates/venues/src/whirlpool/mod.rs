@@ -5,7 +5,8 @@
 //! three of them, from the one at the current price on in the direction it
 //! pushes the price, and no swap reaches further. Arrays on either side of those are
 //! named as supplemental ones: the swap lands, too, if the price has crossed into
-//! another array meanwhile.
+//! another array meanwhile. What lies behind the third array takes a second leg
+//! through the same pool, which begins where the first ends ([`Curve::after`]).
 //!
 //! Fees are static, or follow volatility with a state that the pool's oracle account
 //! holds (adaptive fees). Arithmetic: the program's last sources under the Apache
@@ -15,9 +16,12 @@
 mod arrays;
 mod price;
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use solana_address::{Address, address};
 use solana_instruction::AccountMeta;
 
+use self::arrays::Tick;
 use crate::{
     Curve, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
@@ -43,8 +47,13 @@ const SUPPLEMENTAL: u8 = 6;
 const TICKS_PER_ARRAY: i32 = 88;
 /// Arrays a swap reaches.
 const SWAP_ARRAYS: i32 = 3;
-/// Arrays that [`Pool::accounts`] asks for on either side of the current one.
-const READ_ARRAYS: i32 = 3;
+/// Arrays that two legs through one pool reach.
+const TWO_LEGS_ARRAYS: i32 = 2 * SWAP_ARRAYS - 1;
+/// Arrays that [`Pool::accounts`] asks for on either side of the current one; and where
+/// three of them are a few per cent of the price.
+const READ_ARRAYS: i32 = SWAP_ARRAYS;
+const READ_NARROW_ARRAYS: i32 = TWO_LEGS_ARRAYS;
+const NARROW: u16 = 2;
 
 pub(crate) const MAX_SQRT_PRICE: u128 = 79_226_673_515_401_279_992_447_579_055;
 /// The highest fee, in millionths.
@@ -249,19 +258,19 @@ impl Whirlpool {
         Ok(Fee::Volatile(volatility, here))
     }
 
-    /// The ladder in one direction, and the arrays it stands on.
+    /// The ladder in one direction, and the array behind its end if that was not read.
     fn ladder(
         &self,
         a_to_b: bool,
-        accounts: &dyn Accounts,
-        now: &Now,
+        fee: Fee,
+        arrays: &Arrays,
     ) -> Result<(Ladder<Range>, Option<Address>), VenueError> {
         let mut walk = Walk::<Range> {
             ladder: Ladder::default(),
             down: a_to_b,
             price: self.sqrt_price,
             liquidity: self.liquidity,
-            fee: self.fee(accounts, now)?,
+            fee,
             fee_on_input: true,
             sqrt_price: price::sqrt_price,
         };
@@ -269,7 +278,7 @@ impl Whirlpool {
         let mut last = None;
         for n in 0..SWAP_ARRAYS {
             let Some(start) = self.array_ahead(a_to_b, n) else { break };
-            let Some(mut ticks) = arrays::ticks(self, start, accounts)? else {
+            let Some(ticks) = arrays.get(&start) else {
                 let unread = self.tick_array(start);
                 let Some(edge) = last else {
                     let (pool, what) = (self.pool, FIXED_ARRAY.what);
@@ -279,11 +288,12 @@ impl Whirlpool {
                 return Ok((walk.ladder, Some(unread)));
             };
             walk.ladder.enter(n as u32);
-            if a_to_b {
-                ticks.reverse();
-            }
             let ahead = |index: i32| if a_to_b { index <= self.tick } else { index > self.tick };
-            for tick in ticks.iter().filter(|tick| ahead(tick.index)) {
+            for n in 0..ticks.len() {
+                let tick = ticks[if a_to_b { ticks.len() - 1 - n } else { n }];
+                if !ahead(tick.index) {
+                    continue;
+                }
                 walk.advance(tick.index, limit);
                 if !walk.cross(tick.net) {
                     return Err(VenueError::Overflow { pool: self.pool, what: "liquidity" });
@@ -326,7 +336,8 @@ impl Pool for Whirlpool {
             needed.push(self.oracle);
         }
         let middle = self.first_array(true);
-        let starts = (-READ_ARRAYS..=READ_ARRAYS)
+        let reach = if self.tick_spacing <= NARROW { READ_NARROW_ARRAYS } else { READ_ARRAYS };
+        let starts = (-reach..=reach)
             .map(|n| middle.saturating_add(n.saturating_mul(self.width())))
             .filter(|start| self.is_array(*start));
         needed.extend(starts.map(|start| self.tick_array(start)));
@@ -349,22 +360,43 @@ impl Pool for Whirlpool {
         for mint in &self.mints {
             mint::token_program(&self.pool, mint, known)?;
         }
-        let (ladder, unread) = self.ladder(a_to_b, known, now)?;
-        Ok(Box::new(WhirlpoolCurve { pool: self.clone(), a_to_b, ladder, unread }))
+        let fee = self.fee(known, now)?;
+        let mut arrays = Arrays::new();
+        for n in 0..TWO_LEGS_ARRAYS {
+            let Some(start) = self.array_ahead(a_to_b, n) else { break };
+            let Some(ticks) = arrays::ticks(self, start, known)? else { break };
+            arrays.insert(start, ticks);
+        }
+        Ok(Box::new(WhirlpoolCurve::new(self.clone(), a_to_b, fee, Arc::new(arrays))?))
     }
 }
+
+/// Ticks with liquidity, lowest first, by the beginnings of their arrays.
+type Arrays = BTreeMap<i32, Vec<Tick>>;
 
 /// What a Whirlpool pays in one direction.
 #[derive(Clone, Debug)]
 struct WhirlpoolCurve {
     pool: Whirlpool,
     a_to_b: bool,
+    fee: Fee,
+    arrays: Arc<Arrays>,
     ladder: Ladder<Range>,
     /// The array behind the ladder's end, if it has not been read.
     unread: Option<Address>,
 }
 
 impl WhirlpoolCurve {
+    fn new(
+        pool: Whirlpool,
+        a_to_b: bool,
+        fee: Fee,
+        arrays: Arc<Arrays>,
+    ) -> Result<Self, VenueError> {
+        let (ladder, unread) = pool.ladder(a_to_b, fee, &arrays)?;
+        Ok(Self { pool, a_to_b, fee, arrays, ladder, unread })
+    }
+
     fn sell(&self, amount: u64) -> Result<End, VenueError> {
         let pool = self.pool.pool;
         if amount == 0 {
@@ -397,6 +429,23 @@ impl Curve for WhirlpoolCurve {
         let End { paid, crossed, steps, .. } = end;
         let units = UNITS + UNITS_PER_TICK * crossed + UNITS_PER_STEP * steps;
         Ok(Quote { amount_out: paid, crossed, steps, units })
+    }
+
+    fn after(&self, sold: u64) -> Result<Box<dyn Curve>, VenueError> {
+        // Where it ends at a tick, what the program has crossed by then is its own affair.
+        let within = self.ladder.within(sold);
+        let end = within.and_then(|(range, left)| Some((range, range.price_within(left)?)));
+        let (range, sqrt_price) = end.ok_or(VenueError::OneLeg { pool: self.pool.pool })?;
+        let (liquidity, tick) = (range.liquidity, price::tick(sqrt_price));
+        let pool = Whirlpool { sqrt_price, liquidity, tick, ..self.pool.clone() };
+        let fee = match self.fee {
+            // No time passes between two legs, so volatility is counted from where it was.
+            Fee::Volatile(volatility, _) => {
+                Fee::Volatile(volatility, tick.div_euclid(volatility.group))
+            }
+            fee => fee,
+        };
+        Ok(Box::new(Self::new(pool, self.a_to_b, fee, self.arrays.clone())?))
     }
 
     fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {

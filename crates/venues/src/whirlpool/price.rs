@@ -2,6 +2,8 @@
 
 use ethnum::U256;
 
+use crate::concentrated::MAX_TICK;
+
 /// `2⁹⁶ · 1.0001^(2ⁿ / 2)`.
 const UP: [u128; 19] = [
     79_232_123_823_359_799_118_286_999_567,
@@ -62,6 +64,16 @@ pub(super) fn sqrt_price(tick: i32) -> u128 {
     }
 }
 
+/// The tick that a price lies in.
+pub(super) fn tick(sqrt_price: u128) -> i32 {
+    let (mut low, mut high) = (-MAX_TICK, MAX_TICK);
+    while low < high {
+        let middle = low + (high - low + 1) / 2;
+        if self::sqrt_price(middle) <= sqrt_price { low = middle } else { high = middle - 1 }
+    }
+    low
+}
+
 /// `a · b / 2⁹⁶`.
 fn shifted(a: u128, b: u128) -> u128 {
     let product: U256 = (U256::from(a) * U256::from(b)) >> 96;
@@ -71,8 +83,7 @@ fn shifted(a: u128, b: u128) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::concentrated::{MAX_TICK, MIN_SQRT_PRICE};
-    use crate::whirlpool::MAX_SQRT_PRICE;
+    use crate::{concentrated::MIN_SQRT_PRICE, whirlpool::MAX_SQRT_PRICE};
 
     #[test]
     fn prices_are_the_published_ones() {
@@ -89,6 +100,8 @@ mod tests {
         for tick in (-MAX_TICK..MAX_TICK).step_by(97) {
             let ratio = sqrt_price(tick + 1) as f64 / sqrt_price(tick) as f64;
             assert!((ratio - 1.0001f64.sqrt()).abs() < 1e-8, "{tick}: {ratio}");
+            let (from, to) = (sqrt_price(tick), sqrt_price(tick + 1));
+            assert_eq!([from, to - 1, to].map(super::tick), [tick, tick, tick + 1]);
         }
     }
 }
