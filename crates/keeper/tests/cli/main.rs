@@ -2,6 +2,7 @@
 //! it, and on an RPC node (a virtual machine with that folder behind JSON-RPC on
 //! loopback, through a proxy where a test wants something to go wrong).
 
+mod display;
 mod docs;
 mod drill;
 mod faults;
