@@ -101,8 +101,7 @@ fn orders_are_shown_as_what_they_are_to_this_klend() {
 fn a_permissioner_is_shown_where_the_market_has_one() {
     let authority = Address::new_from_array([7; 32]);
     let ops = permissioned_ops::LIQUIDATE;
-    let (market, sol): (Address, Address) =
-        (MARKET.parse().unwrap(), SOL_RESERVE.parse().unwrap());
+    let (market, sol): (Address, Address) = (MARKET.parse().unwrap(), SOL_RESERVE.parse().unwrap());
     let (_parent, fork) = changed(|world| {
         world
             .edit_lending_market(&market, |market| {
@@ -146,8 +145,7 @@ fn a_permissioner_is_shown_where_the_market_has_one() {
 
 #[test]
 fn emergencies_are_shown_where_this_klend_knows_them() {
-    let (market, sol): (Address, Address) =
-        (MARKET.parse().unwrap(), SOL_RESERVE.parse().unwrap());
+    let (market, sol): (Address, Address) = (MARKET.parse().unwrap(), SOL_RESERVE.parse().unwrap());
     let (_parent, fork) = changed(|world| {
         world.edit_reserve(&sol, |reserve| reserve.config.emergency_mode = 1).unwrap();
     });
