@@ -49,7 +49,7 @@ const PYUSD: Address = address!("2b1kV6DkPAnxd5ixfnxCpjxmKwqjjaYmCZfHsFu24GXo");
 const SCOPE_PRICES: Address = address!("3t4JZcueEzTbVP6kLxXrL3VpWx45jDer4eqysweBchNH");
 const SOL_COLLATERAL_FARM: Address = address!("955xWFhSDcDiUgUr4sBRtCpTLiMd4H5uZLAmgtP3R3sX");
 
-/// Mainnet has none; here there is one so that debts are staked somewhere.
+/// Made up, so that debts are staked somewhere.
 const PYUSD_DEBT_FARM: Address = address!("PyusdDebtFarm111111111111111111111111111111");
 
 /// Group of JitoSOL against SOL.

@@ -19,7 +19,7 @@ pub enum KlendVersion {
     V1_16,
     /// 1.24: reserve rewards, emergency mode, permissioners.
     V1_24,
-    /// 1.25: interest by the second, prices of zero. On mainnet in August 2026.
+    /// 1.25: interest by the second, prices of zero.
     #[default]
     V1_25,
     /// 1.26: orders no longer liquidate. Its arithmetic of liquidations was not

@@ -219,7 +219,7 @@ pub fn permissioner<'info>(
 mod tests {
     use super::*;
 
-    /// Rate of mainnet's main-market USDC reserve: 0.001 %.
+    /// 0.001 %.
     const USDC_RATE: u64 = 11_529_215_046_068;
 
     #[test]

@@ -356,7 +356,8 @@ impl Benchmarks {
     fn program_sizes(&self) -> String {
         let mut text = format!(
             "\n## Program size\n\n\
-             `flash_liquidator.so`: {} bytes, {} to keep it on chain.\n",
+             `flash_liquidator.so`: {} bytes, {} of rent at the price of a byte in the virtual\n\
+             machine; a cluster has its own ([docs/mainnet.md](docs/mainnet.md)).\n",
             count(self.program.bytes),
             sol(self.program.rent)
         );

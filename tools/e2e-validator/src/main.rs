@@ -33,7 +33,7 @@ struct Genesis {
     /// Folder of accounts, `ADDRESS.json` each.
     accounts: PathBuf,
     programs: Vec<Program>,
-    /// 64 on mainnet, at 6.25 ms each.
+    /// At 6.25 ms each.
     ticks_per_slot: u64,
 }
 

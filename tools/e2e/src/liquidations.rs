@@ -40,8 +40,7 @@ const LOANS_TO_VALUE: [u64; 3] = [62, 55, 30];
 const FIRST_FALL: u64 = 80;
 /// After the second, per cent of the one before.
 const SECOND_FALL: u64 = 88;
-/// Deadline of what is sent, slots. Slots here take half of mainnet's time, and the
-/// machine may be busy.
+/// Deadline of what is sent, slots. Slots here are short, and the machine may be busy.
 const DEADLINE: &str = "150";
 /// How long `watch` may take to find something.
 const WATCH: Duration = Duration::from_secs(90);

@@ -35,8 +35,8 @@ struct Args {
     /// The folder of deploy.ts, with its packages installed
     #[arg(long, env = "E2E_MIGRATIONS")]
     migrations: PathBuf,
-    /// Length of a slot, ticks of 6.25 ms; mainnet's is 64. Shorter ones shorten the
-    /// wait for a lookup table's retirement
+    /// Length of a slot, ticks of 6.25 ms. Shorter ones shorten the wait for a lookup
+    /// table's retirement
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=64))]
     ticks_per_slot: u64,
     /// Stop everything and fail after so many minutes

@@ -12,7 +12,8 @@ use crate::{
     scope::{self, Chains, Price, Table},
 };
 
-/// Mainnet's usual time between slots.
+/// Time between slots in a fork: what klend itself takes a slot for where it turns one into
+/// a time of day (`klend_model::constants::SLOT_DURATION_MS`). A cluster's are others.
 const SLOT_MILLIS: u64 = 400;
 
 const SLOTS_PER_EPOCH: u64 = 432_000;

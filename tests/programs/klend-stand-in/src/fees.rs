@@ -30,7 +30,7 @@ pub fn loan_fee(principal: u64, rate_sf: u64) -> Result<u64> {
 mod tests {
     use super::*;
 
-    /// 0.001 %, the rate of mainnet's main USDC reserve.
+    /// 0.001 %.
     const RATE: u64 = 11_529_215_046_068;
 
     #[test]
