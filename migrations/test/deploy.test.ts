@@ -41,7 +41,7 @@ let server: Server;
 let provider: AnchorProvider;
 let root: string;
 
-/** The rent rule of every cluster. */
+/** This server's price of a byte; a cluster has its own. */
 const rentOf = (length: number): number => (128 + length) * 6_960;
 
 function answer(method: string, params: readonly unknown[]): unknown {

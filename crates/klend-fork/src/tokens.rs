@@ -24,7 +24,7 @@ pub const TOKEN_2022_PROGRAM_ID: Address = spl_token_2022_interface::ID;
 /// Wrapped SOL.
 pub const NATIVE_MINT: Address = spl_token_interface::native_mint::ID;
 
-/// Lamports that make an account of `len` bytes rent exempt.
+/// Lamports that make an account of `len` bytes rent exempt in the virtual machine.
 pub(crate) const fn rent_exempt(len: usize) -> u64 {
     const ACCOUNT_OVERHEAD: u64 = 128;
     const LAMPORTS_PER_BYTE: u64 = 6_960;

@@ -53,8 +53,9 @@
 //! klend 1.25 is imitated: interest by the reserve's own clock, rewards, prices of
 //! zero, emergency mode of a reserve, permissioned operations. klend 1.26 differs
 //! in what is here by one rule, users' orders do not liquidate, and in which fault
-//! of a reserve a flash loan names first; a market asks for it with [`state::Version`]. What nobody could
-//! read of 1.26 is taken to be as in 1.25.
+//! of a reserve a flash loan names first; a market asks for it with
+//! [`state::Version`]. What nobody could read of 1.26 is taken to be as in
+//! 1.25.
 
 use solana_program::declare_id;
 
