@@ -1,5 +1,5 @@
-//! The keeper and a deployment against a validator: every command of the keeper over
-//! RPC, as a user runs it, on a local cluster with klend's accounts and the programs;
+//! The keeper and a deployment against a validator: the keeper's commands over
+//! RPC, as a user runs them, on a local cluster with klend's accounts and the programs;
 //! then what a deployer does. Checks what the chain says afterwards, prints a table, and
 //! fails when a step does. `cargo xtask e2e` builds what is needed and runs it.
 

@@ -8,14 +8,16 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 /// Programs that replace the stand-ins when these variables name their ELF files.
-const REAL_PROGRAMS: [&str; 8] = [
+const REAL_PROGRAMS: [&str; 10] = [
     "KLEND_ELF",
     "FARMS_ELF",
     "DRIFT_ELF",
     "WHIRLPOOL_ELF",
     "WHIRLPOOL_IMMUTABLE_ELF",
+    "RAYDIUM_AMM_ELF",
     "RAYDIUM_CPMM_ELF",
     "RAYDIUM_CLMM_ELF",
+    "DLMM_ELF",
     "SCOPE_ELF",
 ];
 
