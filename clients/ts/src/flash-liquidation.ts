@@ -49,7 +49,7 @@ export interface FlashLiquidation {
   readonly terms?: Terms;
   /**
    * The market's permissioning authority, who signs as well, where klend wants it for
-   * this liquidation (klend 1.20 and later).
+   * this liquidation (klend 1.24 and later).
    */
   readonly permissioner?: TransactionSigner;
   /** How the collateral becomes the debt token; none when it is kept, or is the debt token. */

@@ -167,7 +167,7 @@ export interface LiquidateInput {
   readonly route?: Route | undefined;
   /**
    * The market's permissioning authority, who signs as well, where klend wants it for
-   * this liquidation (klend 1.20 and later).
+   * this liquidation (klend 1.24 and later).
    */
   readonly permissioner?: TransactionSigner | undefined;
 }

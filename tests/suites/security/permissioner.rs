@@ -1,4 +1,4 @@
-//! Markets that reserve liquidations for a permissioner (klend 1.20 and later).
+//! Markets that reserve liquidations for a permissioner (klend 1.24 and later).
 
 use flash_liquidator::{FlashLiquidatorError::*, klend::offset};
 use flash_liquidator_tests::{Plan, Stage, plan::account::*};

@@ -64,7 +64,7 @@ pub struct LiquidateAccounts<'a> {
     /// ([`ObligationAddresses::liquidation_tail`](super::ObligationAddresses::liquidation_tail)).
     pub deposit_reserves: &'a [Address],
     /// The market's permissioning authority, who then has to sign, where klend wants it
-    /// for this liquidation (klend 1.20 and later).
+    /// for this liquidation (klend 1.24 and later).
     pub permissioner: Option<Address>,
 }
 
