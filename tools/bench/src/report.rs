@@ -162,7 +162,7 @@ impl Benchmarks {
              | measure all but the sizes below | `cargo xtask bench` |\n\
              | the same without stages and times, in seconds | `cargo xtask bench --quick` |\n\
              | compare the program at other optimisation levels | `cargo xtask bench --sizes` |\n\
-             | fill the columns of the real klend | `KLEND_ELF=… FARMS_ELF=… KLEND_NAME=\"klend …\" cargo xtask bench` |\n\
+             | fill the columns of the real klend | `KLEND_ELF=… KLEND_VERSION=… FARMS_ELF=… KLEND_NAME=\"klend …\" cargo xtask bench` |\n\
              | accept larger figures | any of these, and commit what they wrote |\n\n\
              Programs: compiled with {}; {}.\n",
             self.toolchain, self.packages
