@@ -7,6 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use klend_flash_keeper::ledger::{
@@ -118,12 +119,39 @@ fn live(metrics: &Metrics, minute: usize, is_bad: bool) {
     }
 }
 
+/// The same minute, with everything that a panel shows and no rule names.
+fn live_whole(metrics: &Metrics, minute: usize) {
+    live(metrics, minute, false);
+    let numbers = Numbers {
+        road: "node",
+        venue: "whirlpool".to_owned(),
+        debt_decimals: 6,
+        debt_price: 1.0,
+        sol_price: Some(150.0),
+        profit: Some(-50_000),
+        costs: Costs { fee: 5_000, tip: 1_000_000, rent: 2_039_280 },
+        landed_slot: Some(minute as u64),
+        update_to_bytes: Some(Duration::from_micros(1_500)),
+        bytes_to_landed: Some(Duration::from_millis(700)),
+        slots_behind: Some(2),
+        ..Numbers::default()
+    };
+    let (code, reason) = (String::new(), String::new());
+    let outcome = Outcome::Liquidated;
+    metrics.ended(&Ended { outcome, code, reason, signature: None, numbers });
+    metrics.evaluation.observe(0.002);
+    metrics.ledger_commit.observe(0.004);
+}
+
 /// Scrapes a run every minute: what each series stood at.
-fn record(is_bad: bool, named: &BTreeSet<String>) -> BTreeMap<String, Vec<String>> {
+fn record(
+    named: &BTreeSet<String>,
+    live: impl Fn(&Metrics, usize),
+) -> BTreeMap<String, Vec<String>> {
     let metrics = Metrics::new();
     let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for minute in 0..=MINUTES {
-        live(&metrics, minute, is_bad);
+        live(&metrics, minute);
         for line in metrics.render().lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').unwrap();
             if !named.contains(name.split('{').next().unwrap()) {
@@ -165,7 +193,7 @@ fn test_file() -> String {
     for is_bad in [false, true] {
         text += &format!("  - name: a {} run\n", if is_bad { "bad" } else { "good" });
         text += "    interval: 1m\n    input_series:\n";
-        let mut series = record(is_bad, &named);
+        let mut series = record(&named, |metrics, minute| live(metrics, minute, is_bad));
         // At last a bad one does not answer any more.
         let up = [vec!["1"; MINUTES + 1], vec![if is_bad { "0" } else { "1" }; 5]].concat();
         let up = up.into_iter().map(str::to_owned).collect();
@@ -211,19 +239,49 @@ fn every_rule_fires_on_a_bad_run_and_is_silent_on_a_good_one() {
     let output = Command::new(&promtool).args(["test", "rules"]).arg(&path).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
 
-    // The dashboard's queries, as rules, are read too.
-    let folder = tempfile::tempdir().unwrap();
-    let mut rules = "groups:\n  - name: dashboard\n    rules:\n".to_owned();
-    for (at, expression) in expressions().iter().enumerate() {
-        let expression = expression.replace("$__rate_interval", "5m").replace('\'', "''");
-        rules += &format!("      - record: panel:{at}\n        expr: '{expression}'\n");
-    }
-    let path = folder.path().join("dashboard.yml");
-    fs::write(&path, rules).unwrap();
-    let output = Command::new(promtool).args(["check", "rules"]).arg(&path).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+/// What the dashboard asks, asked of Prometheus' own engine over a recorded run: every
+/// query of every panel finds numbers.
+#[test]
+fn every_panel_of_the_dashboard_shows_something() {
+    let Some(promtool) = tool("promtool") else { return };
+    let queries = expressions();
+    let named = queries.iter().flat_map(|text| figures(text)).collect::<BTreeSet<_>>();
+    // A histogram is named by its parts.
+    let parts = named.iter().filter_map(|name| name.strip_suffix("_bucket"));
+    assert!(parts.count() >= 5, "{named:?}");
+    let check = |series: &BTreeMap<String, Vec<String>>| {
+        let mut text =
+            "evaluation_interval: 1m\ntests:\n  - name: dashboard\n    interval: 1m\n    \
+                        input_series:\n"
+                .to_owned();
+        for (name, all) in series {
+            text += &format!("      - series: '{name}'\n        values: '{}'\n", values(all));
+        }
+        text += "    promql_expr_test:\n";
+        for query in &queries {
+            let query = query.replace("$__rate_interval", "5m").replace('\'', "''");
+            // What is no number is not equal to itself.
+            text += &format!(
+                "      - expr: 'count(({query}) == ({query})) > bool 0'\n        eval_time: \
+                 {MINUTES}m\n        exp_samples:\n          - labels: '{{}}'\n            value: 1\n"
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dashboard.test.yml");
+        fs::write(&path, text).unwrap();
+        let output = Command::new(&promtool).args(["test", "rules"]).arg(&path).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let mut series = record(&named, live_whole);
+    let (is_shown, said) = check(&series);
+    assert!(is_shown, "{said}");
+    // It would say which is empty.
+    series.retain(|name, _| !name.starts_with("keeper_queue_length"));
+    let (is_shown, said) = check(&series);
+    assert!(!is_shown && said.contains("keeper_queue_length"), "{said}");
 }
 
 /// Lines of a file after a word at their beginning.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
 
-use crate::{folder, folder_arg, json_of, keeper, obligations, text};
+use crate::{folder, folder_arg, json_of, keeper, node::Node, obligations, text};
 
 /// A drill of the fork after an edit.
 fn drilled(edit: impl FnOnce(&mut World), args: &[&str]) -> Vec<Value> {
@@ -56,6 +56,24 @@ fn every_obligation_is_liquidated_once_prices_have_fallen_far_enough() {
     assert!(said.contains("In all") && said.contains("liquidated"), "{said}");
     // Nothing of it is kept.
     assert_eq!(obligations(), (at_risk, careful));
+}
+
+/// A node's market comes out as its folder does, and nothing is sent to it.
+#[test]
+fn a_node_is_drilled_as_a_folder_is() {
+    let node = Node::serve(folder());
+    let drill = |source: [&str; 2]| {
+        let report = json_of(&[&source[..], &["drill"]].concat());
+        report["obligations"].as_array().unwrap().clone()
+    };
+    let (there, here) = (drill(["--rpc", node.url()]), drill(["--fork", folder_arg()]));
+    assert_eq!(verdicts(&there), ["liquidated"; 2], "{there:#?}");
+    for (there, here) in there.iter().zip(&here) {
+        for what in ["obligation", "verdict", "fall", "profitUsd", "units", "bytes"] {
+            assert_eq!(there[what], here[what], "{what}: {there} {here}");
+        }
+    }
+    assert_eq!(node.sent(), 0);
 }
 
 #[test]
