@@ -1,5 +1,6 @@
 //! From an update to signed bytes, in the running loop of `keeper watch`, over 100,000
-//! obligations: with local simulation and without.
+//! obligations: without local simulation, with it, and with it while a ledger and alerts
+//! are kept.
 //!
 //! `cargo bench --profile measure -p klend-flash-keeper --bench path` prints median,
 //! 99th percentile and maximum; `-- --obligations N` takes another number, `-- --json`
@@ -20,6 +21,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use klend_flash_keeper::{
+    alerts::{self, Format, Settings, Watched},
     config::Config,
     feeds::{
         feed::{Connector, Emit, Update, Version, Wanted},
@@ -27,7 +29,7 @@ use klend_flash_keeper::{
     },
     health::{Health, Limits},
     keys::Key,
-    ledger::{metrics::Metrics, records::Records},
+    ledger::{Ledger, metrics::Metrics, records::Records},
     watch::engine::{self, Parts},
 };
 use klend_fork::{Position, World};
@@ -39,6 +41,8 @@ use solana_address::Address;
 
 const OBLIGATIONS: u32 = 100_000;
 const ROUNDS: usize = 300;
+/// Times that `/metrics` is rendered.
+const RENDERED: u32 = 100;
 /// Rounds before those that count.
 const WARM_UP: usize = 20;
 /// Pause after each.
@@ -61,16 +65,19 @@ fn main() -> Result<()> {
     let lines = Mutex::new(Log(lines));
     tracing_subscriber::fmt().json().with_writer(lines).init();
     let mut results = serde_json::Map::new();
-    for simulate in ["none", "local"] {
-        let mut times = measure(simulate, obligations, &log)?;
+    for (name, simulate, keeps) in
+        [("none", "none", false), ("local", "local", false), ("kept", "local", true)]
+    {
+        let mut times = measure(simulate, keeps, obligations, &log)?;
         times.sort_unstable();
         let (median, p99, most) =
             (times[times.len() / 2], times[times.len() * 99 / 100], times[times.len() - 1]);
         eprintln!(
-            "update to signed bytes, {obligations} obligations, simulate = {simulate:?}: median \
-             {median} us, 99 % within {p99} us, at most {most} us"
+            "update to signed bytes, {obligations} obligations, simulate = {simulate:?}{}: median \
+             {median} us, 99 % within {p99} us, at most {most} us",
+            if keeps { ", with ledger and alerts" } else { "" }
         );
-        results.insert(simulate.to_owned(), json!({ "median": median, "p99": p99, "most": most }));
+        results.insert(name.to_owned(), json!({ "median": median, "p99": p99, "most": most }));
     }
     eprintln!("{:.0} MiB resident at most", memory()? as f64 / 1024.0);
     if arguments.iter().any(|argument| argument == "--json") {
@@ -188,7 +195,7 @@ fn wait_for(log: &Receiver<Value>, messages: &[&str]) -> Result<Value> {
 }
 
 /// Microseconds of each round.
-fn measure(simulate: &str, count: u32, log: &Receiver<Value>) -> Result<Vec<u64>> {
+fn measure(simulate: &str, keeps: bool, count: u32, log: &Receiver<Value>) -> Result<Vec<u64>> {
     let Market { source, table, oracle, healthy, unhealthy } = market(count)?;
     let mut slot = source.clock.slot;
     let config = format!(
@@ -202,17 +209,48 @@ fn measure(simulate: &str, count: u32, log: &Receiver<Value>) -> Result<Vec<u64>
     let (told, updates) = mpsc::channel();
     let updates = Arc::new(Mutex::new(updates));
     let metrics = Arc::new(Metrics::new());
+    let folder = tempfile::tempdir()?;
+    let ledger =
+        keeps.then(|| Ledger::open(&folder.path().join("keeper.db"), Arc::clone(&metrics)));
+    let ledger = ledger.transpose()?.map(Arc::new);
+    let (health, board) = (
+        Arc::new(Health::new(Limits::default(), true, Arc::clone(&metrics), ledger.clone())),
+        Arc::default(),
+    );
+    let records = Arc::new(Records::new(Arc::clone(&metrics), ledger));
+    if keeps {
+        let settings = Settings {
+            // Nobody listens there.
+            webhook: "http://127.0.0.1:9/".to_owned(),
+            format: Format::Json,
+            hold: Duration::ZERO,
+            repeat: Duration::from_secs(1),
+            failures: 1,
+            unsellable: 1.0,
+            digest_hour: None,
+        };
+        let watched = Watched {
+            health: Arc::clone(&health),
+            records: Arc::clone(&records),
+            board: Arc::clone(&board),
+            klend_replaced: Arc::default(),
+        };
+        alerts::start(watched, settings)?;
+    }
     let parts = Parts {
         source: Arc::new(source),
         config: Arc::new(config.context("a configuration")?),
         key: Arc::new(Key::simulated()),
         roads: Vec::new(),
         tips: None,
-        records: Arc::new(Records::new(Arc::clone(&metrics), None)),
-        health: Arc::new(Health::new(Limits::default(), true, metrics, None)),
-        board: Arc::default(),
+        records,
+        health,
+        board,
         checker: None,
         connector: Some(Box::new(move || vec![Box::new(Told(Arc::clone(&updates)))])),
+        on_chain: false,
+        seed: 0,
+        recorder: None,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let running = {
@@ -239,6 +277,12 @@ fn measure(simulate: &str, count: u32, log: &Receiver<Value>) -> Result<Vec<u64>
     }
     stop.store(true, Ordering::Relaxed);
     running.join().map_err(|_| anyhow!("the loop broke down"))??;
+    if keeps {
+        let begun = Instant::now();
+        let bytes = (0..RENDERED).map(|_| metrics.render().len()).max().unwrap_or_default();
+        let micros = begun.elapsed().as_micros() / u128::from(RENDERED);
+        eprintln!("/metrics: {bytes} bytes in {micros} us");
+    }
     Ok(times)
 }
 

@@ -9,8 +9,9 @@ use solana_address::Address;
 
 use crate::{
     build::plan::{Fees, Least, Wishes},
-    feeds::source::TIMEOUT,
+    feeds::source::{Rpc, TIMEOUT},
     ledger::report::By,
+    program::{self, Authority, Expected, Hash, Said},
     route::{fees::Offer, position::Search},
 };
 
@@ -132,6 +133,13 @@ pub enum Command {
     /// in flight end and begin nothing new; a second one ends at once. RUST_LOG
     /// chooses what is logged (default: keeper=info).
     Watch(WatchArgs),
+    /// Runs the loop of `watch` over what another one recorded (`watch --record`).
+    ///
+    /// The same decisions at the same moments, without a node and as fast as this machine
+    /// can; liquidations are simulated, and nothing is sent. Two replays write the same
+    /// ledger, and the one of the recorded run if that sent nothing. With another
+    /// configuration it shows what that would have done.
+    Replay(ReplayArgs),
     /// What happened in a transaction, in words.
     Explain {
         /// A signature (needs --rpc), or a file with an answer of getTransaction.
@@ -321,6 +329,42 @@ pub struct SignerArgs {
     pub vault_pubkey: Option<Address>,
 }
 
+/// Whose program the key signs for.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ProgramArgs {
+    /// Hash that the deployed program has to have before anything is sent to it, as
+    /// `keeper program` prints it.
+    #[arg(long, value_name = "HASH", env = "KEEPER_PROGRAM_HASH", value_parser = program_hash)]
+    pub program_hash: Option<Hash>,
+    /// Who alone may be able to replace the program; `none` for nobody.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEEPER_PROGRAM_AUTHORITY",
+        value_parser = program_authority
+    )]
+    pub program_authority: Option<Authority>,
+}
+
+impl ProgramArgs {
+    /// Compares the deployed program with it.
+    ///
+    /// # Errors
+    /// See [`program::require`].
+    pub fn require(&self, rpc: &Rpc) -> Result<(), anyhow::Error> {
+        let expected = Expected { hash: self.program_hash, authority: self.program_authority };
+        program::require(rpc, &expected, Said::Flags).map(drop)
+    }
+}
+
+fn program_hash(text: &str) -> Result<Hash, String> {
+    text.parse().map_err(|()| "not 64 hexadecimal digits".to_owned())
+}
+
+fn program_authority(text: &str) -> Result<Authority, String> {
+    text.parse().map_err(|()| "neither an address nor none".to_owned())
+}
+
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     /// Configuration file (TOML); without one, defaults and no sending.
@@ -332,6 +376,25 @@ pub struct WatchArgs {
     /// Only read the configuration and say what is wrong with it.
     #[arg(long)]
     pub check: bool,
+    /// Record what the loop is told in this new file, for `keeper replay`.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// End the recording when the file is so large, MiB.
+    #[arg(long, value_name = "MIB", requires = "record", default_value_t = 4_096)]
+    pub record_limit: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The recording.
+    pub recording: PathBuf,
+    /// Configuration of the run that recorded, or another one for the same markets; only
+    /// what it says of the markets and of liquidating them counts.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Keep the ledger in this new file.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -442,6 +505,8 @@ pub struct SetupArgs {
     #[arg(long = "table", value_name = "TABLE", requires = "undo")]
     pub tables: Vec<Address>,
     #[command(flatten)]
+    pub program: ProgramArgs,
+    #[command(flatten)]
     pub signer: SignerArgs,
     /// Do it.
     #[arg(long)]
@@ -450,6 +515,8 @@ pub struct SetupArgs {
 
 #[derive(Debug, Args)]
 pub struct SweepArgs {
+    #[command(flatten)]
+    pub program: ProgramArgs,
     #[command(flatten)]
     pub signer: SignerArgs,
     /// Do it.
@@ -537,6 +604,8 @@ pub struct LiquidateArgs {
     #[arg(long, value_name = "URL")]
     pub block_engine: Option<String>,
     #[command(flatten)]
+    pub program: ProgramArgs,
+    #[command(flatten)]
     pub signer: SignerArgs,
     /// Send on mainnet without asking.
     #[arg(long)]
@@ -616,6 +685,8 @@ pub struct PerpArgs {
     /// one, one is made for the occasion.
     #[arg(long = "table", value_name = "TABLE")]
     pub tables: Vec<Address>,
+    #[command(flatten)]
+    pub program: ProgramArgs,
     #[command(flatten)]
     pub signer: SignerArgs,
     /// Send on mainnet without asking.

@@ -27,6 +27,8 @@ pub struct Key {
 }
 
 enum Kind {
+    /// Nobody's: what it signs is signed by zeros.
+    Absent(Address),
     File(Box<Keypair>),
     #[cfg(feature = "vault")]
     Vault(Box<vault::Vault>),
@@ -37,6 +39,12 @@ impl Key {
     pub fn simulated() -> Self {
         let keypair = Keypair::new_from_array(SIMULATED_KEEPER_SEED);
         Self { kind: Kind::File(Box::new(keypair)), simulated: true }
+    }
+
+    /// A key that is not here: its address, and whether it is nobody's. Nothing that it
+    /// signs can be sent.
+    pub fn absent(address: Address, simulated: bool) -> Self {
+        Self { kind: Kind::Absent(address), simulated }
     }
 
     /// The key that `args` name, or the one that the solana CLI is configured
@@ -77,6 +85,7 @@ impl Key {
 impl Signer for Key {
     fn try_pubkey(&self) -> Result<Address, SignerError> {
         match &self.kind {
+            Kind::Absent(address) => Ok(*address),
             Kind::File(keypair) => keypair.try_pubkey(),
             #[cfg(feature = "vault")]
             Kind::Vault(vault) => Ok(vault.address()),
@@ -85,6 +94,7 @@ impl Signer for Key {
 
     fn try_sign_message(&self, message: &[u8]) -> Result<Signature, SignerError> {
         match &self.kind {
+            Kind::Absent(_) => Ok(Signature::default()),
             Kind::File(keypair) => keypair.try_sign_message(message),
             #[cfg(feature = "vault")]
             Kind::Vault(vault) => vault.sign(message),

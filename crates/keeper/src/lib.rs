@@ -39,6 +39,7 @@ pub mod land;
 pub mod ledger;
 mod plot;
 pub mod program;
+pub mod recording;
 pub mod route;
 mod serve;
 pub mod trace;
@@ -115,6 +116,8 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
         Command::Unwrap(args) => return commands::unwrap::run(&open()?, args),
         Command::Redeem(args) => return commands::redeem::run(&open()?, args),
         Command::Watch(args) => commands::watch::run(&open()?, args)?,
+        // A recording needs no source.
+        Command::Replay(args) => commands::replay::run(args, cli.json)?,
         Command::Status { at } => commands::status::run(at, cli.json)?,
         Command::Report(args) => commands::report::run(args, cli.json)?,
         Command::Program { program } => commands::program::run(&open()?, program.as_ref())?,

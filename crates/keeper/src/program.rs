@@ -3,7 +3,7 @@
 //! code and authority are compared with what the configuration says, and again all the
 //! time after that.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::receiver;
@@ -176,26 +176,50 @@ impl Deployed {
     }
 }
 
-/// Compares this project's program with the configuration before anything is sent.
+/// Where an operator says whose program it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// In the configuration of `watch`.
+    Configuration,
+    /// On the command line.
+    Flags,
+}
+
+impl Said {
+    /// How hash and authority are given there.
+    fn line(self, name: &str, value: impl fmt::Display) -> String {
+        match self {
+            Self::Configuration => format!("\n  {name} = \"{value}\""),
+            Self::Flags => format!("\n  --{} {value}", name.replace('_', "-")),
+        }
+    }
+}
+
+/// Compares this project's program with what the operator says before anything is sent
+/// that it executes.
 ///
 /// # Errors
-/// When it differs, or is a public cluster's and the configuration says nothing.
-pub fn require(rpc: &Rpc, expected: &Expected) -> Result<Deployed> {
+/// When it differs, or is a public cluster's and the operator says nothing.
+pub fn require(rpc: &Rpc, expected: &Expected, said: Said) -> Result<Deployed> {
     let deployed = Deployed::read(rpc, &receiver::PROGRAM_ID)?;
     deployed.verify(expected)?;
     if (expected.hash.is_none() || expected.authority.is_none()) && is_public(&rpc.genesis_hash()?)
     {
         let mut missing = String::new();
         if expected.hash.is_none() {
-            let _ = write!(missing, "\n  program_hash = \"{}\"", deployed.hash);
+            missing += &said.line("program_hash", deployed.hash);
         }
         if expected.authority.is_none() {
-            let _ = write!(missing, "\n  program_authority = \"{}\"", deployed.authority);
+            missing += &said.line("program_authority", deployed.authority);
         }
         bail!(
-            "this is a public cluster: to send, the configuration has to say whose program {} \
+            "this is a public cluster: to send, {} has to say whose program {} \
              is. Compare what is deployed with a build of your own (docs/deploy.md), then \
              add:{missing}",
+            match said {
+                Said::Configuration => "the configuration",
+                Said::Flags => "the command line",
+            },
             deployed.program
         );
     }

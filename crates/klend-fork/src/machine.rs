@@ -27,6 +27,12 @@ impl Machine {
         Self { world: world.without_signatures() }
     }
 
+    /// What it executes in.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
     /// Whether a program is loaded.
     #[must_use]
     pub fn has_program(&self, key: &Address) -> bool {

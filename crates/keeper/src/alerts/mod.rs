@@ -525,7 +525,7 @@ mod tests {
                 Box::new(|of| {
                     for _ in 0..3 {
                         let ended = Ended::early(Outcome::Failed, "x", "why".to_owned());
-                        of.records.end(None, ended);
+                        of.records.end(None, ended, crate::ledger::now_ms());
                     }
                 }),
             ),

@@ -30,7 +30,30 @@ pub struct Market {
     oracles: BTreeMap<Address, Account>,
 }
 
+/// Everything that a [`Market`] consists of.
+pub struct Whole<'a> {
+    pub key: &'a Address,
+    pub clock: Clock,
+    pub klend: KlendVersion,
+    pub account: &'a Account,
+    pub reserves: &'a [(Address, Account)],
+    pub oracles: &'a BTreeMap<Address, Account>,
+}
+
 impl Market {
+    /// A market of these accounts.
+    pub fn of(whole: Whole<'_>) -> Self {
+        let Whole { key, clock, klend, account, reserves, oracles } = whole;
+        let (account, reserves, oracles) = (account.clone(), reserves.to_vec(), oracles.clone());
+        Self { key: *key, clock, klend, account, reserves, oracles }
+    }
+
+    /// What it consists of.
+    pub fn whole(&self) -> Whole<'_> {
+        let Self { key, clock, klend, account, reserves, oracles } = self;
+        Whole { key, clock: *clock, klend: *klend, account, reserves, oracles }
+    }
+
     /// Reads a market, its reserves and their oracles.
     pub fn load(source: &dyn Source, key: &Address) -> Result<Self> {
         let account = source.account("lending market", key)?;

@@ -54,6 +54,7 @@ pub enum Why {
 }
 
 /// A market at one moment.
+#[derive(Clone)]
 pub struct Scan {
     pub market: Market,
     /// Slot of the market's accounts.
@@ -65,6 +66,7 @@ pub struct Scan {
 }
 
 /// Accounts, `None` where there is none, and the slot they were read at.
+#[derive(Clone, Debug)]
 pub struct Look {
     pub slot: u64,
     pub accounts: Vec<(Address, Option<Account>)>,
@@ -100,7 +102,7 @@ pub enum Found {
 
 /// A thread that reads, one order after the other. It ends with the process.
 pub struct Reader {
-    orders: mpsc::Sender<Order>,
+    orders: Option<mpsc::Sender<Order>>,
 }
 
 impl Reader {
@@ -129,11 +131,17 @@ impl Reader {
                 });
             }
         });
-        Self { orders }
+        Self { orders: Some(orders) }
+    }
+
+    /// Reads nothing: what was found is known already.
+    pub fn idle() -> Self {
+        Self { orders: None }
     }
 
     pub fn order(&self, order: Order) -> Result<()> {
-        self.orders.send(order).map_err(|_| anyhow!("the reading thread broke down"))
+        let Some(orders) = &self.orders else { return Ok(()) };
+        orders.send(order).map_err(|_| anyhow!("the reading thread broke down"))
     }
 }
 

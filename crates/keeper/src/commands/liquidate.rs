@@ -35,6 +35,7 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
     let key = Key::load(&args.signer, sends.is_some())?;
     if let Some(rpc) = sends {
         require_consent(rpc, args.yes, "--yes")?;
+        args.program.require(rpc)?;
     }
     let block_engine = args.block_engine.as_deref().map(|url| Rpc::new(url, TIMEOUT));
     if block_engine.is_some() && args.terms.tip == 0 {

@@ -26,6 +26,7 @@ pub mod program;
 pub mod quote;
 pub mod races;
 pub mod redeem;
+pub mod replay;
 pub mod report;
 pub mod reserve;
 pub mod scan;

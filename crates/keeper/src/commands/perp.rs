@@ -41,6 +41,7 @@ pub fn run(context: &Context, args: &PerpArgs) -> Result<Ending> {
     let key = Key::load(&args.signer, sends.is_some())?;
     if let Some(rpc) = sends {
         require_consent(rpc, args.yes, "--yes")?;
+        args.program.require(rpc)?;
     }
     let scene = Scene::load(source, args)?;
     let market = scene.market(args)?;

@@ -511,6 +511,9 @@ fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
     }
     let mut failed = Vec::new();
     if args.yes {
+        if !swept.is_empty() {
+            args.program.require(rpc)?;
+        }
         let sweeps = sweep::transactions(rpc, &keeper, &swept)?.into_iter();
         for instructions in sweeps {
             if let Err(error) = send_instructions(rpc, keeper_key, &instructions) {

@@ -38,7 +38,8 @@ pub fn run(context: &Context, args: &SweepArgs) -> Result<()> {
     let rpc = source.rpc().context("sweep needs an RPC node: a fork has nothing to keep")?;
     let key = Key::load(&args.signer, true)?;
     let found = find(rpc, &key.pubkey())?;
-    if args.yes {
+    if args.yes && !found.is_empty() {
+        args.program.require(rpc)?;
         for instructions in transactions(rpc, &key.pubkey(), &found)? {
             send_instructions(rpc, &key, &instructions)?;
         }

@@ -1,7 +1,8 @@
 use std::{
     env, fs,
+    hash::{BuildHasher as _, RandomState},
     io::IsTerminal,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
@@ -13,6 +14,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
 };
+use solana_address::Address;
 use solana_signer::Signer as _;
 use tracing::{info, warn};
 
@@ -37,14 +39,18 @@ use crate::{
         attempt::require_consent,
         roads::{Kind, Road},
     },
-    ledger::{Ledger, metrics::Metrics, records::Records},
+    ledger::{Ledger, metrics::Metrics, now_ms, records::Records},
     program,
+    recording::{Header, Recorder},
     serve::{self, Shown},
     verify::{
         checker::{Checker, Comparer},
         tally::Tally,
     },
-    watch::engine::{self, Parts},
+    watch::{
+        chores::Chores,
+        engine::{self, Parts},
+    },
 };
 
 /// Exit code after a second signal, as shells count SIGINT.
@@ -63,16 +69,16 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         println!("the configuration is fine");
         return Ok(());
     }
-    start_logging(context.json);
+    start_logging(context.json, "info");
     let klend = identify(&**source, context.klend.or(config.klend));
-    let key = Key::load(&config.signer, config.send)?;
+    let key = Arc::new(Key::load(&config.signer, config.send)?);
     let mut programs = None;
     if let Some(rpc) = source.rpc().filter(|_| config.send) {
         require_consent(rpc, config.mainnet, "mainnet = true in the configuration")?;
         // Looked at before it is compared: what changes in between is seen too.
         let mut watch = program::Watch::new(rpc, &[receiver::PROGRAM_ID, KLEND])?;
         watch.look(rpc)?;
-        let deployed = program::require(rpc, &config.program)?;
+        let deployed = program::require(rpc, &config.program, program::Said::Configuration)?;
         info!(hash = %deployed.hash, authority = %deployed.authority, "signing for the program");
         programs = Some(watch);
     }
@@ -117,7 +123,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         .then(|| {
             Checker::start(Comparer::new(
                 Some(Arc::clone(source)),
-                Arc::new(Tally::new(klend)),
+                Arc::new(Tally::new(klend.clone())),
                 Some(Arc::clone(&metrics)),
                 Some(config.differences.clone()),
                 false,
@@ -144,7 +150,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     let floor = config.tip_floor.as_ref().map(|(url, percentile)| (&**url, *percentile));
     let tips =
         (floor.is_some() || engine_url.is_some()).then(|| TipService::new(floor, engine_url));
-    let records = Arc::new(Records::new(metrics, ledger));
+    let records = Arc::new(Records::new(Arc::clone(&metrics), ledger));
     if let Some(settings) = &config.alerts {
         let watched = Watched {
             health: Arc::clone(&health),
@@ -154,9 +160,38 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         };
         alerts::start(watched, settings.clone())?;
     }
+    let seed = RandomState::new().hash_one(key.pubkey());
+    let on_chain = source.rpc().is_some();
+    let record = |path: &PathBuf| {
+        let names = |keys: &[Address]| keys.iter().map(ToString::to_string).collect();
+        let header = Header {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            keeper: key.pubkey().to_string(),
+            stands_in: key.is_simulated(),
+            markets: names(&config.markets),
+            lend_from: names(&config.lend_from),
+            sends: config.send,
+            on_chain,
+            subscribes,
+            klend,
+            seed,
+            began_ms: now_ms(),
+        };
+        Recorder::start(path, &header, args.record_limit.saturating_mul(1 << 20))
+    };
+    let recorder = args.record.as_ref().map(record).transpose()?;
+    let chores = Chores {
+        source: Arc::clone(source),
+        key: Arc::clone(&key),
+        config: Arc::clone(&config),
+        metrics,
+        health: Arc::clone(&health),
+        stop: Arc::clone(&stop),
+    };
+    chores.start();
     let parts = Parts {
         source: Arc::clone(source),
-        key: Arc::new(key),
+        key,
         roads: roads(&config, &**source),
         tips: tips.transpose()?.map(Arc::new),
         records,
@@ -165,6 +200,9 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         checker,
         connector,
         config,
+        on_chain,
+        seed,
+        recorder,
     };
     let passes = engine::run(parts, &stop, args.passes);
     service::stopping();
@@ -310,9 +348,10 @@ fn yellowstone(_config: &Config) -> Result<Connect> {
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses, JSON with `--json`.
-fn start_logging(json: bool) {
+pub fn start_logging(json: bool, level: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        tracing_subscriber::EnvFilter::new("keeper=info,klend_flash_keeper=info")
+        let levels = format!("keeper={level},klend_flash_keeper={level}");
+        tracing_subscriber::EnvFilter::new(levels)
     });
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json {

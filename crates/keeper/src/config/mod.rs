@@ -19,6 +19,7 @@ use crate::{
     cli::SignerArgs,
     feeds::{inclusion::Percentile, source::nodes::Role},
     health::Limits,
+    land::funds::Rule,
     program::Expected,
 };
 
@@ -131,6 +132,10 @@ pub struct Config {
     pub ledger: Option<PathBuf>,
     /// The program that is signed for.
     pub program: Expected,
+    /// When wrapped SOL becomes SOL for fees; `None` for never.
+    pub top_up: Option<Rule>,
+    /// cTokens that can be redeemed for so many US dollars are; `None` for never.
+    pub redeem_above: Option<f64>,
     /// Who is told when something is wrong.
     pub alerts: Option<alerts::Settings>,
     /// The klend that it talks to; `None` to find out.
@@ -213,6 +218,8 @@ impl Config {
                 hash: reader.parsed("program_hash", "64 hexadecimal digits"),
                 authority: reader.parsed("program_authority", "an address, or \"none\""),
             },
+            top_up: reader.top_up(),
+            redeem_above: reader.amount("redeem_above_usd"),
             alerts: reader.alerts(),
             klend: reader.klend(),
             verify: reader.boolean("verify").unwrap_or(true),

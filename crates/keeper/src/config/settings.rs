@@ -14,6 +14,7 @@ use crate::{
     alerts::{self, Format},
     cli::MAIN_MARKET,
     feeds::source::nodes::Role,
+    land::funds::Rule,
 };
 
 fn main_market() -> Address {
@@ -121,6 +122,17 @@ impl Reader {
                 _ => None,
             }
         })
+    }
+
+    /// `top_up_below_sol` and `top_up_keep_sol`.
+    pub(super) fn top_up(&mut self) -> Option<Rule> {
+        let below = self.lamports("top_up_below_sol");
+        let keep = self.lamports("top_up_keep_sol");
+        if keep.is_some() && below.is_none() {
+            let how = "there is no top_up_below_sol that it goes with";
+            self.mistake("top_up_keep_sol", how.to_owned());
+        }
+        below.map(|below| Rule { below: Some(below), keep: keep.unwrap_or(0) })
     }
 
     /// The table `[alerts]`; its mistakes have its name in front.

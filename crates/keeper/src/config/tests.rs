@@ -3,6 +3,7 @@ use crate::{
     alerts::Format,
     build::plan::Fees,
     cli::MAIN_MARKET,
+    land::funds::Rule,
     program::Authority,
     route::fees::{FeeRules, TipRule, UnitPrice},
 };
@@ -50,6 +51,7 @@ fn every_mistake_is_reported_at_once() {
         poll_ms = 0
         metrics = "9184"
         low_balance_sol = -1
+        top_up_keep_sol = 1
         program_hash = "12"
         program_authority = "me"
         klend_version = "1.20"
@@ -94,6 +96,7 @@ fn every_mistake_is_reported_at_once() {
             "slippage_bps",
             "tables",
             "tip",
+            "top_up_keep_sol",
             "vault",
             "websocket_url",
             "workers",
@@ -155,6 +158,9 @@ fn a_full_file_is_read() {
         node_behind_slots = 13
         low_balance_sol = 0.5
         ledger = "keeper.db"
+        top_up_below_sol = 0.25
+        top_up_keep_sol = 3
+        redeem_above_usd = 4.5
         program_hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         program_authority = "none"
         klend_version = "1.16"
@@ -191,6 +197,8 @@ fn a_full_file_is_read() {
     let Limits { stalled, feed_stale, node_behind, low_balance } = config.limits;
     assert_eq!((stalled.as_secs(), feed_stale.as_secs(), node_behind), (11, 12, 13));
     assert_eq!((low_balance, config.ledger.as_deref()), (500_000_000, Some("keeper.db".as_ref())));
+    let rule_of_fees = Rule { below: Some(250_000_000), keep: 3_000_000_000 };
+    assert_eq!((config.top_up, config.redeem_above), (Some(rule_of_fees), Some(4.5)));
     assert_eq!(config.program.authority, Some(Authority::None));
     let found = (config.klend, config.verify, config.on_difference, &*config.differences);
     let told = (Some(KlendVersion::V1_16), false, OnDifference::Stop, "kept".as_ref());

@@ -117,7 +117,7 @@ impl Pulse {
 }
 
 /// What a feed tells.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Update {
     /// Subscriptions stand. What was written before is not told.
     Connected,

@@ -1,6 +1,6 @@
 //! The newest of every account of a market.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anyhow::Result;
 use klend_interface::state::Obligation;
@@ -40,11 +40,11 @@ pub struct State {
     /// Of every account that has no version: anything older was in a scan, or is over.
     floor: Version,
     /// Obligations that changed and are not in the tracker yet.
-    changed: HashMap<Address, Box<Obligation>>,
+    changed: BTreeMap<Address, Box<Obligation>>,
     /// Obligations that one answer did not have: forgotten when a second has not either.
     suspects: HashSet<Address>,
     /// Obligations that changed and were not evaluated.
-    touched: HashSet<Address>,
+    touched: BTreeSet<Address>,
     /// Something changed that all obligations hang on.
     market_changed: bool,
     /// How often all of them were evaluated.
@@ -73,9 +73,9 @@ impl State {
             tracker: Tracker::new(min_debt),
             versions: HashMap::new(),
             floor: Version { slot: 0, write: 0 },
-            changed: HashMap::new(),
+            changed: BTreeMap::new(),
             suspects: HashSet::new(),
-            touched: HashSet::new(),
+            touched: BTreeSet::new(),
             market_changed: true,
             passes: 0,
         };
@@ -233,7 +233,7 @@ impl State {
         let Self { market, tracker, changed, touched, .. } = self;
         let table = market.table()?;
         touched.extend(changed.keys().copied());
-        tracker.put(&table, changed.drain());
+        tracker.put(&table, std::mem::take(changed));
         Ok(tracker.near(&table, health))
     }
 
@@ -273,8 +273,8 @@ impl State {
         let Self { market, tracker, changed, touched, market_changed, .. } = self;
         let table: ReserveTable<'_> = market.table()?;
         touched.extend(changed.keys().copied());
-        let touched: Vec<Address> = touched.drain().collect();
-        tracker.put(&table, changed.drain());
+        let touched: Vec<Address> = std::mem::take(touched).into_iter().collect();
+        tracker.put(&table, std::mem::take(changed));
         if std::mem::take(market_changed) || all {
             self.passes += 1;
             let Evaluation { unhealthy, otherwise, valued } = tracker.evaluate(&table);

@@ -2,5 +2,6 @@
 
 pub mod attempt;
 pub mod deliver;
+pub mod funds;
 pub mod report;
 pub mod roads;

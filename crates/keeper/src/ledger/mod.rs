@@ -135,16 +135,16 @@ impl Ledger {
         }
     }
 
-    /// An attempt begins.
+    /// An attempt begins, at a Unix time in milliseconds.
     ///
     /// # Errors
     /// When it could not be kept: then it must not begin.
-    pub fn begin(&self, begun: Begun) -> Result<Ticket> {
+    pub fn begin(&self, begun: Begun, at_ms: i64) -> Result<Ticket> {
         if let Some(trouble) = self.trouble() {
             bail!("the ledger cannot be written: {trouble}");
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        match self.hand(Entry::Begun { id, at_ms: now_ms(), begun }) {
+        match self.hand(Entry::Begun { id, at_ms, begun }) {
             Ok(entry) => Ok(Ticket { id, entry }),
             Err(_) => bail!("{CAPACITY} entries wait to be written to the ledger"),
         }
@@ -156,8 +156,8 @@ impl Ledger {
     }
 
     /// An attempt ended.
-    pub fn end(&self, ticket: Ticket, ended: Box<Ended>) {
-        self.hand_or_tell(Entry::Ended { id: ticket.id, at_ms: now_ms(), ended });
+    pub fn end(&self, ticket: Ticket, ended: Box<Ended>, at_ms: i64) {
+        self.hand_or_tell(Entry::Ended { id: ticket.id, at_ms, ended });
     }
 
     /// Of attempts that begun there are few, so there is room. If not, the log keeps it.
@@ -180,6 +180,24 @@ impl Ledger {
             .moved
             .wait_timeout_while(progress, patience, |progress| progress.durable < ticket.entry);
         waited.unwrap_or_else(PoisonError::into_inner).0.durable >= ticket.entry
+    }
+
+    /// Waits until everything that was handed over is on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn settle(&self) -> Result<()> {
+        let handed = *self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open =
+            |progress: &mut Progress| progress.durable < handed && progress.trouble.is_none();
+        let progress = self.shared.moved.wait_while(self.shared.progress(), is_open);
+        let progress = progress.unwrap_or_else(PoisonError::into_inner);
+        match &progress.trouble {
+            Some(trouble) if progress.durable < handed => {
+                bail!("the ledger cannot be written: {trouble}")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Why it cannot be written at this moment, if so.
@@ -231,6 +249,7 @@ impl Writer {
         let mut ending: Option<Instant> = None;
         while let Err(reason) = self.store.write(batch) {
             if self.shared.progress().trouble.replace(reason.to_string()).is_none() {
+                self.shared.moved.notify_all();
                 warn!(%reason, "the ledger cannot be written: nothing is begun meanwhile");
             }
             self.metrics.ledger_backlog.set(batch.len() as u64);
@@ -317,13 +336,13 @@ mod tests {
         let path = folder.path().join("keeper.db");
         let ledger = ledger(&path);
         for profit in [3_000_000, 1_000_000] {
-            let ticket = ledger.begin(begun(1)).unwrap();
-            ledger.end(ticket, executed(Outcome::Liquidated, profit));
+            let ticket = ledger.begin(begun(1), now_ms()).unwrap();
+            ledger.end(ticket, executed(Outcome::Liquidated, profit), now_ms());
         }
-        let ticket = ledger.begin(begun(2)).unwrap();
+        let ticket = ledger.begin(begun(2), now_ms()).unwrap();
         let early = Ended::early(Outcome::TooLittle, "too_little_profit", String::new());
-        ledger.end(ticket, Box::new(early));
-        let open = ledger.begin(begun(3)).unwrap();
+        ledger.end(ticket, Box::new(early), now_ms());
+        let open = ledger.begin(begun(3), now_ms()).unwrap();
         assert!(ledger.is_durable(open, PATIENCE));
 
         // Read while it is being written.
@@ -381,8 +400,8 @@ mod tests {
             .map(|_| {
                 let ended = (*ended).clone();
                 let started = Instant::now();
-                let ticket = records.begin(begun(1)).unwrap();
-                records.end(ticket, ended);
+                let ticket = records.begin(begun(1), now_ms()).unwrap();
+                records.end(ticket, ended, now_ms());
                 started.elapsed()
             })
             .min();
@@ -411,13 +430,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keeper.db");
         let first = ledger(&path);
-        let ticket = first.begin(begun(1)).unwrap();
+        let ticket = first.begin(begun(1), now_ms()).unwrap();
         first.signed(ticket, "the signature");
         let refused = Ledger::open(&path, Arc::new(Metrics::new())).map(|_| ()).unwrap_err();
         assert!(format!("{refused:#}").contains("another keeper writes it"), "{refused:#}");
         drop(first);
         let second = ledger(&path);
-        let next = second.begin(begun(2)).unwrap();
+        let next = second.begin(begun(2), now_ms()).unwrap();
         assert!(second.is_durable(next, PATIENCE));
         let json = rows(&open_to_read(&path).unwrap(), 0, None).unwrap().as_json();
         assert_eq!(
@@ -453,9 +472,9 @@ mod tests {
         let ledger = Ledger::start(&path, store, Arc::new(Metrics::new())).unwrap();
         let (mut tickets, mut refused) = (Vec::new(), None);
         for _ in 0..10_000 {
-            match ledger.begin(begun(1)) {
+            match ledger.begin(begun(1), now_ms()) {
                 Ok(ticket) => {
-                    ledger.end(ticket, executed(Outcome::Liquidated, 1));
+                    ledger.end(ticket, executed(Outcome::Liquidated, 1), now_ms());
                     tickets.push(ticket);
                     if !ledger.is_durable(ticket, Duration::from_millis(500)) {
                         continue;
@@ -500,10 +519,10 @@ mod tests {
         if let Some(path) = std::env::var_os(KILLED) {
             let ledger = ledger(path.as_ref());
             loop {
-                let ticket = ledger.begin(begun(1)).unwrap();
-                ledger.end(ticket, executed(Outcome::Liquidated, ticket.id));
+                let ticket = ledger.begin(begun(1), now_ms()).unwrap();
+                ledger.end(ticket, executed(Outcome::Liquidated, ticket.id), now_ms());
                 // Its end is before this one's beginning.
-                let next = ledger.begin(begun(2)).unwrap();
+                let next = ledger.begin(begun(2), now_ms()).unwrap();
                 assert!(ledger.is_durable(next, PATIENCE));
                 eprintln!("durable {}", ticket.id);
             }

@@ -43,12 +43,12 @@ impl Records {
         }
     }
 
-    /// An attempt begins; without a ledger there is no row.
+    /// An attempt begins, at a Unix time in milliseconds; without a ledger there is no row.
     ///
     /// # Errors
     /// When it could not be kept: then it must not begin.
-    pub fn begin(&self, begun: Begun) -> Result<Option<Ticket>> {
-        let ticket = self.ledger.as_ref().map(|ledger| ledger.begin(begun)).transpose();
+    pub fn begin(&self, begun: Begun, at_ms: i64) -> Result<Option<Ticket>> {
+        let ticket = self.ledger.as_ref().map(|ledger| ledger.begin(begun, at_ms)).transpose();
         match &ticket {
             Ok(_) => {
                 self.refused.store(false, Ordering::Relaxed);
@@ -76,6 +76,14 @@ impl Records {
         is_durable
     }
 
+    /// Waits until everything that was told is on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn settle(&self) -> Result<()> {
+        self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.settle())
+    }
+
     /// Failures since the last success.
     #[must_use]
     pub fn failures(&self) -> u64 {
@@ -89,7 +97,7 @@ impl Records {
     }
 
     /// An attempt ended.
-    pub fn end(&self, ticket: Option<Ticket>, ended: Ended) {
+    pub fn end(&self, ticket: Option<Ticket>, ended: Ended, at_ms: i64) {
         self.metrics.ended(&ended);
         let is_success = matches!(ended.outcome, Outcome::Liquidated | Outcome::Simulated);
         match ended.outcome {
@@ -104,7 +112,7 @@ impl Records {
             self.metrics.model_differences.inc();
         }
         if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) {
-            ledger.end(ticket, Box::new(ended));
+            ledger.end(ticket, Box::new(ended), at_ms);
         }
     }
 }

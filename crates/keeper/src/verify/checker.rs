@@ -1,10 +1,10 @@
 //! The thread that compares, beside the path: what it cannot keep up with is dropped, and
-//! counted.
+//! counted. Where nobody waits, it is compared at once.
 
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{self, SyncSender},
     },
     thread,
@@ -32,8 +32,13 @@ const FOLDERS: usize = 16;
 
 /// Where cases go.
 pub struct Checker {
-    cases: SyncSender<Case>,
+    way: Way,
     pub tally: Arc<Tally>,
+}
+
+enum Way {
+    Thread(SyncSender<Case>),
+    Here(Mutex<Box<Comparer>>),
 }
 
 /// Compares cases and tells of differences.
@@ -60,14 +65,28 @@ impl Checker {
                 comparer.take(&case);
             }
         })?;
-        Ok(Self { cases, tally })
+        Ok(Self { way: Way::Thread(cases), tally })
+    }
+
+    /// Compares as soon as it is handed something, and drops nothing.
+    #[must_use]
+    pub fn here(comparer: Comparer) -> Self {
+        let tally = Arc::clone(&comparer.tally);
+        Self { way: Way::Here(Mutex::new(Box::new(comparer))), tally }
     }
 
     /// Hands cases over.
     pub fn take(&self, cases: Vec<Case>) {
         for case in cases {
-            if self.cases.try_send(case).is_err() {
-                self.tally.drop_one();
+            match &self.way {
+                Way::Thread(cases) => {
+                    if cases.try_send(case).is_err() {
+                        self.tally.drop_one();
+                    }
+                }
+                Way::Here(comparer) => {
+                    comparer.lock().unwrap_or_else(PoisonError::into_inner).take(&case);
+                }
             }
         }
     }

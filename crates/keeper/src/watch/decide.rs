@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{BuildHasher as _, RandomState},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     time::{Duration, Instant},
 };
 
@@ -146,7 +146,7 @@ impl Engine {
     /// debts first, and no more than [`QUOTES`] at once.
     fn enqueue(&mut self, liquidatable: &[Address]) -> Result<()> {
         self.unquoted = 0;
-        let now = Instant::now();
+        let now = self.time.now();
         self.cooldown.sweep(now);
         let policy = &self.parts.config.wishes.search.policy;
         let mut fresh: Vec<(&Address, f32)> = liquidatable
@@ -165,7 +165,7 @@ impl Engine {
             return Ok(());
         }
         if fresh.len() > QUOTES {
-            fresh.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+            fresh.sort_by(|(x, a), (y, b)| b.total_cmp(a).then_with(|| x.cmp(y)));
             self.unquoted = fresh.len() - QUOTES;
             fresh.truncate(QUOTES);
         }
@@ -213,7 +213,7 @@ impl Engine {
     /// free.
     pub(super) fn dispatch(&mut self) -> Result<()> {
         let mut unread = Vec::new();
-        if self.paused_until.is_some_and(|until| Instant::now() < until) {
+        if self.paused_until.is_some_and(|until| self.time.now() < until) {
             return Ok(());
         }
         while self.flights.has_room() {
@@ -221,7 +221,8 @@ impl Engine {
             match self.decide(&key) {
                 Ok(Some((mut job, begun, numbers))) => {
                     if self.flights.begin(&key) {
-                        let Ok(ticket) = self.parts.records.begin(begun) else {
+                        let Ok(ticket) = self.parts.records.begin(begun, self.time.at.unix_ms)
+                        else {
                             self.flights.end(&key);
                             self.queue.put(&key, profit);
                             break;
@@ -255,7 +256,7 @@ impl Engine {
                             break;
                         }
                         self.refused(&key, profit, &reason);
-                        self.cooldown.rest(&key, Instant::now());
+                        self.cooldown.rest(&key, self.time.now());
                     }
                 },
             }
@@ -271,7 +272,7 @@ impl Engine {
 
     /// Begins nothing for a while, and has the balance looked at.
     fn pause(&mut self, obligation: &Address, lamports: u64, needed: u64) -> Result<()> {
-        if self.paused_until.replace(Instant::now() + STARVED).is_none() {
+        if self.paused_until.replace(self.time.now() + STARVED).is_none() {
             self.parts.records.metrics.paused.set(1);
             tracing::warn!(%obligation, lamports, needed, "paused: the key cannot pay for it");
         }
@@ -287,7 +288,8 @@ impl Engine {
         } else {
             (record::Outcome::Refused, "refused")
         };
-        self.parts.records.end(None, record::Ended::early(outcome, code, text.clone()));
+        let ended = record::Ended::early(outcome, code, text.clone());
+        self.parts.records.end(None, ended, self.time.at.unix_ms);
         if too_little {
             info!(obligation = %key, profit, reason = text, "too little profit");
         } else {
@@ -323,7 +325,10 @@ impl Engine {
         let view = View::new(markets, &self.accounts, &self.chain, &self.pools)?;
         let position = Position::new(&view, key, obligation, &config.wishes.search)?;
         let tries = self.tries.get(key).copied().unwrap_or_default();
-        let random = RandomState::new().hash_one(key);
+        // Another one with every slot, and the same when it is replayed.
+        let mut chance = DefaultHasher::new();
+        (self.parts.seed, key, position.market.clock.slot).hash(&mut chance);
+        let random = chance.finish();
         let plan = Plan::new(&position, &self.keeper, &config.wishes, tries, random)?;
         let tables = plan.tables(&view)?;
         let stage = match config.simulate {
@@ -360,7 +365,7 @@ impl Engine {
             tables,
             stage,
             blockhash: self.chain.blockhash,
-            heard: self.heard.unwrap_or_else(Instant::now),
+            heard: self.heard.unwrap_or_else(|| self.time.now()),
             ticket: None,
         };
         Ok(Some((job, begun, Box::new(numbers))))
@@ -380,7 +385,8 @@ impl Engine {
         }
         let ended = &ended;
         if let Some((ticket, numbers)) = self.kept.remove(key) {
-            self.parts.records.end(ticket, self.record(plan, ended, *numbers));
+            let ended = self.record(plan, ended, *numbers);
+            self.parts.records.end(ticket, ended, self.time.at.unix_ms);
         }
         let quoted = value_f64(plan.best.profit_value);
         let metrics = &self.parts.records.metrics;
@@ -411,7 +417,7 @@ impl Engine {
             }
         }
         if rests {
-            self.cooldown.rest(key, Instant::now());
+            self.cooldown.rest(key, self.time.now());
         }
         // What it moved, or what was not as it was known.
         let is_kept = |key: &Address| key == plan.obligation() || self.accounts.is_known(key);

@@ -8,8 +8,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, SyncSender},
     },
     time::{Duration, Instant},
@@ -21,7 +21,10 @@ use solana_address::Address;
 use solana_signer::Signer;
 use tracing::info;
 
-use super::worker::{Ended, Shared, Workers};
+use super::{
+    time::Time,
+    worker::{Ended, Job, Shared, Workers},
+};
 use crate::{
     book::{
         accounts::Accounts,
@@ -41,6 +44,10 @@ use crate::{
     keys::Key,
     land::roads::Road,
     ledger::{Ticket, record::Numbers, records::Records},
+    recording::{
+        Recorder,
+        told::{By, Told, Turn},
+    },
     verify::{checker::Checker, collector::Collector},
 };
 
@@ -70,13 +77,20 @@ pub struct Parts {
     pub checker: Option<Checker>,
     /// Makes the way updates come, if they do not have to be polled for.
     pub connector: Option<Connect>,
+    /// Accounts are a cluster's: without a blockhash nothing can be sent.
+    pub on_chain: bool,
+    /// What is left to chance hangs on it.
+    pub seed: u64,
+    /// Keeps what the loop is told.
+    pub recorder: Option<Recorder>,
 }
 
 /// What the loop waits for.
 pub(super) enum Event {
     /// From the feed of this number.
     Fed(u64, Update),
-    Found(Found),
+    /// What a reader found; and once more, where it is recorded.
+    Found(Found, Option<Box<Told>>),
     Done(Box<Plan>, Ended),
 }
 
@@ -90,6 +104,7 @@ pub(super) struct Subscription {
 
 pub(super) struct Engine {
     pub parts: Parts,
+    pub time: Time,
     pub keeper: Address,
     pub events: SyncSender<Event>,
     /// Reads what takes long.
@@ -104,7 +119,7 @@ pub(super) struct Engine {
     pub chain: Chain,
     pub pools: Pools,
     /// Updates from before all markets were scanned, the newest of each account.
-    pub early: HashMap<Address, (Version, Account)>,
+    pub early: BTreeMap<Address, (Version, Account)>,
     /// The markets' own accounts.
     pub market_feed: Subscription,
     /// Pools.
@@ -115,7 +130,7 @@ pub(super) struct Engine {
     /// What their prices depend on may be other accounts now.
     pub pools_moved: bool,
     /// Obligations whose needs are known.
-    pub prepared: HashSet<Address>,
+    pub prepared: BTreeSet<Address>,
     /// Accounts that a look was ordered for.
     pub asked: HashSet<Address>,
     /// Programs that the machine has, and those that it does not take.
@@ -141,7 +156,7 @@ pub(super) struct Engine {
     pub next_audit: Instant,
     pub auditing: bool,
     /// Accounts that changed without an update, and since when that is known.
-    pub doubts: HashMap<Address, Instant>,
+    pub doubts: BTreeMap<Address, Instant>,
     /// Nothing is begun before then: the key could not pay.
     pub paused_until: Option<Instant>,
     /// Pause after the source failed.
@@ -173,7 +188,7 @@ pub(super) struct Engine {
 /// When a thread of the loop breaks down.
 pub fn run(parts: Parts, stop: &Arc<AtomicBool>, passes: Option<u64>) -> Result<u64> {
     let (sender, events) = mpsc::sync_channel(CAPACITY);
-    let mut engine = Engine::new(parts, sender, stop)?;
+    let mut engine = Engine::live(parts, sender, stop)?;
     while !stop.load(Ordering::Relaxed) && passes.is_none_or(|passes| engine.passes < passes) {
         engine.turn(&events)?;
     }
@@ -181,47 +196,66 @@ pub fn run(parts: Parts, stop: &Arc<AtomicBool>, passes: Option<u64>) -> Result<
 }
 
 impl Engine {
-    fn new(parts: Parts, events: SyncSender<Event>, stop: &Arc<AtomicBool>) -> Result<Self> {
-        let config = &parts.config;
-        let shared = Arc::new(Shared {
-            source: Arc::clone(&parts.source),
-            key: Arc::clone(&parts.key),
-            roads: parts.roads.clone(),
-            send: config.send,
-            stop: Arc::clone(stop),
-            records: Arc::clone(&parts.records),
-            slot: AtomicU64::new(0),
-            machine: Mutex::new(None),
-        });
+    /// With threads that read and work.
+    fn live(parts: Parts, events: SyncSender<Event>, stop: &Arc<AtomicBool>) -> Result<Self> {
+        let shared = Shared::new(&parts, stop);
         let done = events.clone();
-        let workers = Workers::start(config.workers, &shared, move |plan, ended| {
+        let workers = Workers::start(parts.config.workers, &shared, move |plan, ended| {
             // The loop is gone only when the process ends.
             let _ = done.send(Event::Done(plan, ended));
         });
+        let records = parts.recorder.is_some();
         let reader = || {
             let found = events.clone();
             Reader::start(Arc::clone(&parts.source), move |what| {
-                let _ = found.send(Event::Found(what));
+                // Copied here, because the loop has no time.
+                let copy = records.then(|| Box::new(Told::of(&what)));
+                let _ = found.send(Event::Found(what, copy));
             })
         };
-        let now = Instant::now();
+        let readers = [reader(), reader()];
+        Self::new(parts, events, shared, readers, workers)
+    }
+
+    /// Without threads: what was found and how it ended is handed in, and what is to be
+    /// tried comes out.
+    pub(super) fn idle(parts: Parts, stop: &Arc<AtomicBool>) -> Result<(Self, Receiver<Job>)> {
+        // Nobody listens: feeds that are started here have no connections.
+        let (events, _) = mpsc::sync_channel(1);
+        let shared = Shared::new(&parts, stop);
+        let (workers, jobs) = Workers::none();
+        let readers = [Reader::idle(), Reader::idle()];
+        Ok((Self::new(parts, events, shared, readers, workers)?, jobs))
+    }
+
+    fn new(
+        parts: Parts,
+        events: SyncSender<Event>,
+        shared: Arc<Shared>,
+        [scanner, looker]: [Reader; 2],
+        workers: Workers,
+    ) -> Result<Self> {
+        let config = &parts.config;
+        let time = Time::default();
+        let now = time.now();
         let mut engine = Self {
+            time,
             keeper: parts.key.pubkey(),
-            scanner: reader(),
-            looker: reader(),
+            scanner,
+            looker,
             workers,
             shared,
             states: BTreeMap::new(),
             accounts: Accounts::default(),
             chain: Chain::default(),
             pools: Pools { named: config.pools.clone(), stand_ins: Vec::new() },
-            early: HashMap::new(),
+            early: BTreeMap::new(),
             market_feed: Subscription::default(),
             pool_feed: Subscription::default(),
             feeds_started: 0,
             live: BTreeSet::new(),
             pools_moved: false,
-            prepared: HashSet::new(),
+            prepared: BTreeSet::new(),
             asked: HashSet::new(),
             loaded: BTreeSet::new(),
             refused: BTreeSet::new(),
@@ -241,7 +275,7 @@ impl Engine {
             next_scout: now,
             next_audit: now,
             auditing: false,
-            doubts: HashMap::new(),
+            doubts: BTreeMap::new(),
             paused_until: None,
             pause: config.poll,
             failed_until: None,
@@ -276,20 +310,46 @@ impl Engine {
 
     /// Takes in what has come, evaluates what it changed, and hands out work.
     fn turn(&mut self, events: &Receiver<Event>) -> Result<()> {
-        self.parts.health.turn();
-        self.keep_time()?;
+        self.time.read();
+        let begun = self.time.at;
+        let was_due = self.begin()?;
         // What is left over is not waited with.
         let patience = if self.unquoted == 0 { NAP } else { Duration::ZERO };
-        match events.recv_timeout(patience) {
-            Ok(event) => self.handle(event)?,
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        let first = match events.recv_timeout(patience) {
+            Ok(event) => Some(event),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 return Err(anyhow!("all threads of the loop broke down"));
             }
-        }
-        for event in events.try_iter().take(BATCH) {
+        };
+        self.time.read();
+        let mut told = Vec::new();
+        for mut event in first.into_iter().chain(events.try_iter().take(BATCH)) {
+            if self.parts.recorder.is_some() {
+                told.push(self.told(&mut event));
+            }
             self.handle(event)?;
         }
+        let acts = was_due || self.unquoted > 0 || !self.queue.is_empty() || !told.is_empty();
+        if let Some(recorder) = self.parts.recorder.as_mut().filter(|_| acts) {
+            recorder.take(Turn { begun, heard: self.time.at, told });
+        }
+        self.end()?;
+        if self.ready && self.queue.is_empty() {
+            // Time for people.
+            self.show();
+        }
+        Ok(())
+    }
+
+    /// Begins a turn: gives orders that are due, and says whether any were.
+    pub(super) fn begin(&mut self) -> Result<bool> {
+        self.parts.health.turn();
+        self.keep_time()
+    }
+
+    /// Ends a turn: decides on what it was told.
+    pub(super) fn end(&mut self) -> Result<()> {
         self.compare();
         if !self.is_ready() {
             return Ok(());
@@ -298,12 +358,25 @@ impl Engine {
         if is_due || self.states.values().any(State::is_pending) {
             self.evaluate()?;
         }
-        self.dispatch()?;
-        if self.queue.is_empty() {
-            // Time for people.
-            self.show();
+        self.dispatch()
+    }
+
+    /// An event as it is recorded.
+    fn told(&self, event: &mut Event) -> Told {
+        match event {
+            Event::Fed(number, update) => {
+                let by = if *number == self.market_feed.number {
+                    By::Markets
+                } else if *number == self.pool_feed.number {
+                    By::Pools
+                } else {
+                    By::Former
+                };
+                Told::Fed(by, update.clone())
+            }
+            Event::Found(found, copy) => copy.take().map_or_else(|| Told::of(found), |copy| *copy),
+            Event::Done(plan, _) => Told::Done(*plan.obligation()),
         }
-        Ok(())
     }
 
     /// Whether everything is there that the path needs; noted when it first is.
@@ -313,7 +386,7 @@ impl Engine {
         }
         let config = &self.parts.config;
         let machine = config.simulate == Simulate::None || self.machines > 0;
-        let blockhash = self.parts.source.rpc().is_none() || self.chain.blockhash.is_some();
+        let blockhash = !self.parts.on_chain || self.chain.blockhash.is_some();
         self.ready = self.states.len() == self.markets().len()
             && self.asked.is_empty()
             && machine
@@ -338,16 +411,21 @@ impl Engine {
         self.parts.board.write(states.filter_map(|(_, state)| state.seen(NEAREST).ok()).collect());
     }
 
-    /// Orders reads that are due.
-    fn keep_time(&mut self) -> Result<()> {
-        let now = Instant::now();
+    /// Orders reads that are due; whether any were.
+    fn keep_time(&mut self) -> Result<bool> {
+        let now = self.time.now();
+        let mut was_due = false;
         if self.failed_until.is_some_and(|until| now < until) {
-            return Ok(());
+            return Ok(false);
         }
         let rescan = self.parts.config.rescan;
         for market in self.markets() {
-            let is_old = self.scanned.get(&market).is_some_and(|at| at.elapsed() >= rescan);
+            let is_old = self
+                .scanned
+                .get(&market)
+                .is_some_and(|at| now.saturating_duration_since(*at) >= rescan);
             if (self.scan_wanted.contains(&market) || is_old) && self.scanning.insert(market) {
+                was_due = true;
                 self.scan_wanted.remove(&market);
                 if self.market_feed.flows {
                     self.scanned_fed.insert(market);
@@ -357,11 +435,13 @@ impl Engine {
             }
         }
         if !self.chain_ordered && now >= self.next_chain && !self.states.is_empty() {
+            was_due = true;
             (self.chain_ordered, self.next_chain) = (true, now + CHAIN_PAUSE);
             let tips = self.parts.tips.clone();
             self.looker.order(Order::Chain { writes: self.writes(), tips })?;
         }
         if now >= self.next_scout && self.states.len() == self.markets().len() {
+            was_due = true;
             self.next_scout = now + SCOUT_PAUSE;
             self.scout()?;
         }
@@ -369,12 +449,14 @@ impl Engine {
         let is_blind = !self.market_feed.flows || (!self.pool_feed.flows && !self.live.is_empty());
         let audits = self.ready && !is_blind && !self.parts.config.audit.is_zero();
         if audits && !self.auditing && self.scanning.is_empty() && now >= self.next_audit {
+            was_due = true;
             self.audit()?;
         }
         if audits {
-            self.doubt();
+            was_due |= self.doubt();
         }
         if is_blind && !self.looking && self.scanning.is_empty() && now >= self.next_look {
+            was_due = true;
             if self.states.len() == self.markets().len() {
                 self.looking = true;
                 let mut keys: Vec<Address> = self.live.iter().copied().collect();
@@ -391,13 +473,13 @@ impl Engine {
                 self.scanner.order(Order::Keys(self.markets()))?;
             }
         }
-        Ok(())
+        Ok(was_due)
     }
 
-    fn handle(&mut self, event: Event) -> Result<()> {
+    pub(super) fn handle(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Fed(number, update) => self.fed(number, update),
-            Event::Found(found) => self.found(found),
+            Event::Found(found, _) => self.found(found),
             Event::Done(plan, ended) => self.done(&plan, ended),
         }
     }
@@ -408,10 +490,14 @@ impl Engine {
         if !self.flights.is_empty() {
             info!(in_flight = self.flights.len(), "stopping: what is in flight ends first");
         }
+        self.note(Told::Stopping);
         while !self.flights.is_empty() {
             self.parts.health.turn();
             match events.recv_timeout(NAP) {
-                Ok(Event::Done(plan, ended)) => self.done(&plan, ended)?,
+                Ok(Event::Done(plan, ended)) => {
+                    self.note(Told::Done(*plan.obligation()));
+                    self.done(&plan, ended)?;
+                }
                 Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the workers broke down"),
             }
@@ -419,5 +505,14 @@ impl Engine {
         self.parts.records.metrics.in_flight.set(0);
         self.workers.join()?;
         Ok(self.passes)
+    }
+
+    /// Records a moment that is no turn's.
+    fn note(&mut self, told: Told) {
+        self.time.read();
+        let at = self.time.at;
+        if let Some(recorder) = &mut self.parts.recorder {
+            recorder.take(Turn { begun: at, heard: at, told: vec![told] });
+        }
     }
 }

@@ -57,7 +57,7 @@ impl Engine {
                 self.parts.health.feed(true);
                 self.market_feed.flows = true;
                 self.doubts.clear();
-                self.next_audit = Instant::now() + self.parts.config.audit;
+                self.next_audit = self.time.now() + self.parts.config.audit;
                 self.forget_told();
                 // What was written before the subscription is not told.
                 self.scan_wanted = self.markets().into_iter().collect();
@@ -127,7 +127,7 @@ impl Engine {
         version: Version,
         account: Option<Account>,
     ) -> Result<bool> {
-        let heard = Instant::now();
+        let heard = self.time.now();
         let mut changed = false;
         if self.accounts.is_known(&key) || self.asked.contains(&key) || self.live.contains(&key) {
             let known = self.accounts.get(&key);
@@ -220,12 +220,13 @@ impl Engine {
     }
 
     /// Gives up feeds that did not tell of what changed long enough ago: the connection
-    /// stands, and a subscription in it is dead.
-    pub(super) fn doubt(&mut self) {
-        let is_due = |since: &Instant| since.elapsed() >= TELLING;
+    /// stands, and a subscription in it is dead. Whether there were any.
+    pub(super) fn doubt(&mut self) -> bool {
+        let now = self.time.now();
+        let is_due = |since: &Instant| now.saturating_duration_since(*since) >= TELLING;
         let Some(key) = self.doubts.iter().find(|(_, since)| is_due(since)).map(|(key, _)| *key)
         else {
-            return;
+            return false;
         };
         self.doubts.clear();
         self.parts.records.metrics.feed_losses.inc();
@@ -240,6 +241,7 @@ impl Engine {
             self.market_feed = Subscription::default();
             self.subscribe();
         }
+        true
     }
 
     /// Subscribes to what the markets consist of, if that is not what is subscribed to
@@ -322,7 +324,7 @@ impl Engine {
             }
             Found::Look(Ok(Look { slot, accounts, why })) => {
                 self.succeeded();
-                let (mut answered, now) = (false, Instant::now());
+                let (mut answered, now) = (false, self.time.now());
                 for (key, account) in accounts {
                     let changed = self.written(key, Version::end_of(slot), account)?;
                     answered |= self.asked.remove(&key);
@@ -380,7 +382,7 @@ impl Engine {
                     warn!(reason = format!("{reason:#}"), "the rent was not read");
                 }
             }
-            None if self.parts.source.rpc().is_none() => self.chain.take_machines_rent(),
+            None if !self.parts.on_chain => self.chain.take_machines_rent(),
             None => {}
         }
         // What was not told now was told before.
@@ -454,7 +456,7 @@ impl Engine {
                 }
             }
         }
-        self.scanned.insert(key, Instant::now());
+        self.scanned.insert(key, self.time.now());
         if self.scanned_fed.remove(&key) && self.parts.checker.is_some() {
             self.collectors.entry(key).or_default();
         }
@@ -468,7 +470,7 @@ impl Engine {
             self.order_machine()?;
             self.looker.order(Order::Look { keys, why: Why::Needed })?;
         }
-        self.next_scout = Instant::now();
+        self.next_scout = self.time.now();
         Ok(())
     }
 
@@ -554,13 +556,13 @@ impl Engine {
         self.parts.health.news();
         self.pause = self.parts.config.poll;
         self.failed_until = None;
-        self.next_look = Instant::now() + self.parts.config.poll;
+        self.next_look = self.time.now() + self.parts.config.poll;
     }
 
     fn failed(&mut self, reason: &anyhow::Error) {
         self.parts.records.metrics.source_errors.inc();
         warn!(reason = format!("{reason:#}"), "the source failed");
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.failed_until = Some(Instant::now() + self.pause);
+        self.failed_until = Some(self.time.now() + self.pause);
     }
 }

@@ -3,10 +3,16 @@
 //! * [`engine`]: the turns of the loop, and what it knows.
 //! * [`intake`]: what feeds and readers bring, taken into the book.
 //! * [`decide`]: what is worth trying, how, and how it ended.
+//! * [`time`]: the moment that counts, read or replayed.
+//! * [`replay`]: the loop over a recording.
+//! * [`chores`]: what is done between liquidations.
 //! * [`worker`]: tries what was decided in a virtual machine, signs it, and sends it
 //!   until its fate is known.
 
+pub mod chores;
 pub mod decide;
 pub mod engine;
 pub mod intake;
+pub mod replay;
+pub mod time;
 pub mod worker;

@@ -20,6 +20,7 @@ use solana_hash::Hash;
 use solana_message::AddressLookupTableAccount;
 use tracing::{debug, info};
 
+use super::engine::Parts;
 use crate::{
     book::chain::Blockhash,
     build::{
@@ -97,6 +98,22 @@ pub struct Shared {
     pub machine: Mutex<Option<(u64, Machine)>>,
 }
 
+impl Shared {
+    /// What workers need of the loop's parts.
+    pub fn new(parts: &Parts, stop: &Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self {
+            source: Arc::clone(&parts.source),
+            key: Arc::clone(&parts.key),
+            roads: parts.roads.clone(),
+            send: parts.config.send,
+            stop: Arc::clone(stop),
+            records: Arc::clone(&parts.records),
+            slot: AtomicU64::new(0),
+            machine: Mutex::new(None),
+        })
+    }
+}
+
 /// Threads that work, and the way to them. They end with the jobs.
 pub struct Workers {
     pub jobs: Sender<Job>,
@@ -122,6 +139,12 @@ impl Workers {
         Self { jobs, threads }
     }
 
+    /// No threads: jobs come out, for a [`Worker`] at hand.
+    pub fn none() -> (Self, Receiver<Job>) {
+        let (jobs, received) = mpsc::channel();
+        (Self { jobs, threads: Vec::new() }, received)
+    }
+
     /// Waits until all have ended.
     pub fn join(self) -> Result<()> {
         drop(self.jobs);
@@ -137,23 +160,20 @@ fn work_all(
     shared: Arc<Shared>,
     done: &impl Fn(Box<Plan>, Ended),
 ) {
-    let mut worker = Worker { shared, machine: None, ticket: None };
+    let mut worker = Worker::new(shared);
     loop {
         let job = match received.lock() {
             Ok(received) => received.recv(),
             Err(_) => return,
         };
-        let Ok(Job { plan, tables, stage, blockhash, heard, ticket }) = job else { return };
-        worker.ticket = ticket;
-        let mut decided = plan.clone();
-        let ended = told("the worker", || {
-            worker.work(&mut decided, &tables, stage.as_ref(), blockhash, heard)
-        });
-        done(plan, ended.unwrap_or_else(Ended::Failed));
+        let Ok(job) = job else { return };
+        let (plan, ended) = worker.take(job);
+        done(plan, ended);
     }
 }
 
-struct Worker {
+/// Takes jobs to their end, one after the other.
+pub struct Worker {
     shared: Arc<Shared>,
     /// This worker's own, and the number of the one it was copied from.
     machine: Option<(u64, Machine)>,
@@ -162,6 +182,22 @@ struct Worker {
 }
 
 impl Worker {
+    /// One that has done nothing yet.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, machine: None, ticket: None }
+    }
+
+    /// Does a job; returns its plan as it was decided on, and how it ended.
+    pub fn take(&mut self, job: Job) -> (Box<Plan>, Ended) {
+        let Job { plan, tables, stage, blockhash, heard, ticket } = job;
+        self.ticket = ticket;
+        let mut decided = plan.clone();
+        let ended = told("the worker", || {
+            self.work(&mut decided, &tables, stage.as_ref(), blockhash, heard)
+        });
+        (plan, ended.unwrap_or_else(Ended::Failed))
+    }
+
     fn work(
         &mut self,
         plan: &mut Plan,

@@ -10,6 +10,7 @@ mod http;
 mod node;
 mod page;
 mod proxy;
+mod replay;
 mod sending;
 mod service;
 #[cfg(feature = "vault")]

@@ -1,6 +1,6 @@
 //! Keys, sending, confirming, setting up.
 
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
 
 use flash_liquidator_client::receiver::swap_authority;
 use serde_json::{Value, json};
@@ -31,12 +31,24 @@ pub fn keypair_file(folder: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// Hash and authority of the fork's program.
+fn program() -> &'static [String; 2] {
+    static PROGRAM: OnceLock<[String; 2]> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let program = json_of(&["--fork", folder_arg(), "program"]);
+        ["hash", "authority"].map(|what| program[what].as_str().unwrap().to_owned())
+    })
+}
+
 /// A node that knows the key, the key's file, and a lookup table of all accounts
 /// of the fork.
 pub struct Stage {
     pub node: Node,
     pub keypair: String,
     pub table: String,
+    /// Of the program.
+    pub hash: String,
+    pub authority: String,
     _folder: tempfile::TempDir,
 }
 
@@ -60,13 +72,16 @@ impl Stage {
             })
             .collect();
         let table = node.world().create_lookup_table(&addresses).unwrap().key.to_string();
-        Self { node, keypair, table, _folder: folder_of_key }
+        let [hash, authority] = program().clone();
+        Self { node, keypair, table, hash, authority, _folder: folder_of_key }
     }
 
     /// Arguments of `liquidate` through `url`.
     pub fn liquidate<'a>(&'a self, url: &'a str, obligation: &'a str) -> Vec<&'a str> {
         let (key, table) = (&self.keypair, &self.table);
-        vec!["--rpc", url, "liquidate", obligation, "--keypair", key, "--table", table]
+        let program = ["--program-hash", &self.hash, "--program-authority", &self.authority];
+        let liquidate = ["--rpc", url, "liquidate", obligation, "--keypair", key, "--table", table];
+        [&liquidate[..], &program].concat()
     }
 }
 
@@ -128,6 +143,19 @@ fn a_liquidation_is_sent_until_it_lands_and_only_once() {
     // It takes its time: the same transaction is sent again, and no other.
     let stage = Stage::new(Fate::Executed { after_polls: 6 });
     let url = stage.node.url();
+    // Whose program it signs for has to be said, and to be so.
+    let (file, table) = (&*stage.keypair, &*stage.table);
+    let unsaid =
+        ["--rpc", url, "liquidate", &at_risk, "--keypair", file, "--table", table, "--yes"];
+    let said = refused(&unsaid, 1);
+    assert!(said.contains("command line has to say") && said.contains(&stage.hash), "{said}");
+    let (zeros, authority) = ("00".repeat(32), ["--program-authority", &stage.authority]);
+    let wrong = [&unsaid[..], &["--program-hash", &zeros], &authority].concat();
+    assert!(refused(&wrong, 1).contains(&format!("program_hash says {zeros}")));
+    let other = ["--program-hash", &stage.hash, "--program-authority", MARKET];
+    let said = refused(&[&unsaid[..], &other].concat(), 1);
+    assert!(said.contains(&format!("program_authority says {MARKET}")), "{said}");
+    assert_eq!(stage.node.sent(), 0);
     let report = json_of(&[&stage.liquidate(url, &at_risk)[..], &["--yes"]].concat());
     assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");
     let event = &report["transaction"]["events"][0];
@@ -235,6 +263,10 @@ fn setup_creates_accounts_and_a_table_and_undoes_them() {
 
     // Undone: closed and retired first, the table's rent back some minutes later.
     let undo = [&setup[..], &["--undo", "--table", &table]].concat();
+    let said = refused(&[&undo[..], &["--yes"]].concat(), 1);
+    assert!(said.contains("--program-hash"), "{said}");
+    let program = ["--program-hash", &stage.hash, "--program-authority", &stage.authority];
+    let undo = [&undo[..], &program].concat();
     let announced = json_of(&undo);
     assert_eq!((&announced["instructions"], &announced["done"]), (&json!(3), &json!(false)));
     assert_eq!(announced["swept"], 1);
@@ -322,7 +354,11 @@ fn sweep_fetches_what_lies_in_the_swap_authoritys_accounts() {
     assert_eq!(announced["accounts"].as_array().unwrap().len(), mints.len());
     assert_eq!(stage.node.sent(), 0);
 
-    let done = json_of(&[&sweep[..], &["--yes"]].concat());
+    let said = refused(&[&sweep[..], &["--yes"]].concat(), 1);
+    assert!(said.contains(&format!("--program-hash {}", stage.hash)), "{said}");
+    assert_eq!(stage.node.sent(), 0);
+    let program = ["--program-hash", &stage.hash, "--program-authority", &stage.authority];
+    let done = json_of(&[&sweep[..], &["--yes"], &program].concat());
     assert_eq!(done["done"], true);
     assert_eq!(stage.node.signatures(), mints.len().div_ceil(4));
     {
@@ -388,6 +424,49 @@ fn ctokens_are_redeemed_as_far_as_the_vault_can_pay() {
     let expected: u64 = left["liquidity"].as_str().unwrap().parse().unwrap();
     let came = world.balance_of(&wallet, &mint).unwrap();
     assert!(came.abs_diff(expected) <= 1 && expected > 1_000_000, "{came} {expected}");
+}
+
+/// The same two by rule, while it watches.
+#[test]
+fn a_watch_tops_the_key_up_and_redeems() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let wallet = key().pubkey();
+    let native = flash_liquidator_client::token::NATIVE_MINT;
+    const SOL: u64 = 1_000_000_000;
+    // Nothing is to be liquidated.
+    let sol: Address = SOL_RESERVE.parse().unwrap();
+    stage.node.scale_price(&sol, 150);
+    let ctoken = {
+        let mut world = stage.node.world();
+        let reserve = world.reserve_addresses(&sol).unwrap();
+        world.give(&wallet, &native, 3 * SOL).unwrap();
+        world.give(&wallet, &reserve.ctoken_mint, 1_000_000_000).unwrap();
+        reserve.ctoken_mint
+    };
+    let config = |rules: &str| {
+        format!(
+            "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\npoll_ms = 50\n{rules}",
+            crate::watch::trusted(),
+            stage.keypair,
+            stage.table
+        )
+    };
+    // Without rules, and with rules that do not apply, nothing is done.
+    let none = "top_up_below_sol = 0.001\nredeem_above_usd = 1000000\n";
+    for rules in ["", none] {
+        let (code, _) = crate::watch::passes(&config(rules), &["--rpc", stage.node.url()], 8);
+        assert_eq!((code, stage.node.sent()), (0, 0));
+    }
+    let rules = "top_up_below_sol = 1000000\ntop_up_keep_sol = 0.5\nredeem_above_usd = 1\n";
+    let mut watch = crate::watch::Watch::start(&config(rules), &["--rpc", stage.node.url()]);
+    assert_eq!(watch.wait_for("unwrapped for fees")["lamports"], 5 * SOL / 2);
+    assert_eq!(watch.wait_for("cTokens redeemed")["ctokens"], 1_000_000_000);
+    watch.stop();
+    let world = stage.node.world();
+    // What was redeemed is wrapped, and waits for the next round.
+    assert!(world.balance_of(&wallet, &native).unwrap() > SOL / 2 + 1_000_000_000);
+    assert_eq!(world.balance_of(&wallet, &ctoken).unwrap(), 0);
+    assert_eq!(stage.node.signatures(), 2);
 }
 
 #[test]

@@ -53,8 +53,11 @@ fn a_vault_signs_what_is_sent() {
     let stage = Stage::new(Fate::Executed { after_polls: 0 });
     let (vault, address) = (vault(), key().pubkey().to_string());
     let args = |address: &str| -> Vec<String> {
-        ["--rpc", stage.node.url(), "liquidate", &at_risk, "--table", &stage.table, "--yes"]
+        stage
+            .liquidate(stage.node.url(), &at_risk)
             .into_iter()
+            .filter(|arg| *arg != "--keypair" && *arg != stage.keypair)
+            .chain(["--yes"])
             .chain(["--vault", &vault, "--vault-key", "liquidator", "--vault-pubkey", address])
             .map(str::to_owned)
             .collect()

@@ -33,12 +33,17 @@ pub struct Watch {
 
 impl Watch {
     pub fn start(config: &str, source: &[&str]) -> Self {
+        Self::start_with(config, source, &[])
+    }
+
+    pub fn start_with(config: &str, source: &[&str], more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keeper.toml");
         std::fs::write(&path, config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_keeper"))
             .args(source)
             .args(["--json", "watch", "--config", path.to_str().unwrap()])
+            .args(more)
             .env_remove("KEEPER_RPC_URL")
             .env("RUST_LOG", "debug,hyper=info")
             .stderr(Stdio::piped())

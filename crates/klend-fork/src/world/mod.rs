@@ -15,7 +15,7 @@ use klend_model::{
 use litesvm::LiteSVM;
 use solana_account::ReadableAccount;
 use solana_address::Address;
-use solana_sdk_ids::{bpf_loader_upgradeable, sysvar};
+use solana_sdk_ids::{bpf_loader, bpf_loader_upgradeable, sysvar};
 
 use crate::{
     error::ForkError,
@@ -163,6 +163,15 @@ impl World {
     #[must_use]
     pub fn missing(&self) -> &[Absent] {
         &self.missing
+    }
+
+    /// Every program, and the accounts that hold the code of those that can be replaced.
+    #[must_use]
+    pub fn code(&self) -> BTreeMap<Address, solana_account::Account> {
+        [bpf_loader::ID, bpf_loader_upgradeable::ID]
+            .iter()
+            .flat_map(|loader| self.svm.get_program_accounts(loader))
+            .collect()
     }
 
     /// Every account of klend, farms, Scope and the token programs as it is now,
