@@ -664,6 +664,10 @@ pub struct PerpArgs {
     /// several times.
     #[arg(long, value_name = "USER")]
     pub settle_first: Vec<Address>,
+    /// Whose resting orders may fill the close where the market maker does not, and
+    /// whoever referred the keeper's wallet; may be given several times.
+    #[arg(long = "maker", value_name = "USER")]
+    pub makers: Vec<Address>,
     /// A profit that the pool cannot pay may stay on the exchange, to be settled
     /// later.
     #[arg(long)]

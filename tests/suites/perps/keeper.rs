@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use drift_stand_in::state::BookSide;
 use klend_flash_keeper::{cli::Cli, run};
 
 use super::*;
@@ -135,6 +136,45 @@ fn a_node_executes_what_was_simulated() {
         let user = perps::User::read(&scene.victim.address(), &account.owner, &account.data);
         assert!(user.unwrap().perp(SOL_PERP).unwrap().base < before);
     }
+}
+
+/// Who stands in the way is named on the command line: a referrer, makers, and losers
+/// that fill an empty pool.
+#[test]
+fn refusals_are_answered_with_names() {
+    let run = |scene: &mut Scene, option: &str, named: Address| {
+        let files = Files::of(scene);
+        let (node, table) = files.node();
+        let victim = scene.victim.address().to_string();
+        let rpc = ["--rpc", node.url(), "perp", &victim, "--keypair", &files.key];
+        let perp = [&rpc[..], &["--table", &table]].concat();
+        assert_ends(&perp, FAILED);
+        assert_eq!(node.sent(), 0);
+        assert_ends(&[&perp[..], &[option, &named.to_string()]].concat(), DONE);
+        assert!(node.world().balance(&scene.usdc).unwrap() > 500 * USD as u64);
+    };
+
+    let mut scene = long(Exchange::Drift);
+    let (stats, referrer) = (scene.account.stats(), scene.victim);
+    scene.edit::<UserStats>(&stats, |stats| stats.referrer = referrer.authority);
+    run(&mut scene, "--maker", referrer.address());
+
+    let mut scene = long(Exchange::Drift);
+    let maker = scene.open_maker(BookSide::Bid, PRICE - USD / 10, 1_000 * SOL);
+    scene.world.warp_slots(3);
+    run(&mut scene, "--maker", maker.user);
+
+    let mut scene = long(Exchange::Drift);
+    refusals::set_pool(&mut scene, 0);
+    let victim = scene.victim.address();
+    run(&mut scene, "--settle-first", victim);
+
+    // An isolated position is quoted and taken over like any other.
+    let mut scene = long(Exchange::Drift);
+    scene.isolate();
+    let files = Files::of(&mut scene);
+    let (fork, victim) = (files.fork(), victim.to_string());
+    assert_ends(&["--fork", &fork, "perp", &victim, "--min-profit", "500000000"], DONE);
 }
 
 /// What a pool cannot pay stays on the exchange, if the keeper allows it.

@@ -22,7 +22,9 @@ use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
 use solana_signer::Signer;
 
+mod alone;
 mod complete;
+mod flows;
 #[path = "../../../crates/keeper/tests/cli/http.rs"]
 #[allow(dead_code)]
 mod http;
@@ -95,14 +97,11 @@ fn a_perp_position_is_taken_over_closed_and_settled() {
     for exchange in Exchange::ALL {
         for mut scene in [long(exchange), short(exchange)] {
             let before = scene.user().perp(SOL_PERP).unwrap().base;
-            let slot = scene.world.slot();
-            let user = scene.user();
-            let (markets, prices) = (scene.markets(), scene.prices());
-            let view = perps::View { user: &user, markets: &markets, prices: &prices };
+            let quote = |view: perps::View, state: &perps::State, slot| {
+                view.quote_perp(state, SOL_PERP, u64::MAX, slot)
+            };
             let expected = match exchange {
-                Exchange::Drift => {
-                    view.quote_perp(&scene.state(), SOL_PERP, u64::MAX, slot).unwrap().unwrap().base
-                }
+                Exchange::Drift => scene.quoted(quote).unwrap().unwrap().base,
                 // What Drift would hand over at this pace: the stand-in knows no other.
                 Exchange::Velocity => 833_340_000_000,
             };
@@ -201,13 +200,9 @@ fn collateral(scene: &Scene) -> u64 {
     let mut probe = scene.clone_world();
     let mint = scene.reserve.liquidity_mint;
     probe.world.give(&probe.keeper.pubkey(), &mint, LOAN).unwrap();
-    let (us, user, markets) = (probe.account, probe.user(), probe.markets());
-    let deposit = perps::deposit(us, &markets, USDC_MARKET, &probe.usdc, LOAN).unwrap();
-    let liquidate =
-        perps::liquidate_spot(us, &user, &markets, SOL_MARKET, USDC_MARKET, u128::MAX, None)
-            .unwrap();
-    let taken = withdraw(&probe, SOL_MARKET, &probe.sol, Withdrawal::All);
-    probe.world.send(&[deposit, liquidate, taken], &[&probe.keeper]).unwrap();
+    let mut body = probe.body(spot(&probe, SOL_MARKET, USDC_MARKET, 1));
+    body.truncate(LIQUIDATE + 2);
+    probe.world.send(&body, &[&probe.keeper]).unwrap();
     probe.world.balance(&probe.sol).unwrap()
 }
 
@@ -245,6 +240,18 @@ fn a_borrow_is_taken_over_and_its_collateral_sold_at_top_level() {
     }
 }
 
+/// Takes over a loss and sells units of SOL that are expected with it.
+fn pnl(scene: &Scene, sold: u64) -> TakeOver<'static> {
+    TakeOver::PnlForDeposit {
+        perp: SOL_PERP,
+        asset: SOL_MARKET,
+        max_pnl: u128::MAX,
+        limit_price: None,
+        token_account: scene.sol,
+        trade: vec![scene.sell(sold)],
+    }
+}
+
 #[test]
 fn a_loss_is_taken_over_with_a_deposit() {
     for exchange in Exchange::ALL {
@@ -253,34 +260,13 @@ fn a_loss_is_taken_over_with_a_deposit() {
         let mut probe = scene.clone_world();
         let mint = scene.reserve.liquidity_mint;
         probe.world.give(&probe.keeper.pubkey(), &mint, LOAN).unwrap();
-        let (us, user, markets) = (probe.account, probe.user(), probe.markets());
-        let first = [
-            perps::deposit(us, &markets, USDC_MARKET, &probe.usdc, LOAN).unwrap(),
-            perps::liquidate_perp_pnl_for_deposit(
-                us,
-                &user,
-                &markets,
-                SOL_PERP,
-                SOL_MARKET,
-                u128::MAX,
-                None,
-            )
-            .unwrap(),
-            perps::settle_pnl(us, &us.authority, &markets, SOL_PERP).unwrap(),
-            withdraw(&probe, SOL_MARKET, &probe.sol, Withdrawal::All),
-        ];
-        probe.world.send(&first, &[&probe.keeper]).unwrap();
+        // Up to the sale.
+        let mut body = probe.body(pnl(&probe, 1));
+        body.truncate(CLOSE + 2);
+        probe.world.send(&body, &[&probe.keeper]).unwrap();
         let collateral = probe.world.balance(&probe.sol).unwrap();
 
-        let take_over = TakeOver::PnlForDeposit {
-            perp: SOL_PERP,
-            asset: SOL_MARKET,
-            max_pnl: u128::MAX,
-            limit_price: None,
-            token_account: scene.sol,
-            trade: vec![scene.sell(collateral)],
-        };
-        let body = scene.body(take_over);
+        let body = scene.body(pnl(&scene, collateral));
         let outcome = scene.send(body, 100 * USD).unwrap();
         let event = settled(&outcome);
         // Five per cent on the one side, one on the other.
@@ -330,7 +316,22 @@ fn the_guard_trips_when_the_position_is_worth_less_than_the_discount() {
 #[test]
 fn the_guard_trips_when_the_money_does_not_come_back() {
     type Bend = fn(&Scene, Vec<Instruction>) -> Vec<Instruction>;
-    let bent: [(&str, Bend); 3] = [
+    let bent: [(&str, Bend); 4] = [
+        ("half of the position stays open", |scene, mut body| {
+            let order = ClosePerp {
+                market: SOL_PERP,
+                direction: Direction::Short,
+                base: 400 * SOL as u64,
+                limit_price: None,
+                fill: Fill::Whole,
+                makers: &[],
+                order_book: None,
+            };
+            body[CLOSE] = perps::close_perp(scene.account, &scene.markets(), &order).unwrap();
+            body.truncate(WITHDRAW + 1);
+            body.remove(SETTLE_PNL);
+            body
+        }),
         ("withdrawn to somebody else", |scene, mut body| {
             let (thief, mint) = (scene.thief.pubkey(), scene.reserve.liquidity_mint);
             let to = scene.world.token_account_address(&thief, &mint).unwrap();
@@ -357,6 +358,10 @@ fn the_guard_trips_when_the_money_does_not_come_back() {
             let refused = ours(FlashLiquidatorError::ProfitBelowMinimum);
             assert_eq!(refusal(scene.send(body, 0)), refused, "{exchange}: {what}");
         }
+        let mut scene = long(exchange);
+        let body = scene.body(perp());
+        let refused = ours(FlashLiquidatorError::ProfitBelowMinimum);
+        assert_eq!(refusal(scene.send(body, 2_000 * USD)), refused, "more than it brings");
     }
 }
 
@@ -383,6 +388,55 @@ fn what_lay_on_the_exchange_is_no_profit() {
         unguarded.remove(REQUIRE_EMPTY);
         let deposited_before = settled(&scene.send(unguarded, 4_999 * USD).unwrap()).profit;
         assert!(deposited_before > 5_000 * USD, "{deposited_before}");
+    }
+}
+
+/// Money borrowed on the exchange against the keeper's own deposit would pass as profit
+/// too, and a deposit would hide that a liquidation lost.
+#[test]
+fn what_is_borrowed_there_is_no_profit() {
+    for exchange in Exchange::ALL {
+        let mut scene = long(exchange);
+        let built = scene.body(perp());
+        let own = 1_000 * SOL as u64;
+        let sol = scene.pool.mints[0];
+        scene.world.give(&scene.keeper.pubkey(), &sol, own).unwrap();
+        let (us, markets) = (scene.account, scene.markets());
+        let deposit = perps::deposit(us, &markets, SOL_MARKET, &scene.sol, own).unwrap();
+        scene.world.send(&[deposit], &[&scene.keeper]).unwrap();
+        assert!(matches!(scene.empty(), Err(PerpError::NotEmpty { deposits: 1, .. })));
+        let refused = theirs(&scene, Error::SpotMarketNotFound);
+        assert_eq!(refusal(scene.send(built.clone(), 0)), refused, "{exchange}");
+        // Without the guards: nothing is liquidated, and 10,000 dollars are owed there.
+        let quote = exchange.spot_market(USDC_MARKET);
+        let average = 500_000 * USD as u64;
+        scene.edit::<SpotMarket>(&quote, |market| market.deposit_twap = average);
+        let amount = Withdrawal::Units(LOAN + 10_000 * USD as u64);
+        let borrowed =
+            vec![built[DEPOSIT].clone(), withdraw(&scene, USDC_MARKET, &scene.usdc, amount)];
+        let profit = settled(&scene.send(borrowed, 9_999 * USD).unwrap()).profit;
+        assert!(profit >= 9_999 * USD, "{profit}");
+        let debt = left_over(&scene).spot_positions().any(|position| position.is_borrow);
+        assert!(debt, "{exchange}");
+    }
+}
+
+/// What is left on the exchange counts for nothing, whatever it is.
+#[test]
+fn what_stays_on_the_exchange_is_not_counted() {
+    for exchange in Exchange::ALL {
+        let mut scene = long(exchange);
+        let mint = scene.reserve.liquidity_mint;
+        scene.world.give(&scene.keeper.pubkey(), &mint, USD as u64).unwrap();
+        let mut body = scene.body(perp());
+        body[WITHDRAW] = withdraw(&scene, USDC_MARKET, &scene.usdc, Withdrawal::Units(LOAN));
+        body.truncate(WITHDRAW + 1);
+        let event = settled(&scene.send(body, -3_000 * USD).unwrap());
+        assert_eq!(event.profit, -(event.flash_fee as i64), "{exchange}");
+        let left = left_over(&scene);
+        let market: SpotMarket = scene.read(&exchange.spot_market(USDC_MARKET));
+        let units = market.tokens(left.spot[0].scaled_balance.into(), false).unwrap();
+        assert!(units > i128::from(500 * USD), "{units}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the client says a liquidation hands over, against what it hands over.
 
 use super::*;
-use drift_stand_in::state::{BEING_LIQUIDATED, Oracle, PerpPosition};
+use drift_stand_in::state::{BEING_LIQUIDATED, Oracle, POSITION_BEING_LIQUIDATED, PerpPosition};
 
 /// Pseudo-random numbers, the same in every run.
 struct Random(u64);
@@ -54,17 +54,24 @@ fn a_thousand_perp_liquidations_are_quoted_to_the_step() {
             let maintenance = random.one_of(&[500, 300, 1_000]);
             market.margin_ratio = [2 * maintenance, maintenance];
             market.pnl_weight = [0, random.one_of(&[10_000, 9_500])];
+            market.imf_factor = random.one_of(&[0, 450, 1_000]);
+            market.insurance_fee = random.one_of(&[0, 5_000, 10_000]);
         });
         probe.edit::<SpotMarket>(&sol_key, |market| {
             market.asset_weight = random.one_of(&[[8_000, 9_000], [7_500, 8_000]]);
+            market.imf_factor = random.one_of(&[0, 500]);
         });
+        let high_leverage = real && random.below(4) == 0;
+        let funding = if real { random.between(-2_000_000_000, 2_000_000_000) } else { 0 };
         if real {
             // Terms that the stand-in does not know.
             let mut perp = probe.world.account(&perp_key).unwrap();
-            let imf = random.one_of(&[0u32, 450, 1_000]);
-            perp.data[1_120..1_124].copy_from_slice(&imf.to_le_bytes());
-            let insurance = random.one_of(&[0u32, 5_000, 10_000]);
-            perp.data[1_132..1_136].copy_from_slice(&insurance.to_le_bytes());
+            perp.data[608..624].copy_from_slice(&i128::from(funding).to_le_bytes());
+            perp.data[624..640].copy_from_slice(&i128::from(funding).to_le_bytes());
+            if high_leverage {
+                perp.data[1_174..1_176].copy_from_slice(&200u16.to_le_bytes());
+                perp.data[1_176..1_178].copy_from_slice(&120u16.to_le_bytes());
+            }
             probe.world.set_account(&perp_key, perp).unwrap();
         }
 
@@ -80,8 +87,21 @@ fn a_thousand_perp_liquidations_are_quoted_to_the_step() {
         let with_sol = random.below(3) == 0;
         let sol = if with_sol { random.between(-20 * SOL, 60 * SOL) } else { 0 };
         let usdc = (collateral - sol / 1_000 * (price / 1_000) / 1_000).max(2);
-        let perp = PerpPosition { base, quote, market: SOL_PERP, open_orders: 0 };
+        let perp = PerpPosition { base, quote, market: SOL_PERP, ..PerpPosition::default() };
         probe.open_victim([usdc, sol], perp);
+        let isolated = !with_sol && random.below(4) == 0;
+        if isolated {
+            probe.isolate();
+        }
+        if real {
+            let key = probe.victim.address();
+            let mut user = probe.world.account(&key).unwrap();
+            let at = 424 + 96 * VICTIMS_POSITION;
+            let settled_at = funding + random.between(-3_000_000, 3_000_000) * 1_000;
+            user.data[at..at + 8].copy_from_slice(&settled_at.to_le_bytes());
+            user.data[4_355] = high_leverage.into();
+            probe.world.set_account(&key, user).unwrap();
+        }
         probe.set_price(price);
         complete_average(&mut probe, price);
         probe.world.warp_slots(random.below(200));
@@ -91,12 +111,15 @@ fn a_thousand_perp_liquidations_are_quoted_to_the_step() {
         }
         if random.below(3) == 0 {
             let freed = random.below(size.unsigned_abs() / 20 + 1);
-            // The discount grows after 1,500 slots; not with the stand-in.
-            let longest = if real { 1_600 } else { 1_400 };
-            let waited = random.one_of(&[0, 10, 75, 199, longest]);
+            // The discount grows after 1,500 slots.
+            let waited = random.one_of(&[0, 10, 75, 199, 1_600, 9_000]);
             let victim = probe.victim.address();
             probe.edit::<User>(&victim, |user| {
-                user.status = BEING_LIQUIDATED;
+                if isolated {
+                    user.perp[VICTIMS_POSITION].flag |= POSITION_BEING_LIQUIDATED;
+                } else {
+                    user.status = BEING_LIQUIDATED;
+                }
                 user.margin_freed = freed;
                 user.last_active_slot = slot.saturating_sub(waited);
             });
@@ -107,16 +130,17 @@ fn a_thousand_perp_liquidations_are_quoted_to_the_step() {
             continue;
         }
         let user = probe.user();
-        let (markets, prices) = (probe.markets(), probe.prices());
-        let view = perps::View { user: &user, markets: &markets, prices: &prices };
-        let quote = view.quote_perp(&probe.state(), SOL_PERP, max_base, slot);
+        let markets = probe.markets();
+        let quote =
+            probe.quoted(|view, state, slot| view.quote_perp(state, SOL_PERP, max_base, slot));
         let liquidate =
             perps::liquidate_perp(us, &user, &markets, SOL_PERP, max_base, None).unwrap();
         let sent = probe.world.send(&[liquidate], &[&probe.keeper]);
         case += 1;
         match quote {
             Ok(None) => {
-                let is_open = user.is_being_liquidated;
+                let is_open =
+                    user.is_being_liquidated || user.perp(SOL_PERP).unwrap().is_being_liquidated;
                 match sent {
                     Ok(_) if is_open => assert_eq!(moved_base(&probe, base), 0),
                     sent => {
@@ -154,7 +178,7 @@ fn a_thousand_perp_liquidations_are_quoted_to_the_step() {
 
 fn complete_average(scene: &mut Scene, price: i64) {
     let key = scene.exchange.perp_market(SOL_PERP);
-    scene.edit::<PerpMarket>(&key, |market| market.twap_5min = price);
+    scene.edit::<PerpMarket>(&key, |market| market.average.price = price);
 }
 
 /// How much of the victim's position is gone.
@@ -176,9 +200,9 @@ fn rich() -> Scene {
     scene
 }
 
-/// Units of a deposit (negative for a borrow) that the victim has.
-fn units(scene: &Scene, index: u16) -> i128 {
-    let user: User = scene.read(&scene.victim.address());
+/// Units of a deposit (negative for a borrow) that somebody has.
+fn units(scene: &Scene, of: perps::SubAccount, index: u16) -> i128 {
+    let user: User = scene.read(&of.address());
     let market: SpotMarket = scene.read(&scene.exchange.spot_market(index));
     user.spot_positions().find(|position| position.market == index).map_or(0, |position| {
         let tokens = market.tokens(position.scaled_balance.into(), position.is_borrow);
@@ -195,17 +219,15 @@ struct HandedOver {
     asset: i128,
 }
 
-/// Borrows and losses against deposits: as many as quoted are handed over by the real
-/// program. The stand-in hands over all there is: it is asked only whether the user can be
-/// liquidated.
+/// A thousand users with borrows or losses against deposits: below and above their
+/// margin, at the beginning of a liquidation and in the middle of one.
 fn deposits_are_quoted(seed: u64, case: impl Fn(&mut Scene, &mut Random) -> HandedOver) {
-    let real = is_real(Exchange::Drift);
+    const CASES: usize = 1_000;
     let mut random = Random(seed);
     let scene = rich();
     let state_key = scene.exchange.state();
-    let [mut exact, mut within, mut healthy] = [0; 3];
-    let cases = if real { 500 } else { 100 };
-    for number in 0..cases {
+    let [mut exact, mut within, mut nothing, mut healthy] = [0; 4];
+    for number in 0..CASES {
         let mut probe = scene.clone_world();
         probe.edit::<State>(&state_key, |state| {
             state.margin_buffer = random.one_of(&[200, 100, 500]);
@@ -214,33 +236,57 @@ fn deposits_are_quoted(seed: u64, case: impl Fn(&mut Scene, &mut Random) -> Hand
         });
         for index in [USDC_MARKET, SOL_MARKET] {
             let key = probe.exchange.spot_market(index);
-            let fee = random.one_of(&[50_000, 25_000, 10_000]);
-            probe.edit::<SpotMarket>(&key, |market| market.liquidator_fee = fee);
+            probe.edit::<SpotMarket>(&key, |market| {
+                market.liquidator_fee = random.one_of(&[50_000, 25_000, 10_000]);
+                market.insurance_fee = random.one_of(&[0, 5_000, 20_000]);
+                market.imf_factor = random.one_of(&[0, 500]);
+            });
         }
         let HandedOver { quote, sent, liability, asset } = case(&mut probe, &mut random);
         match quote.unwrap_or_else(|error| panic!("case {number}: {error}")) {
             None => {
-                assert_eq!(refusal(sent), theirs(&probe, Error::SufficientCollateral));
+                match sent {
+                    // A liquidation that had begun is over.
+                    Ok(_) => assert_eq!((liability, asset), (0, 0)),
+                    sent => assert_eq!(refusal(sent), theirs(&probe, Error::SufficientCollateral)),
+                }
                 healthy += 1;
             }
             Some(quote) => {
                 sent.unwrap_or_else(|error| panic!("case {number}: {quote:?}: {error}"));
-                if real {
-                    let off = (quote.liability as i128 - liability).abs();
-                    let asset_off = (quote.asset as i128 - asset).abs();
-                    assert!(
-                        off <= 1 && asset_off <= 1,
-                        "case {number}: {liability} and {asset}, quoted {quote:?}"
-                    );
-                    exact += usize::from(off == 0 && asset_off == 0);
-                    within += usize::from(off != 0 || asset_off != 0);
-                }
+                let off = (quote.liability as i128 - liability).abs();
+                let asset_off = (quote.asset as i128 - asset).abs();
+                assert!(
+                    off <= 1 && asset_off <= 1,
+                    "case {number}: {liability} and {asset}, quoted {quote:?}"
+                );
+                exact += usize::from(off == 0 && asset_off == 0);
+                within += usize::from(off != 0 || asset_off != 0);
+                nothing += usize::from(quote.liability == 0);
             }
         }
     }
-    println!("{exact} to the unit, {within} within one; {healthy} not liquidatable");
-    assert!(healthy >= cases / 10, "all sorts");
-    assert!(!real || exact + within >= cases / 4, "all sorts");
+    println!(
+        "{exact} to the unit, {within} within one ({nothing} of them nothing); {healthy} not \
+         liquidatable"
+    );
+    assert!(healthy >= CASES / 10 && exact + within >= CASES / 4, "all sorts");
+}
+
+/// Perhaps a liquidation of the victim has begun.
+fn perhaps_begun(probe: &mut Scene, random: &mut Random, debt: i64) {
+    if random.below(3) != 0 {
+        return;
+    }
+    let victim = probe.victim.address();
+    let slot = probe.world.slot();
+    let freed = random.below(debt.unsigned_abs() / 20 + 1);
+    let waited = random.one_of(&[0, 10, 75, 199]);
+    probe.edit::<User>(&victim, |user| {
+        user.status = BEING_LIQUIDATED;
+        user.margin_freed = freed;
+        user.last_active_slot = slot.saturating_sub(waited);
+    });
 }
 
 /// A deposit that backs between too little and enough.
@@ -268,17 +314,18 @@ fn borrows_are_quoted_to_the_unit() {
             (i64::try_from(worth).unwrap().max(10), -i64::try_from(sol).unwrap().max(10))
         };
         probe.open_victim([usdc, sol], PerpPosition::default());
+        perhaps_begun(probe, random, debt);
         let most = random.one_of(&[u128::MAX, debt.unsigned_abs().into(), 1_000]);
-        let (us, user, markets, prices) =
-            (probe.account, probe.user(), probe.markets(), probe.prices());
-        let view = perps::View { user: &user, markets: &markets, prices: &prices };
-        let quote = view.quote_spot(&probe.state(), asset, liability, most, probe.world.slot());
+        let (us, user, markets) = (probe.account, probe.user(), probe.markets());
+        let quote =
+            probe.quoted(|view, state, slot| view.quote_spot(state, asset, liability, most, slot));
         let liquidate =
             perps::liquidate_spot(us, &user, &markets, asset, liability, most, None).unwrap();
-        let before = [liability, asset].map(|index| units(probe, index));
+        // What the liquidator takes over: the insurance fund's part stays with the victim.
+        let before = [units(probe, us, liability), units(probe, probe.victim, asset)];
         let sent = probe.world.send(&[liquidate], &[&probe.keeper]);
-        let after = [liability, asset].map(|index| units(probe, index));
-        HandedOver { quote, sent, liability: after[0] - before[0], asset: before[1] - after[1] }
+        let after = [units(probe, us, liability), units(probe, probe.victim, asset)];
+        HandedOver { quote, sent, liability: before[0] - after[0], asset: before[1] - after[1] }
     });
 }
 
@@ -292,17 +339,17 @@ fn losses_are_quoted_to_the_unit() {
         let deposit = deposit_for(random, lost, price).max(1_000);
         let perp = PerpPosition { quote: -lost, market: SOL_PERP, ..PerpPosition::default() };
         probe.open_victim([0, deposit], perp);
+        perhaps_begun(probe, random, lost);
         let most = random.one_of(&[u128::MAX, lost.unsigned_abs().into(), 1_000]);
-        let (us, user, markets, prices) =
-            (probe.account, probe.user(), probe.markets(), probe.prices());
-        let view = perps::View { user: &user, markets: &markets, prices: &prices };
-        let slot = probe.world.slot();
-        let quote = view.quote_pnl_for_deposit(&probe.state(), SOL_PERP, SOL_MARKET, most, slot);
+        let (us, user, markets) = (probe.account, probe.user(), probe.markets());
+        let quote = probe.quoted(|view, state, slot| {
+            view.quote_pnl_for_deposit(state, SOL_PERP, SOL_MARKET, most, slot)
+        });
         let liquidate = perps::liquidate_perp_pnl_for_deposit(
             us, &user, &markets, SOL_PERP, SOL_MARKET, most, None,
         )
         .unwrap();
-        let before = units(probe, SOL_MARKET);
+        let before = units(probe, probe.victim, SOL_MARKET);
         let sent = probe.world.send(&[liquidate], &[&probe.keeper]);
         let left: User = probe.read(&probe.victim.address());
         let loss = left.perp.iter().find(|position| position.quote != 0);
@@ -311,7 +358,7 @@ fn losses_are_quoted_to_the_unit() {
             quote,
             sent,
             liability: i128::from(lost) + quote_left,
-            asset: before - units(probe, SOL_MARKET),
+            asset: before - units(probe, probe.victim, SOL_MARKET),
         }
     });
 }

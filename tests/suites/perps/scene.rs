@@ -8,15 +8,16 @@ use std::{env, fs};
 
 use anchor_lang::{AnchorDeserialize, Discriminator};
 use drift_stand_in::state::{
-    Layout, Oracle, PerpMarket, PerpPosition, SpotMarket, SpotPosition, State, UserStats,
+    Average, BookSide, ISOLATED, Layout, Oracle, Order, PerpMarket, PerpPosition, SpotMarket,
+    SpotPosition, State, UserStats,
 };
 use flash_liquidator_client::{
     bracket::{Guard, GuardedFlash, Guards, Settled},
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
     klend::{FlashLoan, ReserveAddresses},
     perps::{
-        self, EmptyAccount, Exchange, Leftover, Markets, PerpLiquidation, Prices, SubAccount,
-        TakeOver, User, layout::oracle_source,
+        self, EmptyAccount, Exchange, Leftover, Maker, Markets, PerpLiquidation, Prices,
+        SubAccount, TakeOver, User, View, layout::oracle_source,
     },
     receiver,
 };
@@ -45,6 +46,9 @@ pub const PRICE: i64 = 143 * USD;
 pub const USDC_MARKET: u16 = 0;
 pub const SOL_MARKET: u16 = 1;
 pub const SOL_PERP: u16 = 0;
+
+/// Where in its account the victim's perp position is.
+pub const VICTIMS_POSITION: usize = 3;
 
 pub const SOL_ORACLE: Address = Address::new_from_array([201; 32]);
 pub const USDC_ORACLE: Address = Address::new_from_array([202; 32]);
@@ -130,7 +134,7 @@ impl Scene {
             pool,
         };
         scene.open_exchange(sol_mint);
-        let perp = PerpPosition { base, quote, market: SOL_PERP, open_orders: 0 };
+        let perp = PerpPosition { base, quote, market: SOL_PERP, ..PerpPosition::default() };
         scene.open_victim([usdc, sol], perp);
         let setup = [
             perps::initialize_user_stats(exchange, &account.authority),
@@ -177,7 +181,9 @@ impl Scene {
         };
         let mut pnl_pool = 0;
         usdc.add_to_pool(&mut pnl_pool, i128::from(100_000 * USD)).unwrap();
-        let sol = SpotMarket {
+        // Deposits of others.
+        usdc.add_to_pool(&mut 0, i128::from(500_000 * USD)).unwrap();
+        let mut sol = SpotMarket {
             address: exchange.spot_market(SOL_MARKET),
             oracle: SOL_ORACLE,
             mint: sol_mint,
@@ -193,6 +199,7 @@ impl Scene {
             status: 1,
             ..SpotMarket::default()
         };
+        sol.add_to_pool(&mut 0, i128::from(5_000 * SOL)).unwrap();
         let perp = PerpMarket {
             address: exchange.perp_market(SOL_PERP),
             oracle: SOL_ORACLE,
@@ -206,8 +213,9 @@ impl Scene {
             quote_spot_market: USDC_MARKET,
             oracle_source: oracle_source::PYTH_LAZER,
             status: 1,
-            twap_5min: PRICE,
+            average: Average { price: PRICE, since: self.world.unix_timestamp() },
             oracle_delay: -1,
+            ..PerpMarket::default()
         };
         self.open_vault(&usdc, 1_000_000 * USD as u64);
         self.open_vault(&sol, 10_000 * SOL as u64);
@@ -227,8 +235,13 @@ impl Scene {
 
     /// Gives the victim these positions.
     pub fn open_victim(&mut self, units: [i64; 2], perp: PerpPosition) {
-        let mut user =
-            drift_stand_in::state::User { authority: self.victim.authority, ..Default::default() };
+        self.open_user(self.victim, units, perp);
+        self.complete();
+    }
+
+    fn open_user(&mut self, account: SubAccount, units: [i64; 2], perp: PerpPosition) {
+        let authority = account.authority;
+        let mut user = drift_stand_in::state::User { authority, ..Default::default() };
         for (index, units) in [USDC_MARKET, SOL_MARKET].into_iter().zip(units) {
             if units != 0 {
                 let mut market: SpotMarket = self.read(&self.exchange.spot_market(index));
@@ -238,11 +251,9 @@ impl Scene {
                 self.write(&market.address.clone(), &market);
             }
         }
-        user.perp[3] = perp;
-        self.write(&self.victim.address(), &user);
-        let stats = UserStats { authority: self.victim.authority, ..UserStats::default() };
-        self.write(&self.victim.stats(), &stats);
-        self.complete();
+        user.perp[VICTIMS_POSITION] = perp;
+        self.write(&account.address(), &user);
+        self.write(&account.stats(), &UserStats { authority, ..UserStats::default() });
     }
 
     /// What the real program needs besides.
@@ -316,6 +327,41 @@ impl Scene {
         loser
     }
 
+    /// Makes the victim's position an isolated one, whose collateral is the account's
+    /// dollars.
+    pub fn isolate(&mut self) {
+        let key = self.victim.address();
+        self.edit::<drift_stand_in::state::User>(&key, |user| {
+            let dollars = std::mem::take(&mut user.spot[usize::from(USDC_MARKET)]);
+            let position = &mut user.perp[VICTIMS_POSITION];
+            (position.flag, position.isolated_balance) = (ISOLATED, dollars.scaled_balance);
+        });
+    }
+
+    /// A user whose order rests on Drift's book, with the dollars to back it.
+    pub fn open_maker(&mut self, side: BookSide, price: i64, base: i64) -> Maker {
+        assert_eq!(self.exchange, Exchange::Drift);
+        let authority = self.world.actor("maker").pubkey();
+        let maker = SubAccount { exchange: self.exchange, authority, id: 0 };
+        let bids = if side == BookSide::Bid { base } else { -base };
+        let perp = PerpPosition { market: SOL_PERP, open_orders: 1, ..PerpPosition::default() };
+        self.open_user(maker, [200_000 * USD, 0], perp);
+        let slot = self.world.slot();
+        let order = Order {
+            slot,
+            price: price.unsigned_abs(),
+            base: base.unsigned_abs(),
+            filled: 0,
+            market: SOL_PERP,
+            side,
+        };
+        let mut account = self.world.account(&maker.address()).unwrap();
+        order.write(&mut account.data, 0);
+        complete::resting_order(&mut account.data, VICTIMS_POSITION, bids);
+        self.world.set_account(&maker.address(), account).unwrap();
+        Maker { user: maker.address(), stats: maker.stats() }
+    }
+
     /// The victim, as a keeper sees it.
     pub fn user(&self) -> User {
         let key = self.victim.address();
@@ -354,6 +400,13 @@ impl Scene {
         perps::State::read(&key, &account.owner, &account.data).unwrap()
     }
 
+    /// Runs a quote on what a keeper sees.
+    pub fn quoted<T>(&self, quote: impl FnOnce(View, &perps::State, u64) -> T) -> T {
+        let (user, markets, prices) = (self.user(), self.markets(), self.prices());
+        let view = View { user: &user, markets: &markets, prices: &prices };
+        quote(view, &self.state(), self.world.slot())
+    }
+
     /// The keeper's account, if it is empty.
     pub fn empty(&self) -> Result<EmptyAccount, perps::PerpError> {
         let key = self.account.address();
@@ -363,13 +416,18 @@ impl Scene {
 
     /// The body of a liquidation, built as a keeper builds it.
     pub fn body(&self, take_over: TakeOver) -> Vec<Instruction> {
+        self.body_with(LOAN, take_over)
+    }
+
+    /// The same with a part of the loan deposited.
+    pub fn body_with(&self, loan: u64, take_over: TakeOver) -> Vec<Instruction> {
         let (user, markets) = (self.user(), self.markets());
         let liquidation = PerpLiquidation {
             account: self.empty().unwrap(),
             user: &user,
             markets: &markets,
             token_account: self.usdc,
-            loan: LOAN,
+            loan,
             take_over,
             leftover: Leftover::Refuse,
         };
@@ -384,16 +442,35 @@ impl Scene {
         });
     }
 
+    /// Lets the curve of Drift's market maker follow the oracle, as it is in operation.
+    pub fn let_the_curve_follow(&mut self) {
+        let key = self.exchange.perp_market(SOL_PERP);
+        let mut account = self.world.account(&key).unwrap();
+        complete::follow_the_oracle(&mut account.data);
+        self.world.set_account(&key, account).unwrap();
+    }
+
     /// The keeper sells SOL for USDC.
     pub fn sell(&self, units: u64) -> Instruction {
-        let swap = Swap {
-            keeper: self.keeper.pubkey(),
-            sold: self.pool.mints[0],
-            from: self.sol,
-            to: self.usdc,
-            amount: units,
-        };
-        swap.through(&self.pool, Variant::Honest, 0)
+        self.swap(self.pool.mints[0], [self.sol, self.usdc], units)
+    }
+
+    /// The keeper buys SOL for USDC.
+    pub fn buy(&self, units: u64) -> Instruction {
+        self.swap(self.reserve.liquidity_mint, [self.usdc, self.sol], units)
+    }
+
+    /// What that brings, asked of the pool.
+    pub fn bought(&self, units: u64) -> u64 {
+        let mut probe = self.clone_world();
+        probe.world.give(&self.keeper.pubkey(), &self.reserve.liquidity_mint, units).unwrap();
+        probe.world.send(&[self.buy(units)], &[&probe.keeper]).unwrap();
+        probe.world.balance(&self.sol).unwrap()
+    }
+
+    fn swap(&self, sold: Address, [from, to]: [Address; 2], amount: u64) -> Instruction {
+        let keeper = self.keeper.pubkey();
+        Swap { keeper, sold, from, to, amount }.through(&self.pool, Variant::Honest, 0)
     }
 
     /// Sends these instructions inside the bracket; checks the invariants.

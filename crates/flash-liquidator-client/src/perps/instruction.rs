@@ -11,8 +11,8 @@ use solana_instruction::{AccountMeta, Instruction};
 use solana_sdk_ids::{system_program, sysvar};
 
 use super::{
-    Exchange, PerpError, QUOTE_SPOT_MARKET, SubAccount,
-    accounts::{Changed, Markets, SpotMarket, User, same_exchange},
+    Exchange, Markets, PerpError, QUOTE_SPOT_MARKET, SpotMarket, SubAccount, User,
+    markets::{Changed, same_exchange},
 };
 
 /// First bytes of instruction data: `sha256("global:<name>")[..8]`.

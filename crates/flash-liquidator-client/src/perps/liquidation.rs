@@ -104,9 +104,14 @@ impl PerpLiquidation<'_> {
     /// withdrawn and nothing ever borrowed.
     ///
     /// # Errors
-    /// [`PerpError`].
+    /// [`PerpError`]; [`PerpError::OtherPool`] for a user of another pool of markets than
+    /// the keeper's account, which is in pool 0.
     pub fn body(&self) -> Result<Vec<Instruction>, PerpError> {
         let (account, markets, user) = (self.account.account(), self.markets, self.user);
+        if user.pool_id != 0 {
+            let address = user.account.address();
+            return Err(PerpError::OtherPool { address, found: user.pool_id, expected: 0 });
+        }
         let quote =
             |amount| withdraw(account, markets, QUOTE_SPOT_MARKET, &self.token_account, amount);
         let paid_in = |market, from, units| deposit(account, markets, market, from, units);

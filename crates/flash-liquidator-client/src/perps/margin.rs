@@ -1,5 +1,5 @@
-//! Whether a user can be liquidated, and how much a liquidation hands over: the
-//! margin arithmetic of Drift 2.161, from accounts.
+//! Whether a user can be liquidated: the margin arithmetic of Drift 2.161, from
+//! accounts.
 //!
 //! The figures are the program's to the unit, given the same accounts, prices and
 //! slot. What it does in between is not foreseen: orders of the user that are
@@ -7,109 +7,21 @@
 //! that `liquidate_spot` and `liquidate_perp_pnl_for_deposit` accrue before they
 //! look.
 
-use std::collections::BTreeMap;
-
 use solana_address::Address;
 
 use super::{
-    Exchange, Markets, PerpError, PerpMarket, PerpPosition, SpotMarket, SpotPosition, State, User,
-    accounts::{VELOCITY_PACE, same_exchange},
-    layout::{discriminator, oracle_source},
+    Markets, PerpError, PerpMarket, PerpPosition, PerpRisk, Prices, SpotMarket, SpotPosition, User,
+    arithmetic::{MILLION, Result, WEIGHT, ceil_div, fits, mul_div, scale, weigh},
 };
-use crate::swap::field;
 
-type Result<T> = core::result::Result<T, PerpError>;
-
-/// Weights and margin ratios are in ten-thousandths.
-const WEIGHT: u128 = 10_000;
-/// Fees, prices and dollars are in millionths.
-const MILLION: u128 = 1_000_000;
 /// Sizes of perps are in billionths.
-const BASE: i128 = 1_000_000_000;
+pub(super) const BASE: i128 = 1_000_000_000;
 /// Cumulative funding is in billionths of a dollar.
 const FUNDING: u128 = 1_000_000_000;
 /// What every order on the book takes of the margin: a cent.
 const OPEN_ORDER: u128 = 10_000;
 /// Market in ordinary operation, on both exchanges.
 const ACTIVE: u8 = 1;
-
-/// Prices in millionths of a dollar, by oracle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prices(BTreeMap<Address, i64>);
-
-impl Prices {
-    /// These prices.
-    #[must_use]
-    pub fn new(prices: impl IntoIterator<Item = (Address, i64)>) -> Self {
-        Self(prices.into_iter().collect())
-    }
-
-    /// Reads an oracle of one of the kinds that the exchanges own themselves (Pyth
-    /// Lazer, markets before their launch). `kind` is the market's `oracle_source`.
-    ///
-    /// # Errors
-    /// [`PerpError::OracleKind`] for any other kind: [`Self::set`] its price;
-    /// [`PerpError::NotA`]; [`PerpError::Overflow`].
-    pub fn read(&mut self, oracle: &Address, kind: u8, owner: &Address, data: &[u8]) -> Result<()> {
-        let refused = PerpError::NotA { what: "oracle", address: *oracle };
-        let price = |at| i64::from_le_bytes(field(data, at));
-        let is = |discriminator: &[u8; 8], len| {
-            Exchange::of(owner).is_some() && data.starts_with(discriminator) && data.len() == len
-        };
-        let price = match kind {
-            oracle_source::PRELAUNCH if is(&discriminator::PRELAUNCH_ORACLE, 120) => price(8),
-            oracle_source::PYTH_LAZER..=oracle_source::PYTH_LAZER_STABLE_COIN
-                if is(&discriminator::PYTH_LAZER_ORACLE, 48) =>
-            {
-                let exponent = i32::from_le_bytes(field(data, 32));
-                let confidence = u64::from_le_bytes(field(data, 40));
-                lazer_price(kind, price(8), exponent, confidence)?
-            }
-            oracle_source::PRELAUNCH
-            | oracle_source::PYTH_LAZER..=oracle_source::PYTH_LAZER_STABLE_COIN => {
-                return Err(refused);
-            }
-            kind => return Err(PerpError::OracleKind { oracle: *oracle, kind }),
-        };
-        self.set(*oracle, price);
-        Ok(())
-    }
-
-    /// Sets a price, in millionths of a dollar.
-    pub fn set(&mut self, oracle: Address, price: i64) {
-        self.0.insert(oracle, price);
-    }
-
-    /// One dollar where there is no oracle.
-    fn get(&self, oracle: Option<Address>) -> Result<i128> {
-        let Some(oracle) = oracle else { return Ok(MILLION as i128) };
-        let price = self.0.get(&oracle).ok_or(PerpError::PriceMissing { oracle })?;
-        fits(u64::try_from(*price).map_err(|_| PerpError::Overflow)?)
-    }
-}
-
-/// A price that is posted as a whole number and an exponent.
-fn lazer_price(kind: u8, price: i64, exponent: i32, confidence: u64) -> Result<i64> {
-    let multiple = match kind {
-        oracle_source::PYTH_LAZER_1K => 1_000,
-        oracle_source::PYTH_LAZER_1M => MILLION,
-        _ => 1,
-    };
-    let precision =
-        10u128.checked_pow(exponent.unsigned_abs()).ok_or(PerpError::Overflow)? / multiple;
-    let scaled = |number: i128| {
-        if precision > MILLION {
-            Some(number / (precision / MILLION) as i128)
-        } else {
-            number.checked_mul(MILLION.checked_div(precision)? as i128)
-        }
-    };
-    let price: i64 = fits(scaled(price.into()).ok_or(PerpError::Overflow)?)?;
-    let confidence: i64 = fits(scaled(confidence.into()).ok_or(PerpError::Overflow)?)?;
-    let is_stable = kind == oracle_source::PYTH_LAZER_STABLE_COIN
-        && (i128::from(price) - MILLION as i128).abs() <= i128::from(confidence.min(500));
-    Ok(if is_stable { MILLION as i64 } else { price })
-}
 
 /// What an account is worth for its maintenance margin, in millionths of a dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,7 +33,7 @@ pub struct Health {
     /// What losses and liabilities count for more once a liquidation has begun.
     pub buffer: i128,
     /// The part of [`Self::requirement`] of the market that was asked for.
-    tracked: i128,
+    pub(super) tracked: i128,
 }
 
 impl Health {
@@ -140,41 +52,9 @@ impl Health {
 
 /// The market whose part of the requirement is tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tracked {
+pub(super) enum Tracked {
     Spot(u16),
     Perp(u16),
-}
-
-/// What `liquidate_perp` hands over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PerpQuote {
-    /// Size that changes hands, in billionths; 0 when the program answers Ok and
-    /// hands over nothing.
-    pub base: u64,
-    /// Whether the user is long.
-    pub is_long: bool,
-    /// Oracle's price.
-    pub oracle_price: u64,
-    /// Price at which it is handed over: the least `limit_price` for a long
-    /// position, the highest for a short one.
-    pub price: u64,
-    /// What the liquidator earns at the oracle's price, in millionths of a dollar.
-    pub discount: u64,
-    /// What the insurance fund takes from the user.
-    pub insurance_fee: u64,
-}
-
-/// What `liquidate_spot` or `liquidate_perp_pnl_for_deposit` hands over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExchangeQuote {
-    /// Units of the borrow, or millionths of a dollar of the loss; 0 when the
-    /// program answers Ok and hands over nothing.
-    pub liability: u128,
-    /// Units of the deposit that is handed over with it.
-    pub asset: u128,
-    /// Asset for one of the liability, in millionths of the asset's unit, cut off:
-    /// the highest `limit_price` that passes.
-    pub price: u128,
 }
 
 /// A user, the markets of its positions and what they are worth at one moment.
@@ -216,191 +96,7 @@ impl View<'_> {
         Ok(health)
     }
 
-    /// What `liquidate_perp` hands over in this slot, at most `max_base`. `None`
-    /// when the user cannot be liquidated.
-    ///
-    /// # Errors
-    /// As [`Self::health`]; [`PerpError::NoPosition`].
-    pub fn quote_perp(
-        &self,
-        state: &State,
-        market: u16,
-        max_base: u64,
-        slot: u64,
-    ) -> Result<Option<PerpQuote>> {
-        let position = self.user.perp(market)?;
-        let terms = &self.markets.perp(market)?.risk;
-        if position.base == 0 {
-            return Err(PerpError::NoPosition { what: "size", kind: "perp", index: market });
-        }
-        let (health, is_open, isolated) = self.begin(state, market, Tracked::Perp(market))?;
-        let Some(shortage) = shortage(&health, is_open) else { return Ok(None) };
-        let price = self.prices.get(self.markets.perp(market)?.oracle)?;
-        let quote_market = self.markets.perp(market)?.quote_spot_market;
-        let quote_price = self.prices.get(self.markets.spot(quote_market)?.oracle)?.unsigned_abs();
-        let price = price.unsigned_abs();
-        let size = position.base.unsigned_abs();
-        let is_high = self.user.high_leverage;
-        let ratio = margin_ratio(terms, size.into(), is_high)? + u128::from(state.margin_buffer);
-        let fee = self.liquidator_fee(terms, is_open, slot)?;
-        let ratio = ratio * (MILLION / WEIGHT);
-
-        // The insurance fund takes what the margin ratio leaves, up to its own fee.
-        let tracked = match u128::try_from(health.requirement) {
-            Ok(0) => 0,
-            Ok(requirement) => mul_div(shortage, health.tracked.unsigned_abs(), requirement)?,
-            Err(_) => return Err(PerpError::Overflow),
-        };
-        let quoted = mul_div(price, quote_price, MILLION)?;
-        let insurance = if quoted == 0 || ratio <= fee {
-            0
-        } else {
-            let implied = mul_div(tracked, BASE as u128, size.into())?;
-            let implied = mul_div(implied, MILLION, quoted)?.min(u32::MAX.into());
-            let left = (ratio - fee).saturating_sub(implied) * 19 / 20;
-            left.min(terms.insurance_fee.into())
-        };
-
-        // What covers the shortage, and the part of it that may be freed by now.
-        let step = u128::from(terms.step_size);
-        let covering = if price == 0 || ratio <= fee {
-            u64::MAX.into()
-        } else {
-            let worth = mul_div(quoted, ratio - fee, MILLION)?;
-            let freed = worth.checked_sub(mul_div(price, insurance, MILLION)?);
-            let freed = freed.ok_or(PerpError::Overflow)?;
-            ceil_to(mul_div(shortage, BASE as u128, freed)?, step)?
-        };
-        let share = if isolated { WEIGHT } else { self.share(state, shortage, is_open, slot)? };
-        let allowed = covering.saturating_mul(share) / WEIGHT;
-        let side = |base: u128| {
-            let value = mul_div(base, price, BASE as u128)?;
-            let discount = mul_div(price, fee, MILLION)?;
-            let is_long = position.base > 0;
-            let at = if is_long { price.saturating_sub(discount) } else { price + discount };
-            Ok(PerpQuote {
-                base: fits(base)?,
-                is_long,
-                oracle_price: fits(price)?,
-                price: fits(at)?,
-                discount: fits(mul_div(value, fee, MILLION)?)?,
-                insurance_fee: fits(mul_div(value, insurance, MILLION)?)?,
-            })
-        };
-        if allowed == 0 {
-            return side(0).map(Some);
-        }
-        // Fifty dollars or less go whole.
-        let is_small = mul_div(size.into(), price, BASE as u128)? <= 50 * MILLION;
-        let least = if is_small { size.into() } else { 0 };
-        let asked = u128::from(max_base).checked_rem(step).ok_or(PerpError::Overflow)?;
-        let asked = u128::from(max_base) - asked;
-        let base = u128::from(size).min(asked).min(allowed.max(least));
-        side(ceil_to(base, step)?).map(Some)
-    }
-
-    /// What `liquidate_spot` hands over in this slot, at most `max_liability`.
-    /// `None` when the user cannot be liquidated.
-    ///
-    /// # Errors
-    /// As [`Self::health`]; [`PerpError::NoPosition`].
-    pub fn quote_spot(
-        &self,
-        state: &State,
-        asset: u16,
-        liability: u16,
-        max_liability: u128,
-        slot: u64,
-    ) -> Result<Option<ExchangeQuote>> {
-        let owed = self.user.spot(liability, true)?;
-        let liability_market = self.markets.spot(liability)?;
-        let owed = tokens(liability_market, owed.scaled_balance.into(), true)?.unsigned_abs();
-        same_exchange("the state", state.exchange, self.markets.exchange())?;
-        let health = self.cross(state.margin_buffer, Some(Tracked::Spot(liability)))?;
-        let is_open = self.user.is_being_liquidated;
-        let Some(shortage) = shortage(&health, is_open) else { return Ok(None) };
-        let terms = &liability_market.risk;
-        let side = Side {
-            price: self.prices.get(liability_market.oracle)?.unsigned_abs(),
-            decimals: terms.decimals,
-            multiplier: MILLION.saturating_sub(terms.liquidator_fee.into()),
-        };
-        let weight = u128::from(terms.liability_weight) + u128::from(state.margin_buffer);
-        let asset = self.asset(asset)?;
-
-        let tracked = mul_div(
-            shortage,
-            health.tracked.unsigned_abs(),
-            health.requirement.unsigned_abs().max(1),
-        )?;
-        let insurance = if asset.weight >= weight || side.price == 0 || owed == 0 {
-            0
-        } else {
-            let scale = MILLION / WEIGHT;
-            let weighted = mul_div(asset.weight * scale, asset.side.multiplier, side.multiplier)?;
-            let implied = mul_div(tracked, MILLION * 10u128.pow(side.decimals), owed)? / side.price;
-            let left = (weight * scale).saturating_sub(weighted).saturating_sub(implied);
-            mul_div(left, MILLION, weight * scale)?.min(terms.insurance_fee.into())
-        };
-        let covering = covering(shortage, &asset, weight, &side, insurance)?;
-        let share = self.share(state, shortage, is_open, slot)?;
-        self.exchange(owed.min(max_liability), owed, covering, share, &asset, &side).map(Some)
-    }
-
-    /// What `liquidate_perp_pnl_for_deposit` hands over in this slot, at most
-    /// `max_pnl`. `None` when the user cannot be liquidated.
-    ///
-    /// # Errors
-    /// As [`Self::health`]; [`PerpError::NoPosition`].
-    pub fn quote_pnl_for_deposit(
-        &self,
-        state: &State,
-        perp: u16,
-        asset: u16,
-        max_pnl: u128,
-        slot: u64,
-    ) -> Result<Option<ExchangeQuote>> {
-        let position = self.user.perp(perp)?;
-        if position.base != 0 || position.quote >= 0 {
-            return Err(PerpError::NoPosition { what: "loss", kind: "perp", index: perp });
-        }
-        let lost = u128::from(position.quote.unsigned_abs());
-        let (health, is_open, isolated) = self.begin(state, perp, Tracked::Perp(perp))?;
-        if isolated {
-            return Err(PerpError::NoQuote { what: "the loss of an isolated position" });
-        }
-        let Some(shortage) = shortage(&health, is_open) else { return Ok(None) };
-        let perp_market = self.markets.perp(perp)?;
-        let quote_market = self.markets.spot(perp_market.quote_spot_market)?;
-        let side = Side {
-            price: self.prices.get(quote_market.oracle)?.unsigned_abs(),
-            decimals: 6,
-            multiplier: MILLION.saturating_sub(perp_market.risk.liquidator_fee.into()),
-        };
-        let weight = WEIGHT + u128::from(state.margin_buffer);
-        let asset = self.asset(asset)?;
-        let covering = covering(shortage, &asset, weight, &side, 0)?;
-        let share = self.share(state, shortage, is_open, slot)?;
-        self.exchange(lost.min(max_pnl), lost, covering, share, &asset, &side).map(Some)
-    }
-
-    /// Health before a liquidation in a perp market, whether one has begun already,
-    /// and whether it is of an isolated position.
-    fn begin(&self, state: &State, market: u16, tracked: Tracked) -> Result<(Health, bool, bool)> {
-        if self.markets.exchange() == Exchange::Velocity {
-            return Err(PerpError::NoQuote { what: VELOCITY_PACE });
-        }
-        same_exchange("the state", state.exchange, self.markets.exchange())?;
-        let position = self.user.perp(market)?;
-        if position.isolated_balance.is_some() {
-            let health = self.isolated_health(market, state.margin_buffer)?;
-            return Ok((health, position.is_being_liquidated, true));
-        }
-        let health = self.cross(state.margin_buffer, Some(tracked))?;
-        Ok((health, self.user.is_being_liquidated, false))
-    }
-
-    fn cross(&self, margin_buffer: u32, tracked: Option<Tracked>) -> Result<Health> {
+    pub(super) fn cross(&self, margin_buffer: u32, tracked: Option<Tracked>) -> Result<Health> {
         self.markets.cover(self.user)?;
         let mut health = Health::default();
         for position in &self.user.spot_positions {
@@ -503,107 +199,6 @@ impl View<'_> {
             units.checked_mul(self.prices.get(market.oracle)?).ok_or(PerpError::Overflow)?;
         Ok(value.div_euclid(10i128.pow(market.risk.decimals)))
     }
-
-    fn asset(&self, index: u16) -> Result<Asset> {
-        let position = self.user.spot(index, false)?;
-        let market = self.markets.spot(index)?;
-        Ok(Asset {
-            units: tokens(market, position.scaled_balance.into(), false)?.unsigned_abs(),
-            weight: market.risk.asset_weight.into(),
-            side: Side {
-                price: self.prices.get(market.oracle)?.unsigned_abs(),
-                decimals: market.risk.decimals,
-                multiplier: MILLION + u128::from(market.risk.liquidator_fee),
-            },
-        })
-    }
-
-    /// Liquidator's discount: it grows while a liquidation that has begun is left
-    /// alone.
-    fn liquidator_fee(&self, terms: &super::PerpRisk, is_open: bool, slot: u64) -> Result<u128> {
-        const GRACE_SLOTS: u64 = 1_500;
-        let base = match terms.high_leverage_margin_ratio.filter(|_| self.user.high_leverage) {
-            Some(ratio) => {
-                let ratio = ratio.saturating_mul(100);
-                terms.liquidator_fee.min(ratio - ratio / 5)
-            }
-            None => terms.liquidator_fee,
-        };
-        let waited = if is_open { slot.saturating_sub(self.user.last_active_slot) } else { 0 };
-        if waited < GRACE_SLOTS {
-            return Ok(base.into());
-        }
-        let most = terms.liquidator_fee.checked_mul(3).ok_or(PerpError::Overflow)?;
-        let most = most.min(terms.margin_ratio.saturating_mul(100));
-        let grown = u128::from(base) + u128::from(waited);
-        Ok(grown.min(most.into()))
-    }
-
-    /// Share of what is missing that may be freed by now, of 10^4.
-    fn share(&self, state: &State, shortage: u128, is_open: bool, slot: u64) -> Result<u128> {
-        if shortage < 50 * MILLION {
-            return Ok(WEIGHT);
-        }
-        let (freed, since) = if is_open {
-            (self.user.liquidation_margin_freed.into(), self.user.last_active_slot)
-        } else {
-            (0, slot)
-        };
-        let elapsed = u128::from(slot.saturating_sub(since));
-        let by_time = (elapsed * WEIGHT).checked_div(state.duration_slots.into()).unwrap_or(WEIGHT);
-        let share = (by_time + u128::from(state.initial_share)).min(WEIGHT);
-        let most = mul_div(shortage + freed, share, WEIGHT)?;
-        mul_div(most.saturating_sub(freed), WEIGHT, shortage)
-    }
-
-    /// How much of a liability changes hands, and the asset for it.
-    fn exchange(
-        &self,
-        asked: u128,
-        liability: u128,
-        covering: u128,
-        share: u128,
-        asset: &Asset,
-        side: &Side,
-    ) -> Result<ExchangeQuote> {
-        let allowed = covering.saturating_mul(share) / WEIGHT;
-        if allowed == 0 {
-            return Ok(ExchangeQuote { liability: 0, asset: 0, price: 0 });
-        }
-        // What all of the asset pays for.
-        let worth = asset.units.checked_mul(asset.side.price);
-        let numerator = worth
-            .and_then(|worth| worth.checked_mul(side.multiplier))
-            .and_then(|worth| worth.checked_mul(scale(side.decimals, asset.side.decimals)))
-            .ok_or(PerpError::Overflow)?;
-        let denominator =
-            side.price.checked_mul(asset.side.multiplier).ok_or(PerpError::Overflow)?;
-        let implied = ceil_div(numerator, denominator)?;
-        let implied = ceil_div(implied, scale(asset.side.decimals, side.decimals))?;
-        // Ten dollars or less go whole.
-        let is_small = mul_div(liability, side.price, 10u128.pow(side.decimals))? <= 10 * MILLION;
-        let least = if is_small { liability } else { 0 };
-        let taken = asked.min(allowed.max(least)).min(implied);
-        let numerator = taken
-            .checked_mul(scale(asset.side.decimals, side.decimals))
-            .and_then(|units| units.checked_mul(side.price))
-            .and_then(|units| units.checked_mul(asset.side.multiplier))
-            .ok_or(PerpError::Overflow)?;
-        let denominator =
-            asset.side.price.checked_mul(side.multiplier).ok_or(PerpError::Overflow)?;
-        let units = numerator.checked_div(denominator).ok_or(PerpError::Overflow)?;
-        let mut units = (units / scale(side.decimals, asset.side.decimals)).max(1);
-        // Less than a dollar is not left behind.
-        let left = units.abs_diff(asset.units);
-        let left = left.checked_mul(asset.side.price).ok_or(PerpError::Overflow)? / MILLION;
-        let left = left.checked_mul(scale(asset.side.decimals, 6)).ok_or(PerpError::Overflow)?;
-        if left / scale(6, asset.side.decimals) < MILLION {
-            units = asset.units;
-        }
-        let price = mul_div(units * 10u128.pow(side.decimals), MILLION, taken.max(1))?;
-        let price = price / 10u128.pow(asset.side.decimals);
-        Ok(ExchangeQuote { liability: taken, asset: units, price })
-    }
 }
 
 impl Health {
@@ -617,52 +212,9 @@ impl Health {
     }
 }
 
-/// Price, decimals and the discount of one side of an exchange, of 10^6.
-struct Side {
-    price: u128,
-    decimals: u32,
-    multiplier: u128,
-}
-
-struct Asset {
-    units: u128,
-    weight: u128,
-    side: Side,
-}
-
-/// What is missing, unless there is nothing to do. A liquidation begins below the
-/// requirement and ends above it by the buffer.
-fn shortage(health: &Health, is_open: bool) -> Option<u128> {
-    let shortage = health.shortage();
-    let begins = if is_open { shortage > 0 } else { health.is_liquidatable() };
-    begins.then_some(shortage)
-}
-
-/// Units of a liability that cover a shortage, when an asset pays for them.
-fn covering(
-    shortage: u128,
-    asset: &Asset,
-    weight: u128,
-    side: &Side,
-    insurance: u128,
-) -> Result<u128> {
-    let weighted = mul_div(asset.weight * 10, asset.side.multiplier, side.multiplier)?;
-    if asset.weight >= weight || weighted >= weight * 10 {
-        return Ok(u128::MAX);
-    }
-    let numerator = shortage
-        .checked_mul(scale(side.decimals, 6))
-        .and_then(|shortage| shortage.checked_mul(MILLION * WEIGHT * 10))
-        .ok_or(PerpError::Overflow)?;
-    let fee = mul_div(side.price, insurance, MILLION)? * weight * 10;
-    let denominator = (side.price * (weight * 10 - weighted)).checked_sub(fee);
-    let units = denominator.and_then(|denominator| numerator.checked_div(denominator));
-    Ok((units.ok_or(PerpError::Overflow)? / scale(6, side.decimals)).max(1))
-}
-
 /// Units of a scaled balance, negative for a borrow: deposits are rounded down,
 /// borrows up. Scaled balances have 9 decimals and interest 10.
-fn tokens(market: &SpotMarket, scaled_balance: u128, is_borrow: bool) -> Result<i128> {
+pub(super) fn tokens(market: &SpotMarket, scaled_balance: u128, is_borrow: bool) -> Result<i128> {
     let risk = &market.risk;
     let precision = 10u128.pow(19 - risk.decimals);
     let grown = |interest| scaled_balance.checked_mul(interest).ok_or(PerpError::Overflow);
@@ -687,7 +239,7 @@ fn funding(position: &PerpPosition, market: &PerpMarket) -> Result<i128> {
 }
 
 /// Margin that a position of this size takes before a liquidation, of 10^4.
-fn margin_ratio(risk: &super::PerpRisk, size: u128, is_high_leverage: bool) -> Result<u128> {
+pub(super) fn margin_ratio(risk: &PerpRisk, size: u128, is_high_leverage: bool) -> Result<u128> {
     let ratio =
         risk.high_leverage_margin_ratio.filter(|_| is_high_leverage).unwrap_or(risk.margin_ratio);
     size_premium(size, risk.imf_factor, ratio.into())
@@ -720,39 +272,4 @@ fn size_root(size: u128) -> Result<u128> {
 fn in_billionths(units: u128, decimals: u32) -> Result<u128> {
     let units = units.checked_mul(scale(9, decimals)).ok_or(PerpError::Overflow)?;
     Ok(units / scale(decimals, 9))
-}
-
-/// Ten to the decimals that `more` has above `fewer`, or one.
-fn scale(more: u32, fewer: u32) -> u128 {
-    10u128.pow(more.saturating_sub(fewer))
-}
-
-/// A share in ten-thousandths, rounded towards zero.
-fn weigh(value: i128, weight: u128) -> Result<i128> {
-    let weighted = value.checked_mul(fits(weight)?).ok_or(PerpError::Overflow)?;
-    Ok(weighted / WEIGHT as i128)
-}
-
-fn mul_div(value: u128, numerator: u128, denominator: u128) -> Result<u128> {
-    let product = value.checked_mul(numerator).ok_or(PerpError::Overflow)?;
-    product.checked_div(denominator).ok_or(PerpError::Overflow)
-}
-
-fn ceil_div(value: u128, denominator: u128) -> Result<u128> {
-    if denominator == 0 {
-        return Err(PerpError::Overflow);
-    }
-    Ok(value.div_ceil(denominator))
-}
-
-/// The next multiple of a step.
-fn ceil_to(value: u128, step: u128) -> Result<u128> {
-    if step == 0 {
-        return Err(PerpError::Overflow);
-    }
-    value.checked_next_multiple_of(step).ok_or(PerpError::Overflow)
-}
-
-fn fits<T, N: TryInto<T>>(number: N) -> Result<T> {
-    number.try_into().map_err(|_| PerpError::Overflow)
 }

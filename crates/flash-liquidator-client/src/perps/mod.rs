@@ -28,18 +28,20 @@
 //! * [`View`]: a user's margin, and how much a liquidation hands over.
 //! * [`instruction`]: the instructions one by one.
 
-mod accounts;
 mod addresses;
+mod arithmetic;
 mod error;
 pub mod instruction;
 pub mod layout;
 mod liquidation;
 mod margin;
+mod market;
+mod markets;
+mod prices;
+mod quote;
+mod read;
+mod user;
 
-pub use accounts::{
-    EmptyAccount, Markets, PerpMarket, PerpPosition, PerpRisk, SpotMarket, SpotPosition, SpotRisk,
-    State, User,
-};
 pub use addresses::{Exchange, SubAccount};
 pub use error::PerpError;
 pub use instruction::{
@@ -48,7 +50,12 @@ pub use instruction::{
     require_empty, settle_pnl, withdraw,
 };
 pub use liquidation::{Leftover, PerpLiquidation, TakeOver};
-pub use margin::{ExchangeQuote, Health, PerpQuote, Prices, View};
+pub use margin::{Health, View};
+pub use market::{PerpMarket, PerpRisk, SpotMarket, SpotRisk, State};
+pub use markets::Markets;
+pub use prices::Prices;
+pub use quote::{ExchangeQuote, PerpQuote};
+pub use user::{EmptyAccount, PerpPosition, SpotPosition, User};
 
 /// Index of the spot market that perps are settled in: USDC on Drift.
 pub const QUOTE_SPOT_MARKET: u16 = 0;

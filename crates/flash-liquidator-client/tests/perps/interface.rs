@@ -170,7 +170,7 @@ const ABSENT: usize = usize::MAX;
 
 /// Offsets of fields and sizes of types: of Drift, of Velocity. What Drift has in
 /// its `amm`, Velocity has in the market itself.
-const LAYOUT: [(&str, [usize; 2]); 93] = [
+const LAYOUT: [(&str, [usize; 2]); 110] = [
     ("User", [4368, 4488]),
     ("User.authority", [0, 0]),
     ("User.spot_positions", [96, 96]),
@@ -206,6 +206,7 @@ const LAYOUT: [(&str, [usize; 2]); 93] = [
     ("SpotMarket.borrow_balance", [440, 304]),
     ("SpotMarket.cumulative_deposit_interest", [456, 320]),
     ("SpotMarket.cumulative_borrow_interest", [472, 336]),
+    ("SpotMarket.historical_oracle_data", [160, ABSENT]),
     ("SpotMarket.withdraw_guard_threshold", [520, 536]),
     ("SpotMarket.max_token_deposits", [528, 544]),
     ("SpotMarket.deposit_token_twap", [536, 552]),
@@ -248,6 +249,22 @@ const LAYOUT: [(&str, [usize; 2]); 93] = [
     ("PerpMarket.amm.long_spread", [896, ABSENT]),
     ("PerpMarket.amm.short_spread", [900, ABSENT]),
     ("PerpMarket.amm.historical_oracle_data", [64, ABSENT]),
+    ("PerpMarket.amm.total_fee_minus_distributions", [552, ABSENT]),
+    ("PerpMarket.amm.net_revenue_since_last_funding", [776, ABSENT]),
+    ("HistoricalOracleData.last_oracle_price_twap5min", [32, ABSENT]),
+    ("HistoricalOracleData.last_oracle_price_twap_ts", [40, ABSENT]),
+    ("User.orders", [1184, ABSENT]),
+    ("Order", [96, ABSENT]),
+    ("Order.slot", [0, ABSENT]),
+    ("Order.price", [8, ABSENT]),
+    ("Order.base_asset_amount", [16, ABSENT]),
+    ("Order.base_asset_amount_filled", [24, ABSENT]),
+    ("Order.market_index", [80, ABSENT]),
+    ("Order.status", [82, ABSENT]),
+    ("Order.order_type", [83, ABSENT]),
+    ("Order.market_type", [84, ABSENT]),
+    ("Order.direction", [87, ABSENT]),
+    ("Order.post_only", [89, ABSENT]),
     ("UserStats", [232, 232]),
     ("UserStats.authority", [0, 0]),
     ("UserStats.referrer", [32, 32]),

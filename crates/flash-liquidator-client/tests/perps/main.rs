@@ -598,6 +598,10 @@ fn the_stand_ins_accounts_are_laid_out_as_the_exchanges() {
         withdraw_guard: 19,
         max_deposits: 20,
         deposit_twap: 21,
+        pool_id: 22,
+        imf_factor: 23,
+        insurance_fee: 24,
+        average: state::Average { price: 25, since: 26 },
     };
     let perp = state::PerpMarket {
         address: key(1),
@@ -612,8 +616,13 @@ fn the_stand_ins_accounts_are_laid_out_as_the_exchanges() {
         quote_spot_market: 13,
         oracle_source: 14,
         status: 15,
-        twap_5min: 16,
+        average: state::Average { price: 16, since: 18 },
         oracle_delay: 17,
+        imf_factor: 19,
+        insurance_fee: 20,
+        pool_id: 21,
+        recent_revenue: 22,
+        fees_kept: 23,
     };
     let oracle = state::Oracle { price: 1, exponent: 2, posted_slot: 3 };
     for interface in &interface::all()[..2] {
@@ -684,6 +693,9 @@ fn the_stand_ins_accounts_are_laid_out_as_the_exchanges() {
                 ("withdraw_guard_threshold", 19),
                 ("max_token_deposits", 20),
                 ("deposit_token_twap", 21),
+                ("pool_id", 22),
+                ("imf_factor", 23),
+                ("if_liquidation_fee", 24),
             ],
         );
         check(
@@ -706,8 +718,46 @@ fn the_stand_ins_accounts_are_laid_out_as_the_exchanges() {
                 ("amm.oracle_source", 14),
                 ("status", 15),
                 ("amm.oracle_slot_delay_override", 17),
+                ("imf_factor", 19),
+                ("if_liquidation_fee", 20),
+                ("pool_id", 21),
+                ("amm.net_revenue_since_last_funding", 22),
+                ("amm.total_fee_minus_distributions", 23),
             ],
         );
+        if interface.exchange == Exchange::Drift {
+            let at = |name: &str| interface.layout[name];
+            for (data, history, average) in [
+                (spot.to_bytes(played), "SpotMarket.historical_oracle_data", [25, 26]),
+                (perp.to_bytes(played), "PerpMarket.amm.historical_oracle_data", [16, 18]),
+            ] {
+                let fields = ["last_oracle_price_twap5min", "last_oracle_price_twap_ts"];
+                let read = fields.map(|field| {
+                    let in_history = at(&format!("HistoricalOracleData.{field}"));
+                    data[DISCRIMINATOR_LEN + at(history) + in_history]
+                });
+                assert_eq!(read, average, "{history}");
+            }
+            let order = state::Order {
+                slot: 1,
+                price: 2,
+                base: 3,
+                filled: 1,
+                market: 5,
+                side: state::BookSide::Ask,
+            };
+            let mut data = vec![0; DISCRIMINATOR_LEN + at("User")];
+            order.write(&mut data, 31);
+            assert_eq!(state::Order::read(&data, 31), Some(order));
+            let orders = DISCRIMINATOR_LEN + at("User.orders") + 31 * at("Order");
+            let field = |name: &str| data[orders + at(&format!("Order.{name}"))];
+            let numbers = ["slot", "price", "base_asset_amount", "base_asset_amount_filled"];
+            assert_eq!(numbers.map(field), [1, 2, 3, 1]);
+            // Open, limit, perp, short.
+            let words = ["status", "order_type", "market_type", "direction", "post_only"];
+            assert_eq!(words.map(field), [1, 1, 1, 1, 1]);
+            assert_eq!(field("market_index"), 5);
+        }
         check(
             &oracle.to_bytes(played),
             "PythLazerOracle",
@@ -725,7 +775,14 @@ fn the_stand_ins_accounts_are_laid_out_as_the_exchanges() {
             ..Default::default()
         };
         user.spot[7] = state::SpotPosition { scaled_balance: 1, market: 2, is_borrow: true };
-        user.perp[6] = state::PerpPosition { base: -3, quote: 4, market: 5, open_orders: 6 };
+        user.perp[6] = state::PerpPosition {
+            base: -3,
+            quote: 4,
+            market: 5,
+            open_orders: 6,
+            isolated_balance: 7,
+            flag: state::ISOLATED | state::POSITION_BEING_LIQUIDATED,
+        };
         let program = interface.exchange.program_id();
         let read = User::read(&key(6), &program, &user.to_bytes(played)).unwrap();
         let exchange = interface.exchange;
@@ -742,6 +799,8 @@ fn the_stand_ins_accounts_are_laid_out_as_the_exchanges() {
                 base: -3,
                 quote: 4,
                 open_orders: 6,
+                isolated_balance: Some(7),
+                is_being_liquidated: true,
                 ..PerpPosition::default()
             }],
             pool_id: 0,
@@ -828,6 +887,14 @@ fn other_accounts_are_refused() {
         assert_eq!(User::read(&key(6), &key(7), &user), Err(refused("user")));
         assert_eq!(User::read(&key(6), &program, short), Err(refused("user")));
         assert_eq!(User::read(&key(6), &program, &[]), Err(refused("user")));
+        // Velocity lets accounts grow, and what is behind is not looked at.
+        let mut grown = user.clone();
+        grown.extend([1; 256]);
+        let read = User::read(&key(6), &program, &grown);
+        match exchange {
+            Exchange::Drift => assert_eq!(read, Err(refused("user"))),
+            Exchange::Velocity => assert_eq!(read, User::read(&key(6), &program, &user)),
+        }
         assert_eq!(SpotMarket::read(&key(6), &program, &user), Err(refused("spot market")));
         assert_eq!(PerpMarket::read(&key(6), &program, &user), Err(refused("perp market")));
         let error = State::read(&key(6), &program, &user).unwrap_err();

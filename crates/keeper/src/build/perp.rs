@@ -9,8 +9,9 @@ use flash_liquidator_client::{
     klend::{FlashLoan, ReserveAddresses},
     lookup_table,
     perps::{
-        EmptyAccount, Exchange, Health, Leftover, Markets, PerpError, PerpLiquidation, PerpMarket,
-        PerpQuote, Prices, QUOTE_SPOT_MARKET, SpotMarket, State, SubAccount, TakeOver, User, View,
+        EmptyAccount, Exchange, Health, Leftover, Maker, Markets, PerpError, PerpLiquidation,
+        PerpMarket, PerpQuote, Prices, QUOTE_SPOT_MARKET, SpotMarket, State, SubAccount, TakeOver,
+        User, View,
     },
     token::create_associated_token_account,
 };
@@ -168,11 +169,15 @@ impl Scene {
         if source.accounts(&[token_account])? == [None] {
             setup.push(creation);
         }
-        let mut losers = Vec::new();
-        for key in &args.settle_first {
-            let loser = source.account("user", key)?;
-            losers.push(User::read(key, &loser.owner, &loser.data)?.account);
-        }
+        let read = |key: &Address| -> Result<SubAccount> {
+            let user = source.account("user", key)?;
+            Ok(User::read(key, &user.owner, &user.data)?.account)
+        };
+        let losers = args.settle_first.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let maker = |key: &Address| -> Result<Maker> {
+            Ok(Maker { user: *key, stats: read(key)?.stats() })
+        };
+        let makers = args.makers.iter().map(maker).collect::<Result<Vec<_>>>()?;
         let body = PerpLiquidation {
             account: empty,
             user: &self.user,
@@ -187,7 +192,7 @@ impl Scene {
                     _ => None,
                 },
                 close_limit: None,
-                makers: &[],
+                makers: &makers,
                 order_book: None,
                 settle_first: &losers,
             },

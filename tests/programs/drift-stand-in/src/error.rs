@@ -42,6 +42,7 @@ errors! {
     ReferrerStatsNotFound = 6030,
     OracleNotFound = 6036,
     MaxDeposit = 6038,
+    CastingFailure = 6041,
     InvalidOrder = 6042,
     InvalidOrderIOC = 6050,
     ReduceOnlyOrderIncreasedRisk = 6064,
@@ -69,6 +70,7 @@ errors! {
     NoUnsettledPnl = 6259,
     PnlPoolCantSettleUser = 6260,
     PlaceAndTakeOrderSuccessConditionFailed = 6289,
+    InvalidPoolId = 6302,
 }
 
 impl From<Error> for ProgramError {

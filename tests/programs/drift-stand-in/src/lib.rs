@@ -20,18 +20,17 @@
 //! # What differs from the real programs
 //! It is a double, not an imitation to the last unit:
 //!
-//! * `liquidate_perp` hands over what the user's margin lacks, at the exchange's
-//!   pace; the other two hand over as much as is asked. Nothing goes to the
-//!   insurance fund, and there are no orders to cancel.
-//! * An order is filled by the market itself, at the oracle's price and the
-//!   market's spread, whole or not at all. Makers in the list are checked and not
-//!   traded with, and there are no auctions and fee tiers.
-//! * Profits are settled only once the position is closed. There is no funding and
-//!   no interest; weights do not change with size.
-//! * Oracles are of the kind that the exchange owns itself (Pyth Lazer), and the
-//!   quote token's price is one dollar.
-//! * No isolated positions, delegates or events; pools of markets only as far as
-//!   `update_user_pool_id` goes.
+//! * An order is filled by the market itself, at the oracle's price and the market's
+//!   spread, whole; where it does not fill, by orders that rest in the accounts of the
+//!   makers listed, in their order. There are no auctions and fee tiers, and a
+//!   liquidation finds no orders to cancel.
+//! * Of positions that are open only a loss is settled. There is no funding and no
+//!   interest, no high leverage and no tier of a contract; what the insurance fund
+//!   takes is gone.
+//! * Oracles are of the kinds that the exchange owns itself (Pyth Lazer, markets before
+//!   their launch).
+//! * No delegates and events. The loss of an isolated position is not taken over with a
+//!   deposit.
 //! * Played as Velocity, everything is handed over at once, the market has no spread
 //!   and takes no fee, nothing is ever paused, and the order book's accounts are
 //!   not looked at: the fields for these lie in accounts that nobody here reads.
@@ -39,6 +38,7 @@
 use solana_program::{account_info::AccountInfo, entrypoint::ProgramResult, pubkey::Pubkey};
 
 pub mod error;
+pub mod exchange;
 pub mod margin;
 pub mod markets;
 mod processor;

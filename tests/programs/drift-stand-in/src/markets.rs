@@ -4,13 +4,16 @@
 use core::slice::Iter;
 use std::collections::BTreeMap;
 
-use solana_program::{account_info::AccountInfo, pubkey::Pubkey};
+use solana_program::{account_info::AccountInfo, clock::Clock, pubkey::Pubkey, sysvar::Sysvar};
 
 use crate::{
     Exchange,
     error::{Error, Result, fits, require},
-    state::{Layout, Oracle, PerpMarket, SpotMarket, is},
+    state::{Layout, Oracle, PerpMarket, Prelaunch, SpotMarket, is},
 };
+
+/// A market's `oracle_source` before its token's launch.
+const PRELAUNCH: u8 = 6;
 
 /// A price of one dollar.
 const ONE_DOLLAR: i64 = 1_000_000;
@@ -33,9 +36,20 @@ impl<'a, 'info> Markets<'a, 'info> {
         changed_spot: &[u16],
         changed_perp: &[u16],
     ) -> Result<Self> {
+        let slot = Clock::get()?.slot;
         let mut oracles = BTreeMap::new();
-        while let Some((oracle, account)) = next::<Oracle>(rest)? {
-            oracles.insert(*account.key, oracle);
+        let mut written = Vec::new();
+        loop {
+            if let Some((oracle, account)) = next::<Oracle>(rest)? {
+                oracles.insert(*account.key, oracle);
+            } else if let Some((oracle, account)) = next::<Prelaunch>(rest)? {
+                let price = oracle.price.min(oracle.max_price);
+                let read = Oracle { price, exponent: -6, posted_slot: slot };
+                oracles.insert(*account.key, read);
+                written.push((oracle, account));
+            } else {
+                break;
+            }
         }
         let mut spot = BTreeMap::new();
         while let Some((market, account)) = next::<SpotMarket>(rest)? {
@@ -47,6 +61,14 @@ impl<'a, 'info> Markets<'a, 'info> {
         while let Some((market, account)) = next::<PerpMarket>(rest)? {
             let is_changed = changed_perp.contains(&market.index);
             require(!is_changed || account.is_writable, Error::MarketWrongMutability)?;
+            if is_changed && market.oracle_source == PRELAUNCH {
+                let oracle = written.iter_mut().find(|(_, account)| *account.key == market.oracle);
+                let (oracle, account) = oracle.ok_or(Error::OracleNotFound)?;
+                oracle.updated_slot = slot;
+                let exchange = Exchange::of(account.owner);
+                let exchange = exchange.ok_or(Error::AccountOwnedByWrongProgram)?;
+                oracle.write(&mut account.try_borrow_mut_data()?, exchange);
+            }
             perp.insert(market.index, (market, account));
         }
         Ok(Self { oracles, spot, perp })
@@ -78,6 +100,20 @@ impl<'a, 'info> Markets<'a, 'info> {
             return Ok(ONE_DOLLAR);
         }
         price(self.oracles.get(oracle).ok_or(Error::OracleNotFound)?)
+    }
+
+    /// Lets a spot market's average follow its oracle's price.
+    pub fn follow_spot(&mut self, index: u16) -> Result<()> {
+        let price = self.price(&self.spot(index)?.oracle)?;
+        self.spot_mut(index)?.average.follow(price, Clock::get()?.unix_timestamp);
+        Ok(())
+    }
+
+    /// Lets a perp market's average follow its oracle's price.
+    pub fn follow_perp(&mut self, index: u16) -> Result<()> {
+        let price = self.price(&self.perp(index)?.oracle)?;
+        self.perp_mut(index)?.average.follow(price, Clock::get()?.unix_timestamp);
+        Ok(())
     }
 
     /// Slot that an oracle's price was posted in. 6036 when it is not listed.

@@ -26,6 +26,7 @@ pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     require(amount > 0, Error::InsufficientDeposit)?;
 
     let market = markets.spot_mut(index)?;
+    require(market.pool_id == user.pool_id, Error::InvalidPoolId)?;
     let position = user.spot_mut(index)?;
     let mut amount = amount;
     if reduce_only && position.is_borrow {

@@ -5,52 +5,61 @@
 
 use solana_program::account_info::AccountInfo;
 
-use super::{Args, Liquidation, asset, exchange};
+use super::{
+    Args, Liquidation,
+    liquidation::{Allowed, SMALL, side},
+};
 use crate::{
-    Exchange,
+    Exchange as Played,
     error::{Error, Result, fits, require},
-    margin::{Kind, Margin, Side},
+    exchange::Exchange,
+    margin::Market,
     markets::Markets,
 };
 
-pub fn process(played: Exchange, accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
+pub fn process(played: Played, accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     let (asset_index, liability_index) = (args.u16()?, args.u16()?);
     let (max_liability, limit_price) = (args.u128()?, args.option(Args::u64)?);
     let mut parties = match played {
-        Exchange::Drift => Liquidation::load(accounts)?,
-        Exchange::Velocity => Liquidation::load_without_user_stats(accounts)?,
+        Played::Drift => Liquidation::load(accounts)?,
+        Played::Velocity => Liquidation::load_without_user_stats(accounts)?,
     };
     let changed = [asset_index, liability_index];
     let mut markets = Markets::load(&mut parties.rest, &changed, &[])?;
-    if !parties.begin(&markets)? {
-        return parties.store();
-    }
-
-    let (asset_units, asset_side) = asset(&parties.user, &markets, asset_index)?;
-    let market = markets.spot(liability_index)?;
-    let position = parties
-        .user
-        .spot_positions()
-        .find(|position| position.market == liability_index)
-        .ok_or(Error::CouldNotFindSpotPosition)?;
-    require(position.is_borrow, Error::WrongSpotBalanceType)?;
-    let owed = market.tokens(position.scaled_balance.into(), true)?.unsigned_abs();
-    let liability_side = Side {
-        price: markets.price(&market.oracle)?,
-        decimals: market.decimals,
-        fee: market.liquidator_fee,
+    changed.into_iter().try_for_each(|index| markets.follow_spot(index))?;
+    let asset = *parties.user.deposit(asset_index)?;
+    let liability = *parties.user.borrow(liability_index)?;
+    let mut exchange = Exchange {
+        asset: side(&markets, &asset, &parties.liquidator, 0)?,
+        liability: side(&markets, &liability, &parties.liquidator, parties.state.margin_buffer)?,
+        insurance: 0,
     };
-    let (liability, asset) =
-        exchange(owed.min(max_liability), asset_units, asset_side, liability_side, limit_price)?;
-    let (liability, asset) = (fits::<i128, _>(liability)?, fits::<i128, _>(asset)?);
+    let Some(shortage) = parties.begin(&markets, None)? else { return parties.store() };
+    let part = shortage.margin.part(Market::Spot(liability_index), shortage.amount);
+    let most = markets.spot(liability_index)?.insurance_fee;
+    exchange.insurance = exchange.insurance(part.unsigned_abs(), most)?;
+    let Some(allowed) = Allowed::of(&exchange, &parties, &shortage)? else {
+        return parties.store();
+    };
 
-    for (index, units) in [(liability_index, liability), (asset_index, -asset)] {
-        let market = markets.spot_mut(index)?;
-        market.add(parties.user.spot_mut(index)?, units)?;
-        market.add(parties.liquidator.spot_mut(index)?, -units)?;
+    let owed = exchange.liability;
+    let is_small = owed.units * owed.price / 10u128.pow(owed.decimals) <= SMALL;
+    let (taken, paid) = exchange.units(max_liability, allowed.now, is_small, limit_price)?;
+    for index in changed {
+        let market = markets.spot(index)?;
+        let is_far = market.average.is_far_from(markets.price(&market.oracle)?);
+        require(!is_far, Error::PriceBandsBreached)?;
     }
-    let is_backed = Margin::of(&parties.liquidator, &markets, Kind::Initial)?.is_met();
-    require(is_backed, Error::InsufficientCollateral)?;
+    let fee = fits::<i128, _>(taken * exchange.insurance / 1_000_000)?;
+    let is_over = taken >= allowed.covering;
+    let (taken, paid) = (fits::<i128, _>(taken)?, fits::<i128, _>(paid)?);
+    let moved = [(liability_index, taken - fee, taken), (asset_index, -paid, -paid)];
+    for (index, to_user, from_liquidator) in moved {
+        let market = markets.spot_mut(index)?;
+        market.add(parties.user.spot_mut(index)?, to_user)?;
+        market.add(parties.liquidator.spot_mut(index)?, -from_liquidator)?;
+    }
+    parties.end(&markets, &shortage, is_over)?;
     markets.store_spot(&changed)?;
     parties.store()
 }

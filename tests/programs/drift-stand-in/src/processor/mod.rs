@@ -6,14 +6,15 @@ mod initialize_user_stats;
 mod liquidate_perp;
 mod liquidate_perp_pnl_for_deposit;
 mod liquidate_spot;
+mod liquidation;
 mod place_and_take_perp_order;
 mod settle_pnl;
 mod update_user_pool_id;
 mod withdraw;
 
+use liquidation::Liquidation;
 use solana_program::{
     account_info::AccountInfo,
-    clock::Clock,
     instruction::{AccountMeta, Instruction},
     program::{invoke, invoke_signed},
     pubkey::Pubkey,
@@ -24,10 +25,9 @@ use solana_system_interface::instruction::create_account;
 
 use crate::{
     Exchange, VAULT_SEED,
-    error::{Error, Result, fits, require},
-    margin::{Kind, Margin, Side},
-    markets::{Markets, Rest},
-    state::{BEING_LIQUIDATED, Layout, SpotMarket, State, User, UserStats},
+    error::{Error, Result, require},
+    markets::Rest,
+    state::{Layout, SpotMarket, State, User, UserStats},
 };
 
 /// First bytes of instruction data, `sha256("global:<name>")[..8]`.
@@ -233,139 +233,4 @@ impl<'info> Transfer<'_, 'info> {
             invoke_signed(&instruction, &infos, seeds)
         }
     }
-}
-
-/// The two parties of a liquidation.
-struct Liquidation<'a, 'info> {
-    state: State,
-    liquidator: User,
-    user: User,
-    accounts: [&'a AccountInfo<'info>; 2],
-    rest: Rest<'a, 'info>,
-}
-
-impl<'a, 'info> Liquidation<'a, 'info> {
-    /// Accounts: 0 state, 1 authority (signer), 2 liquidator (writable),
-    /// 3 liquidator's statistics (writable), 4 user (writable), 5 user's statistics
-    /// (writable); markets.
-    fn load(accounts: &'a [AccountInfo<'info>]) -> Result<Self> {
-        let ([state, authority, liquidator, liquidator_stats, user_account, user_stats], rest) =
-            split::<6>(accounts)?;
-        let liquidator = (liquidator, user(liquidator, liquidator_stats)?);
-        let user = (user_account, user(user_account, user_stats)?);
-        Self::between(state, authority, liquidator, user, rest)
-    }
-
-    /// The same without 5, and 3 only read: Velocity's `liquidate_spot`.
-    fn load_without_user_stats(accounts: &'a [AccountInfo<'info>]) -> Result<Self> {
-        let ([state, authority, liquidator, liquidator_stats, user], rest) = split::<5>(accounts)?;
-        for account in [liquidator, user] {
-            require(account.is_writable, Error::ConstraintMut)?;
-        }
-        let value = User::load(liquidator)?;
-        let belong = UserStats::load(liquidator_stats)?.authority == value.authority;
-        require(belong, Error::ConstraintRaw)?;
-        Self::between(state, authority, (liquidator, value), (user, User::load(user)?), rest)
-    }
-
-    fn between(
-        state_account: &AccountInfo,
-        authority: &AccountInfo,
-        liquidator: (&'a AccountInfo<'info>, User),
-        user: (&'a AccountInfo<'info>, User),
-        rest: Rest<'a, 'info>,
-    ) -> Result<Self> {
-        let state = state(state_account)?;
-        require_running(&state, 16)?;
-        require_authority(&liquidator.1, authority)?;
-        require(liquidator.0.key != user.0.key, Error::UserCantLiquidateThemself)?;
-        let accounts = [liquidator.0, user.0];
-        Ok(Self { state, liquidator: liquidator.1, user: user.1, accounts, rest })
-    }
-
-    /// Whether there is anything to liquidate: `false` when a liquidation that has
-    /// begun is over, which is no error. 6004 when none may begin.
-    fn begin(&mut self, markets: &Markets) -> Result<bool> {
-        let margin = Margin::of(&self.user, markets, Kind::Maintenance)?;
-        if self.user.status & BEING_LIQUIDATED != 0 {
-            if margin.shortage(self.state.margin_buffer) == 0 {
-                (self.user.status, self.user.margin_freed) = (0, 0);
-                return Ok(false);
-            }
-            return Ok(true);
-        }
-        require(!margin.is_met(), Error::SufficientCollateral)?;
-        (self.user.status, self.user.margin_freed) = (BEING_LIQUIDATED, 0);
-        self.user.last_active_slot = Clock::get()?.slot;
-        Ok(true)
-    }
-
-    /// Share of what is missing that may be freed by now, of 10,000.
-    fn share(&self, shortage: i128) -> Result<i128> {
-        if shortage < 50_000_000 {
-            return Ok(10_000);
-        }
-        let elapsed = Clock::get()?.slot.saturating_sub(self.user.last_active_slot);
-        let by_time = (i128::from(elapsed) * 10_000)
-            .checked_div(self.state.duration_slots.into())
-            .unwrap_or(10_000);
-        let share = (by_time + i128::from(self.state.initial_share)).min(10_000);
-        let freed = i128::from(self.user.margin_freed);
-        let left = ((shortage + freed) * share / 10_000 - freed).max(0);
-        Ok(left * 10_000 / shortage)
-    }
-
-    /// Notes what has been freed.
-    fn end(&mut self, markets: &Markets, shortage: i128, is_over: bool) -> Result<()> {
-        let margin = Margin::of(&self.user, markets, Kind::Maintenance)?;
-        let freed = (shortage - margin.shortage(self.state.margin_buffer)).max(0);
-        self.user.margin_freed += fits::<u64, _>(freed)?;
-        if is_over {
-            (self.user.status, self.user.margin_freed) = (0, 0);
-        }
-        Ok(())
-    }
-
-    fn store(&self) -> Result<()> {
-        self.liquidator.store(self.accounts[0])?;
-        self.user.store(self.accounts[1])
-    }
-}
-
-/// A deposit of the user, as the asset of a liquidation: units and terms.
-fn asset(user: &User, markets: &Markets, index: u16) -> Result<(u128, Side)> {
-    let market = markets.spot(index)?;
-    let position = user
-        .spot_positions()
-        .find(|position| position.market == index)
-        .ok_or(Error::CouldNotFindSpotPosition)?;
-    require(!position.is_borrow, Error::WrongSpotBalanceType)?;
-    let units = market.tokens(position.scaled_balance.into(), false)?;
-    let side = Side {
-        price: markets.price(&market.oracle)?,
-        decimals: market.decimals,
-        fee: market.liquidator_fee,
-    };
-    Ok((units.unsigned_abs(), side))
-}
-
-/// Units of a liability that are taken over, and of the asset that is paid for
-/// them. 6220 when it comes to nothing, 6156 when the limit is not met.
-fn exchange(
-    liability_units: u128,
-    asset_units: u128,
-    asset: Side,
-    liability: Side,
-    limit_price: Option<u64>,
-) -> Result<(u128, u128)> {
-    use crate::margin::{asset_for, liability_for};
-    let liability_units = liability_units.min(liability_for(asset_units, asset, liability)?);
-    let asset_units = asset_for(liability_units, asset, liability)?.min(asset_units);
-    require(liability_units > 0 && asset_units > 0, Error::InvalidLiquidation)?;
-    if let Some(limit_price) = limit_price {
-        let price = asset_units * 10u128.pow(liability.decimals) * 1_000_000
-            / (liability_units * 10u128.pow(asset.decimals));
-        require(price >= limit_price.into(), Error::LiquidationDoesntSatisfyLimitPrice)?;
-    }
-    Ok((liability_units, asset_units))
 }

@@ -9,7 +9,7 @@ use super::{Args, require_running, require_vault, split, state};
 use crate::{
     QUOTE_SPOT_MARKET,
     error::{Error, Result, fits, require},
-    margin::{Kind, Margin},
+    margin::{Kind, Margin, base_value},
     markets::Markets,
     state::{Layout, User},
 };
@@ -25,26 +25,34 @@ pub fn process(accounts: &[AccountInfo], args: &mut Args) -> Result<()> {
     let mut markets = Markets::load(&mut rest, &[QUOTE_SPOT_MARKET], &[index])?;
     let market = markets.perp(index)?;
     let price = markets.price(&market.oracle)?;
-    let away = price.abs_diff(market.twap_5min);
-    let is_calm = market.twap_5min == 0 || away <= market.twap_5min.unsigned_abs() / 10;
-    require(is_calm, Error::PriceBandsBreached)?;
-    let position = *user
-        .perp_positions()
-        .find(|position| position.market == index)
-        .ok_or(Error::UserHasNoPositionInMarket)?;
-    require(position.base == 0, Error::NoUnsettledPnl)?;
-    if position.quote < 0 {
-        let is_healthy = Margin::of(&user, &markets, Kind::Maintenance)?.is_met();
-        require(is_healthy, Error::InsufficientCollateralForSettlingPNL)?;
+    require(!market.average.forbids_settling(price), Error::PriceBandsBreached)?;
+    let position = *user.perp(index)?;
+    // A loss of an open position is settled as if it were closed at the oracle's price.
+    let profit = i128::from(position.quote) + base_value(position.base, price);
+    require(position.base == 0 || profit < 0, Error::NoUnsettledPnl)?;
+    if profit < 0 {
+        let margin = if position.is_isolated() {
+            Margin::isolated(&user, &position, &markets, Kind::Maintenance)?
+        } else {
+            Margin::of(&user, &markets, Kind::Maintenance)?
+        };
+        require(margin.is_met(), Error::InsufficientCollateralForSettlingPNL)?;
     }
 
     let mut pool = markets.perp(index)?.pnl_pool;
     let quote_market = markets.spot_mut(QUOTE_SPOT_MARKET)?;
     let in_pool = quote_market.tokens(pool, false)?;
-    let paid = i128::from(position.quote).min(in_pool);
+    let paid = profit.min(in_pool);
     require(paid != 0, Error::PnlPoolCantSettleUser)?;
     quote_market.add_to_pool(&mut pool, -paid)?;
-    quote_market.add(user.spot_mut(QUOTE_SPOT_MARKET)?, paid)?;
+    if position.is_isolated() {
+        let position = user.perp_mut(index)?;
+        let mut balance = position.isolated_balance.into();
+        quote_market.add_to_pool(&mut balance, paid)?;
+        position.isolated_balance = fits(balance)?;
+    } else {
+        quote_market.add(user.spot_mut(QUOTE_SPOT_MARKET)?, paid)?;
+    }
     markets.perp_mut(index)?.pnl_pool = pool;
     user.perp_mut(index)?.quote -= fits::<i64, _>(paid)?;
     markets.store_spot(&[QUOTE_SPOT_MARKET])?;
