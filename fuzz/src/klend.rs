@@ -8,9 +8,9 @@ use klend_model::{
     accounts::{self, account_data},
     constants::KLEND_PROGRAM_ID,
     keys::{address, to_v2},
-    reserve::Clock,
     search::{Funding, Leftovers, best_liquidation},
     table::ReserveTable,
+    time::Clock,
     version::KlendVersion,
 };
 use solana_address::Address;

@@ -19,7 +19,7 @@
 
 use std::fmt;
 
-use klend_model::constants::{KLEND_PROGRAM_ID, SCOPE_PROGRAM_ID};
+use klend_model::constants::{KLEND_PROGRAM_ID, SCOPE_PRICES_DISCRIMINATOR, SCOPE_PROGRAM_ID};
 use solana_address::{Address, address};
 use solana_instruction::{AccountMeta, Instruction};
 use solana_sdk_ids::sysvar;
@@ -30,7 +30,6 @@ pub const ENTRIES: u16 = 512;
 const REFRESH_PRICE_LIST: [u8; 8] = [83, 186, 207, 131, 203, 254, 198, 130];
 const MAPPINGS: [u8; 8] = [40, 244, 110, 80, 255, 214, 243, 188];
 const TWAPS: [u8; 8] = [192, 139, 27, 250, 53, 166, 101, 61];
-const PRICES: [u8; 8] = [89, 128, 118, 221, 6, 72, 180, 146];
 
 // Offsets in the mappings account's data; each field has one value for every entry.
 const ACCOUNTS: usize = 8;
@@ -227,7 +226,7 @@ impl Feed {
     /// # Errors
     /// [`ScopeError::Account`]: it is no price table.
     pub fn mappings_of(key: &Address, owner: &Address, data: &[u8]) -> Result<Address, ScopeError> {
-        named(key, owner, data, "price table", PRICES)?;
+        named(key, owner, data, "price table", SCOPE_PRICES_DISCRIMINATOR)?;
         address_at(data, 8).ok_or_else(|| too_short(key, "price table", data.len(), 40))
     }
 
@@ -653,7 +652,7 @@ mod tests {
         data.truncate(1_000);
         let short = Mappings::read(&key(1), &SCOPE_PROGRAM_ID, &data).unwrap_err();
         assert!(short.to_string().contains("1000 bytes, 29704 are needed"), "{short}");
-        let prices = [&PRICES[..], key(3).as_ref()].concat();
+        let prices = [&SCOPE_PRICES_DISCRIMINATOR[..], key(3).as_ref()].concat();
         assert_eq!(Feed::mappings_of(&key(1), &SCOPE_PROGRAM_ID, &prices), Ok(key(3)));
     }
 }

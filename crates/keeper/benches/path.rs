@@ -34,7 +34,7 @@ use klend_flash_keeper::{
 };
 use klend_fork::{Position, World};
 use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
-use klend_model::reserve::Clock;
+use klend_model::time::Clock;
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;

@@ -9,8 +9,8 @@ use klend_flash_keeper::judge::tracker::{Evaluation, Tracker};
 use klend_interface::state::{LendingMarket, Obligation, Reserve};
 use klend_model::{
     liquidation::{self, Reason},
-    reserve::Clock,
     table::ReserveTable,
+    time::Clock,
     version::KlendVersion,
 };
 use solana_address::Address;

@@ -20,9 +20,9 @@ use klend_fork::{Position, Programs, World};
 use klend_model::{
     flash::Lenders,
     keys::address,
-    reserve::Clock,
     search::{Funding, Leftovers, best_liquidation},
     table::ReserveTable,
+    time::Clock,
 };
 use solana_address::Address;
 use solana_signer::Signer;

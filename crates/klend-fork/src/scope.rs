@@ -6,14 +6,12 @@
 
 use bytemuck::{Pod, Zeroable};
 use klend_interface::state::{Reserve, ScopeConfiguration};
-use klend_model::constants::SCOPE_PROGRAM_ID;
+use klend_model::constants::{SCOPE_PRICES_DISCRIMINATOR, SCOPE_PROGRAM_ID};
 use solana_account::Account;
 use solana_address::Address;
 
 use crate::tokens;
 
-/// Discriminator of Scope's `OraclePrices` account.
-const DISCRIMINATOR: [u8; 8] = [89, 128, 118, 221, 6, 72, 180, 146];
 /// Discriminator, then the address of the oracle mappings.
 const HEADER: usize = 8 + 32;
 /// Prices in one account.
@@ -82,14 +80,14 @@ const ENTRY: usize = size_of::<Entry>();
 /// Whether the account is a Scope price table.
 pub(crate) fn is_price_table(account: &Account) -> bool {
     account.owner == SCOPE_PROGRAM_ID
-        && account.data.starts_with(&DISCRIMINATOR)
+        && account.data.starts_with(&SCOPE_PRICES_DISCRIMINATOR)
         && account.data.len() >= HEADER + ENTRIES * ENTRY
 }
 
 /// An empty price table.
 pub(crate) fn empty_table(mappings: Address) -> Account {
     let mut data = vec![0; HEADER + ENTRIES * ENTRY];
-    data[..8].copy_from_slice(&DISCRIMINATOR);
+    data[..8].copy_from_slice(&SCOPE_PRICES_DISCRIMINATOR);
     data[8..HEADER].copy_from_slice(mappings.as_ref());
     tokens::account(SCOPE_PROGRAM_ID, data)
 }

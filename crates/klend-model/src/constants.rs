@@ -14,6 +14,8 @@ pub const FARMS_PROGRAM_ID: Address = address!("FarmsPZpWu9i7Kky8tPN37rs2TpmMrAZ
 
 /// The Scope oracle program, owner of Scope's price accounts.
 pub const SCOPE_PROGRAM_ID: Address = address!("HFn8GnPADiny6XqUoWE8uRPPxb29ikn4yTuPa9MF2fWJ");
+/// First bytes of Scope's table of prices, `sha256("account:OraclePrices")[..8]`.
+pub const SCOPE_PRICES_DISCRIMINATOR: [u8; 8] = [89, 128, 118, 221, 6, 72, 180, 146];
 
 /// Pyth's pull-oracle receiver, owner of `PriceUpdateV2` accounts.
 pub const PYTH_RECEIVER_PROGRAM_ID: Address =

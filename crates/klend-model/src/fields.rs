@@ -24,7 +24,7 @@ pub fn set_timestamp(last_update: &mut LastUpdate, timestamp: u32) {
     last_update.placeholder[TIMESTAMP].copy_from_slice(&timestamp.to_le_bytes());
 }
 
-/// klend's byte for how a reserve counts time ([`crate::accrual::Basis`]).
+/// klend's byte for how a reserve counts time ([`crate::time::Basis`]).
 #[inline]
 #[must_use]
 pub fn interest_rate_basis(config: &ReserveConfig) -> u8 {

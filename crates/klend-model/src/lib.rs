@@ -14,7 +14,7 @@
 //! # From bytes to a quote
 //!
 //! ```
-//! # use klend_model::{accounts, constants::KLEND_PROGRAM_ID, reserve::Clock, table::ReserveTable};
+//! # use klend_model::{accounts, constants::KLEND_PROGRAM_ID, table::ReserveTable, time::Clock};
 //! # use klend_model::liquidation::{Request, quote};
 //! # use klend_model::{refusal::Refusal, version::KlendVersion};
 //! # use solana_address::Address;
@@ -66,6 +66,7 @@
 //! | [`reserve`] | What are a reserve's supply, utilisation, exchange rate, rates, limits, queue and fees? |
 //! | [`price`] | What do the oracles say, and does klend trust it? |
 //! | [`accrual`] | What do interest and rewards come to? |
+//! | [`time`] | Which moment, and how much time since another? |
 //! | [`refresh`] | What will a reserve be at this slot and time? |
 //! | [`table`] | …and all reserves of a market, prepared for valuing obligations? |
 //! | [`obligation`], [`outlook`] | How close is an obligation to liquidation, at which prices? |
@@ -104,5 +105,6 @@ pub mod refusal;
 pub mod reserve;
 pub mod search;
 pub mod table;
+pub mod time;
 pub mod verify;
 pub mod version;

@@ -16,12 +16,15 @@ use klend_interface::state::{PriceHeuristic, TokenInfo};
 use solana_address::{Address, address};
 
 use crate::{
-    constants::{SLOT_DURATION_MS, SWITCHBOARD_ON_DEMAND_PROGRAM_ID, price_status},
+    constants::{
+        SCOPE_PRICES_DISCRIMINATOR, SLOT_DURATION_MS, SWITCHBOARD_ON_DEMAND_PROGRAM_ID,
+        price_status,
+    },
     errors::Code,
     fraction::{Fraction, Overflow},
     keys,
     refusal::{At, Refusal},
-    reserve::Clock,
+    time::Clock,
     version::KlendVersion,
 };
 
@@ -95,8 +98,6 @@ const SWITCHBOARD_DECIMALS: u64 = 18;
 /// klend wants Switchboard's standard deviation below 1/50 of the price.
 const SWITCHBOARD_CONFIDENCE_FACTOR: u128 = 50;
 
-/// First eight bytes of Scope's `OraclePrices`.
-const SCOPE_DISCRIMINATOR: [u8; 8] = [89, 128, 118, 221, 6, 72, 180, 146];
 /// Offset of Scope's first entry, discriminator included.
 const SCOPE_ENTRIES: usize = 8 + 32;
 /// Bytes per entry: value, exponent, slot, unix time (u64 each), 24 spare.
@@ -308,7 +309,7 @@ fn within_heuristic(price: Fraction, band: &PriceHeuristic) -> Result<bool, Over
 #[must_use]
 pub fn scope_reading(data: &[u8], chain: &[u16; 4]) -> Option<Reading> {
     if data.len() < SCOPE_ENTRIES + SCOPE_ENTRY * SCOPE_ENTRY_COUNT
-        || data[..8] != SCOPE_DISCRIMINATOR
+        || data[..8] != SCOPE_PRICES_DISCRIMINATOR
         || chain[0] == SCOPE_CHAIN_END
     {
         return None;

@@ -12,7 +12,8 @@ use crate::{
     keys, price,
     price::Oracles,
     refusal::{At, Refusal},
-    reserve::{Clock, ReserveState},
+    reserve::ReserveState,
+    time::{self, Clock},
     version::KlendVersion,
 };
 
@@ -57,7 +58,7 @@ pub fn reserve<'a>(
     accrual::accrue(version, &mut state, market, clock)?;
     refresh_price(version, &mut state, market, clock, oracles)?;
     state.slot = clock.slot;
-    state.timestamp = accrual::stamp(version, state.timestamp, clock).at(key)?;
+    state.timestamp = time::stamp(version, state.timestamp, clock).at(key)?;
     state.stale = false;
     refresh_limits(&mut state, clock.unix_timestamp).at(key)?;
     Ok(state)

@@ -12,25 +12,15 @@ use klend_interface::state::{BorrowRateCurve, LendingMarket, Reserve, Withdrawal
 use solana_address::Address;
 
 use crate::{
-    accrual::Basis,
     constants::{FLASH_LOANS_DISABLED, FULL_BPS, SECONDS_PER_YEAR, reserve_status},
     errors::Code,
     fields,
     fraction::{Fraction, Overflow, mul_div, mul_div_ceil, ten_pow},
     keys,
     refusal::{At, Refusal},
+    time::Basis,
     version::KlendVersion,
 };
-
-/// The moment a question is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Clock {
-    /// Slot.
-    pub slot: u64,
-    /// Unix time in seconds.
-    pub unix_timestamp: u64,
-}
 
 /// A reserve's numbers at one moment.
 #[derive(Debug, Clone, Copy)]

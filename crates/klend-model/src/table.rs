@@ -8,7 +8,7 @@ use klend_interface::state::{LendingMarket, Obligation, ObligationLiquidity, Res
 use solana_address::Address;
 
 use crate::{
-    accrual::{Basis, Elapsed, compound_interest},
+    accrual::compound_interest,
     constants::{MAX_BORROWS, MAX_DEPOSITS},
     errors::Code,
     fraction::{Fraction, Overflow, Reciprocal, ten_pow},
@@ -17,7 +17,8 @@ use crate::{
     price::Oracles,
     refresh,
     refusal::{At, Refusal},
-    reserve::{Clock, ReserveState, cumulative_rate},
+    reserve::{ReserveState, cumulative_rate},
+    time::{Basis, Clock, Elapsed},
     version::KlendVersion,
 };
 

@@ -6,10 +6,7 @@ mod support;
 
 use klend_interface::state::{LendingMarket, Reserve};
 use klend_model::{
-    fields, refresh,
-    refusal::Refusal,
-    reserve::{Clock, ReserveState},
-    version::KlendVersion,
+    fields, refresh, refusal::Refusal, reserve::ReserveState, time::Clock, version::KlendVersion,
 };
 use proptest::prelude::*;
 use support::{NOW, ONE, bsf, curve, key, market, market_key, reserve, reserve_key};

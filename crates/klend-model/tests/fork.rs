@@ -16,8 +16,9 @@ use klend_model::{
     liquidation::{FlashLoan, Quote, Reason, Request, quote},
     price::{OracleAccount, Oracles},
     refresh,
-    reserve::{Clock, Status},
+    reserve::Status,
     table::ReserveTable,
+    time::Clock,
     version::KlendVersion,
 };
 use solana_address::{Address, address};

@@ -5,15 +5,16 @@ mod support;
 use klend_interface::state::{LendingMarket, Obligation, Reserve};
 use klend_model::{
     accounts,
-    accrual::{Basis, Elapsed, compound_interest},
+    accrual::compound_interest,
     constants::KLEND_PROGRAM_ID,
     flash::{Lenders, Wish},
     fraction::Fraction,
     liquidation::{Request, quote},
     price::{OracleAccount, Oracles, Zeros, pyth_feed, scope_reading, switchboard_reading},
-    reserve::{Clock, FeeMode, ReserveState},
+    reserve::{FeeMode, ReserveState},
     search::{Funding, Leftovers, best_liquidation},
     table::ReserveTable,
+    time::{Basis, Clock, Elapsed},
 };
 use proptest::{collection::vec, prelude::*};
 use solana_address::Address;

@@ -3,11 +3,12 @@
 mod support;
 
 use klend_model::{
-    accrual::{Elapsed, compound_interest},
+    accrual::compound_interest,
     errors::Code,
     fraction::Fraction,
     refresh,
-    reserve::{Clock, FeeMode, ReserveState, Status, curve_rate},
+    reserve::{FeeMode, ReserveState, Status, curve_rate},
+    time::{Clock, Elapsed},
     version::KlendVersion,
 };
 use support::{KLEND, NOW, ONE, curve, market, market_key, reserve, reserve_key};

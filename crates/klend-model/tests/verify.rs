@@ -7,8 +7,8 @@ use klend_interface::state::{LendingMarket, Obligation, PodU128, Reserve};
 use klend_model::{
     fields,
     liquidation::{Position, Request, quote_liquidation},
-    reserve::Clock,
     table::ReserveTable,
+    time::Clock,
     verify::{self, Change, Compared, Liquidated, Rule, Silent},
     version::KlendVersion,
 };

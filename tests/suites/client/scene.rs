@@ -16,9 +16,9 @@ use klend_model::{
     flash::Lenders,
     keys::address,
     liquidation::Request,
-    reserve::Clock,
     search::{Best, Funding, Leftovers, best_liquidation},
     table::ReserveTable,
+    time::Clock,
     version::KlendVersion,
 };
 use solana_address::Address;

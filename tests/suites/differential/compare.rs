@@ -7,7 +7,6 @@ use klend_fork::Programs;
 use klend_interface::state::{Obligation, Reserve};
 use klend_model::{
     accounts,
-    accrual::Basis,
     constants::KLEND_PROGRAM_ID,
     errors::Code,
     fields,
@@ -19,6 +18,7 @@ use klend_model::{
     refusal::Refusal,
     reserve::ReserveState,
     table::ReserveTable,
+    time::Basis,
     verify::{self, Change, Compared, Liquidated, Silent},
     version::KlendVersion,
 };

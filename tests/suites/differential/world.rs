@@ -6,7 +6,7 @@ use klend_model::{
     constants::{KLEND_PROGRAM_ID, SCOPE_PROGRAM_ID},
     keys,
     price::{OracleAccount, Oracles},
-    reserve::Clock,
+    time::Clock,
     version::KlendVersion,
 };
 use solana_address::Address;

@@ -12,7 +12,7 @@ use klend_model::{
     keys::address,
     liquidation::{self, Request},
     refusal::Refusal,
-    reserve::Clock,
+    time::Clock,
 };
 use solana_address::Address;
 use solana_instruction::Instruction;

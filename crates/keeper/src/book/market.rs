@@ -8,8 +8,8 @@ use klend_interface::state::{LastUpdate, LendingMarket, Reserve};
 use klend_model::{
     accounts, fields,
     price::{OracleAccount, Oracles},
-    reserve::Clock,
     table::ReserveTable,
+    time::Clock,
     version::KlendVersion,
 };
 use solana_account::Account;

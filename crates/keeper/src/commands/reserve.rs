@@ -5,12 +5,12 @@ use flash_liquidator_client::klend::ReserveAddresses;
 use klend_interface::state::LendingMarket;
 use klend_model::{
     accounts,
-    accrual::Basis,
     constants::{FLASH_LOANS_DISABLED, price_status},
     fraction::Fraction,
     keys,
     keys::to_address,
-    reserve::{Clock, ReserveState, curve_rate},
+    reserve::{ReserveState, curve_rate},
+    time::{Basis, Clock},
     version::KlendVersion,
 };
 use serde_json::{Value, json};

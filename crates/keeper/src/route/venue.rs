@@ -10,7 +10,8 @@ use flash_liquidator_client::{
 };
 use klend_model::{
     fraction::{Fraction, mul_div, ten_pow},
-    reserve::{Clock, ReserveState},
+    reserve::ReserveState,
+    time::Clock,
 };
 use liquidation_venues::{
     Amount, Curve, Known, Now, Pool, Side, Trade, VenueError,

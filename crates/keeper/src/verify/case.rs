@@ -9,7 +9,7 @@ use klend_model::{
     accounts::{self, AccountError},
     fields,
     liquidation::Request,
-    reserve::Clock,
+    time::Clock,
     verify::{self, Change, Compared, Liquidated, Silent},
     version::KlendVersion,
 };

@@ -106,8 +106,7 @@ impl World {
     pub fn restamp_prices(&mut self) -> Result<(), ForkError> {
         let (slot, now) = self.stamp();
         for (key, mut account) in self.svm.get_program_accounts(&SCOPE_PROGRAM_ID) {
-            if scope::is_price_table(&account) {
-                Table(&mut account).stamp_all(slot, now);
+            if scope::restamp(&mut account, slot, now) {
                 self.set_account(&key, account)?;
             }
         }

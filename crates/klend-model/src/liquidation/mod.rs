@@ -17,9 +17,10 @@ use solana_address::Address;
 
 use crate::{
     fraction::Fraction, obligation::ObligationState, price::Oracles, refusal::Refusal,
-    reserve::Clock, table::ReserveTable, version::KlendVersion,
+    table::ReserveTable, time::Clock, version::KlendVersion,
 };
 
+mod case;
 mod entry;
 pub mod order;
 mod pair;

@@ -7,7 +7,7 @@
 
 use klend_interface::state::ObligationOrder;
 
-use super::reason::Case;
+use super::case::Case;
 use crate::{
     fraction::{Fraction, Overflow},
     refusal::{At, Refusal, Unknowable},

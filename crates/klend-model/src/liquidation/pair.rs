@@ -2,7 +2,7 @@
 
 use solana_address::Address;
 
-use super::{After, FlashLoan, Quote, Reason, ReserveAfter, entry, reason::Case};
+use super::{After, FlashLoan, Quote, Reason, ReserveAfter, case::Case, entry};
 use crate::{
     errors::Code,
     fraction::{Fraction, Overflow},

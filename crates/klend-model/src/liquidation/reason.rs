@@ -2,26 +2,13 @@
 
 use klend_interface::state::Reserve;
 
-use super::{Reason, order};
+use super::{Reason, case::Case, order};
 use crate::{
     constants::{BAD_DEBT_LTV_PCT, SECONDS_PER_DAY},
     errors::Code,
     fraction::{Fraction, Overflow},
-    obligation::{BorrowState, DepositState, ObligationState},
     refusal::{At, Refusal},
-    reserve::ReserveState,
-    table::ReserveTable,
 };
-
-/// Everything the choice of a reason looks at.
-pub(super) struct Case<'t> {
-    pub(super) table: &'t ReserveTable<'t>,
-    pub(super) obligation: &'t ObligationState<'t>,
-    pub(super) repay_reserve: ReserveState<'t>,
-    pub(super) withdraw_reserve: ReserveState<'t>,
-    pub(super) debt: BorrowState,
-    pub(super) deposit: DepositState,
-}
 
 impl Case<'_> {
     /// The first of klend's reasons that applies, with its bonus.

@@ -9,8 +9,9 @@ use crate::{
     keys,
     liquidation::{Quote, Request, quote},
     refusal::Refusal,
-    reserve::{Clock, cumulative_rate},
+    reserve::cumulative_rate,
     table::ReserveTable,
+    time::Clock,
     version::KlendVersion,
 };
 

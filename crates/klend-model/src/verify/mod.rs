@@ -11,10 +11,10 @@ use klend_interface::state::Reserve;
 use solana_address::Address;
 
 use crate::{
-    accrual::Basis,
     fields,
     refusal::{At, Refusal},
-    reserve::Clock,
+    time::Basis,
+    time::Clock,
     version::KlendVersion,
 };
 

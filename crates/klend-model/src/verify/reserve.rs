@@ -5,11 +5,7 @@ use solana_address::Address;
 
 use super::{Change, Compared, Rule, Silent, check_comparable};
 use crate::{
-    fields,
-    fraction::Fraction,
-    refresh,
-    reserve::{Clock, ReserveState},
-    version::KlendVersion,
+    fields, fraction::Fraction, refresh, reserve::ReserveState, time::Clock, version::KlendVersion,
 };
 
 /// Compares what a refresh made of a reserve with what the model makes of it.

@@ -6,7 +6,7 @@ use bytemuck::Zeroable;
 use klend_interface::state::{
     BigFractionBytes, BorrowRateCurve, CurvePoint, LendingMarket, Obligation, Reserve,
 };
-use klend_model::{fields, keys, reserve::Clock, version::KlendVersion};
+use klend_model::{fields, keys, time::Clock, version::KlendVersion};
 use solana_address::Address;
 
 pub const ONE: u128 = 1 << 60;

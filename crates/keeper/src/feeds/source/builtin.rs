@@ -2,7 +2,7 @@ use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
 use klend_fork::{Position, Programs, World};
-use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock, version::KlendVersion};
+use klend_model::{constants::KLEND_PROGRAM_ID, time::Clock, version::KlendVersion};
 use solana_account::Account;
 use solana_address::Address;
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use klend_fork::{Programs, Snapshot, World, lenient};
-use klend_model::{constants::KLEND_PROGRAM_ID, reserve::Clock, version::KlendVersion};
+use klend_model::{constants::KLEND_PROGRAM_ID, time::Clock, version::KlendVersion};
 use serde::Deserialize;
 use solana_account::Account;
 use solana_address::Address;

@@ -9,7 +9,7 @@ use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation, Reserve, SplDiscrim
 use klend_model::{
     accounts::{OBLIGATION_LEN, RESERVE_LEN},
     constants::KLEND_PROGRAM_ID,
-    reserve::Clock,
+    time::Clock,
     version::KlendVersion,
 };
 use solana_account::Account;
