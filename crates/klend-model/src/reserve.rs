@@ -11,6 +11,8 @@
 use klend_interface::state::{BorrowRateCurve, LendingMarket, Reserve, WithdrawalCaps};
 use solana_address::Address;
 
+/// Where it was before it had a module of its own.
+pub use crate::time::Clock;
 use crate::{
     constants::{FLASH_LOANS_DISABLED, FULL_BPS, SECONDS_PER_YEAR, reserve_status},
     errors::Code,

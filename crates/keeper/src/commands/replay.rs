@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use klend_fork::World;
-use klend_model::reserve::Clock;
+use klend_model::time::Clock;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use solana_account::Account;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 use klend_fork::{Machine, Programs, Snapshot, World};
 use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
-use klend_model::{accounts, reserve::Clock, version::KlendVersion};
+use klend_model::{accounts, time::Clock, version::KlendVersion};
 use solana_account::Account;
 use solana_address::Address;
 use solana_hash::Hash;
