@@ -26,7 +26,7 @@
 //!     klend::PositionAddresses,
 //!     order::{Limits, Order},
 //!     receiver::{Route, swap_authority},
-//!     swap::{Side, Trade, whirlpool::Whirlpool},
+//!     swap::{self, Amount, Trade},
 //!     tip::Tip,
 //! };
 //! # use bytemuck::Zeroable;
@@ -54,10 +54,9 @@
 //! #     flash_amount: 5_000_000_000,
 //! #     terms: Default::default(),
 //! # };
-//! # let pool = Whirlpool {
-//! #     pool: key(7), tick_spacing: 4, fee_rate: 400, tick: -18_000,
-//! #     mints: [sol, usdc], vaults: [key(8), key(9)],
-//! # };
+//! # let token = flash_liquidator_client::token::TOKEN_PROGRAM_ID;
+//! # let curve =
+//! #     swap::stand_in::StandInPool::new(&key(7), 30, [(sol, token), (usdc, token)]);
 //! # let (tables, blockhash, tip_account) = ([], Hash::default(), key(10));
 //! // The accounts, as an RPC node or a fork folder has them. `order` came from
 //! // Order::of(&best, &Limits { min_profit: 1_000_000, ..Limits::default() }).
@@ -67,20 +66,22 @@
 //!     &[(sol_reserve, &sol_account), (usdc_reserve, &usdc_account)],
 //! )?;
 //!
-//! // One leg: SOL into USDC, paid to the keeper's own account.
+//! // One leg: SOL into USDC, paid to the keeper's own account. `curve` is what
+//! // liquidation_venues made of a pool's accounts.
 //! let withdraw = position.reserve(&order.withdraw_reserve).unwrap();
 //! let repay = position.reserve(&order.repay_reserve).unwrap();
 //! let mut route = Route::new(&keeper, withdraw, repay);
 //! let mut liquidation = order.liquidation(&position, &keeper, None)?;
 //! let trade = Trade {
 //!     authority: swap_authority(&keeper).0,
-//!     input: Side::of(withdraw, route.swap_collateral),
-//!     output: Side::of(repay, liquidation.keeper_accounts.debt),
+//!     input: swap::side(withdraw, route.swap_collateral),
+//!     output: swap::side(repay, liquidation.keeper_accounts.debt),
+//!     amount: Amount::All(40_000_000_000), // whatever arrives: about this much
 //!     min_out: 0, // the receiver insists on loan, fee and profit
 //!     token: 0,
 //! };
 //! route.swap_debt = None;
-//! route.legs = vec![pool.leg(&trade)?];
+//! route.legs = vec![curve.leg(&trade)?];
 //! liquidation.route = Some(route);
 //!
 //! liquidation.compute_budget = ComputeBudget { unit_limit: Some(400_000), unit_price: 50_000 };

@@ -20,7 +20,7 @@ use crate::{
     compute_budget::MAX_COMPUTE_UNITS,
     klend,
     receiver::{self, ACCOUNTS_PER_INTERMEDIATE},
-    swap::{METEORA_DLMM, jupiter, raydium_clmm, raydium_cpmm, stand_in, whirlpool},
+    swap::{jupiter, meteora_dlmm, raydium_amm, raydium_clmm, raydium_cpmm, stand_in, whirlpool},
 };
 
 /// Compute units that an instruction or a transaction will use.
@@ -195,10 +195,11 @@ fn receiver_estimate(instruction: &Instruction) -> Estimate {
 
 fn swap_estimate(program: &Address) -> Estimate {
     match *program {
-        whirlpool::PROGRAM_ID => Estimate::new(20_000, 160_000),
+        whirlpool::PROGRAM_ID | whirlpool::IMMUTABLE_PROGRAM_ID => Estimate::new(20_000, 160_000),
+        raydium_amm::PROGRAM_ID => Estimate::new(10_000, 80_000),
         raydium_cpmm::PROGRAM_ID => Estimate::new(15_000, 90_000),
         raydium_clmm::PROGRAM_ID => Estimate::new(20_000, 200_000),
-        METEORA_DLMM => Estimate::new(20_000, 250_000),
+        meteora_dlmm::PROGRAM_ID => Estimate::new(20_000, 250_000),
         jupiter::PROGRAM_ID => Estimate::new(20_000, 500_000),
         stand_in::PROGRAM_ID => Estimate::new(2_000, 20_000),
         _ => UNKNOWN,

@@ -11,8 +11,8 @@ use flash_liquidator_client::{
     compute_budget::ComputeBudget,
     klend::PositionAddresses,
     order::{Limits, Order},
-    receiver::{Route, swap_authority},
-    swap::{Side, Trade, stand_in},
+    receiver::Route,
+    swap::stand_in,
     tip::Tip,
     units,
 };
@@ -89,16 +89,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let withdraw = position.reserve(&order.withdraw_reserve).ok_or("no reserve")?;
     let repay = position.reserve(&order.repay_reserve).ok_or("no reserve")?;
     let mut route = Route::new(&keeper, withdraw, repay);
-    let trade = Trade {
-        authority: swap_authority(&keeper).0,
-        input: Side::of(withdraw, route.swap_collateral),
-        output: Side::of(repay, liquidation.keeper_accounts.debt),
-        min_out: 0,
-        token: 0,
-    };
-    let side = stand_in::Pool { pool: pool.pool, vault_in, vault_out };
+    let debt = liquidation.keeper_accounts.debt;
+    let sold = (&withdraw.liquidity_mint, &route.swap_collateral);
+    route.legs = vec![pool.leg(&keeper, 0, sold.0, sold.1, &debt, 0)?];
     route.swap_debt = None;
-    route.legs = vec![stand_in::leg(&side, &trade)];
     liquidation.route = Some(route);
 
     // Accounts that do not exist yet, a limit, a price, a tip, a lookup table.

@@ -2,7 +2,10 @@
 
 use flash_liquidator_client::{
     receiver::{self, SwapLeg},
-    swap::{Side, Trade, stand_in},
+    swap::{
+        Amount, Side, Trade,
+        stand_in::{self, StandInPool},
+    },
 };
 use solana_address::Address;
 
@@ -24,7 +27,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A leg of the receiver's route through this pool: all of the `input`
+    /// A leg of the receiver's route through this pool: all of the `token`
     /// ([`SwapLeg::input`]) that is there, for at least `min_out` units. `user_in`
     /// belongs to the keeper's swap authority.
     ///
@@ -33,7 +36,7 @@ impl Pool {
     pub fn leg(
         &self,
         keeper: &Address,
-        input: u8,
+        token: u8,
         input_mint: &Address,
         user_in: &Address,
         user_out: &Address,
@@ -53,20 +56,14 @@ impl Pool {
             token_program: self.token_programs[side],
         };
         let (authority, _) = receiver::swap_authority(keeper);
-        Ok(stand_in::leg(
-            &stand_in::Pool {
-                pool: self.pool,
-                vault_in: self.vaults[sold],
-                vault_out: self.vaults[bought],
-            },
-            &Trade {
-                authority,
-                input: side(user_in, sold),
-                output: side(user_out, bought),
-                min_out,
-                token: input,
-            },
-        ))
+        let (input, output) = (side(user_in, sold), side(user_out, bought));
+        let trade = Trade { authority, input, output, amount: Amount::All(0), min_out, token };
+        let sides = [0, 1].map(|n| (self.mints[n], self.token_programs[n]));
+        StandInPool::new(&self.pool, 0, sides).leg(&trade).map_err(|error| ForkError::Unexpected {
+            what: "pool",
+            key: self.pool,
+            reason: error.to_string(),
+        })
     }
 }
 

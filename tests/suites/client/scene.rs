@@ -6,8 +6,8 @@ use flash_liquidator_client::{
     flash_liquidation::{Compiled, FlashLiquidation},
     klend::PositionAddresses,
     order::{Limits, Order},
-    receiver::{Liquidated, Route, swap_authority},
-    swap::{Side, Trade, stand_in},
+    receiver::{Liquidated, Route},
+    swap::stand_in,
     units,
 };
 use flash_liquidator_tests::Invariants;
@@ -98,22 +98,10 @@ impl Scene {
         let withdraw = position.reserve(&order.withdraw_reserve).unwrap();
         let repay = position.reserve(&order.repay_reserve).unwrap();
         let mut route = Route::new(&keeper, withdraw, repay);
-        let sold = usize::from(pool.mints[0] != withdraw.liquidity_mint);
         let debt = order.liquidation(position, &keeper, None).unwrap().keeper_accounts.debt;
-        let trade = Trade {
-            authority: swap_authority(&keeper).0,
-            input: Side::of(withdraw, route.swap_collateral),
-            output: Side::of(repay, debt),
-            min_out: 0,
-            token: 0,
-        };
-        let view = stand_in::Pool {
-            pool: pool.pool,
-            vault_in: pool.vaults[sold],
-            vault_out: pool.vaults[1 - sold],
-        };
+        let (mint, account) = (&withdraw.liquidity_mint, &route.swap_collateral);
+        route.legs = vec![pool.leg(&keeper, 0, mint, account, &debt, 0).unwrap()];
         route.swap_debt = None;
-        route.legs = vec![stand_in::leg(&view, &trade)];
         route
     }
 

@@ -1,7 +1,10 @@
 //! The client's view of the swap stand-in is the program's own.
 
 use flash_liquidator_client::{
-    swap::{Side, Trade, stand_in},
+    swap::{
+        Amount, Side, Trade,
+        stand_in::{self, StandInPool},
+    },
     token::TOKEN_PROGRAM_ID,
 };
 use solana_address::Address;
@@ -33,10 +36,12 @@ fn quotes_are_the_pools() {
 fn the_pool_understands_the_leg() {
     let side =
         |byte| Side { account: key(byte), mint: key(byte + 1), token_program: TOKEN_PROGRAM_ID };
-    let trade =
-        Trade { authority: key(1), input: side(10), output: side(20), min_out: 77, token: 2 };
-    let pool = stand_in::Pool { pool: key(2), vault_in: key(3), vault_out: key(4) };
-    let leg = stand_in::leg(&pool, &trade);
+    let (input, output, amount) = (side(10), side(20), Amount::All(5));
+    let trade = Trade { authority: key(1), input, output, amount, min_out: 77, token: 2 };
+    let sides = [output, input].map(|side| (side.mint, side.token_program));
+    let pool = StandInPool::new(&key(2), 25, sides);
+    let leg = pool.leg(&trade).unwrap();
+    assert_eq!([4, 5].map(|n| leg.accounts[n].pubkey), [pool.vaults[1], pool.vaults[0]]);
     assert_eq!(leg.program, swap_stand_in::ID);
     assert_eq!(leg.accounts.len(), 11);
     assert_eq!(leg.accounts[10].pubkey, swap_stand_in::pool_authority(&pool.pool).0);

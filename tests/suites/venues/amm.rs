@@ -77,6 +77,10 @@ pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let opens = if waits { chain.now().unix_timestamp + 1 } else { 0 };
     let arguments = [opens.to_le_bytes(), reserves[1].to_le_bytes(), reserves[0].to_le_bytes()];
     chain.must(call(&[&[INITIALIZE, nonce], &arguments.concat()], accounts));
+    let made = Market { pool, mints, held, programs, depth: reserves[0].max(reserves[1]) * 4 };
+    if waits {
+        made.is_not_open(chain);
+    }
     chain.wait(1);
 
     let admin = || vec![w(pool), rs(OWNER)];
@@ -87,7 +91,6 @@ pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     if !waits && dice.chance(2) {
         chain.must(call(&[&[SET_PARAMS, STATUS], &1u64.to_le_bytes()], admin()));
     }
-    let made = Market { pool, mints, held, programs, depth: reserves[0].max(reserves[1]) * 4 };
     if dice.chance(2) {
         // What swaps have paid is shared with the owner when somebody deposits.
         let mut tally = crate::market::Tally::default();

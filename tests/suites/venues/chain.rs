@@ -11,11 +11,12 @@ use solana_account::Account;
 use solana_address::Address;
 use solana_clock::Clock;
 use solana_hash::Hash;
-use solana_instruction::{AccountMeta, Instruction};
+use solana_instruction::{AccountMeta, Instruction, error::InstructionError};
 use solana_message::{VersionedMessage, legacy::Message};
 use solana_sdk_ids::system_program;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction_error::TransactionError;
 
 pub const RENT: Address = solana_sdk_ids::sysvar::rent::ID;
 pub const ATA_PROGRAM: Address =
@@ -46,6 +47,8 @@ pub struct Chain {
 pub struct Failed {
     pub error: String,
     pub logs: Vec<String>,
+    /// The swap program's number, where it gave one.
+    pub code: Option<u32>,
 }
 
 impl Chain {
@@ -127,7 +130,13 @@ impl Chain {
         match self.svm.send_transaction(transaction) {
             Ok(done) => Ok(done.compute_units_consumed),
             Err(failed) => {
-                Err(Failed { error: format!("{:?}", failed.err), logs: failed.meta.logs })
+                let code = match failed.err {
+                    TransactionError::InstructionError(_, InstructionError::Custom(code)) => {
+                        Some(code)
+                    }
+                    _ => None,
+                };
+                Err(Failed { error: format!("{:?}", failed.err), logs: failed.meta.logs, code })
             }
         }
     }
@@ -142,7 +151,7 @@ impl Chain {
 
     #[track_caller]
     pub fn must(&mut self, instruction: Instruction) {
-        if let Err(Failed { error, logs }) = self.send(&[instruction]) {
+        if let Err(Failed { error, logs, .. }) = self.send(&[instruction]) {
             panic!("{error}\n{}", logs.join("\n"));
         }
     }

@@ -20,8 +20,16 @@ pub fn start(chain: &mut Chain) {
     chain.tokens(FEE_RECEIVER, &NATIVE_MINT, &ADMIN, 0);
 }
 
-/// Makes a pool of random size and fees.
+/// Makes a pool of random size and fees, which is open.
 pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
+    let market = new_pool(chain, dice, number);
+    // The program lets a pool open a second after it is made.
+    chain.wait(2);
+    market
+}
+
+/// Makes a pool that opens a second later.
+pub fn new_pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let user = chain.user;
     let programs = [TOKEN, TOKEN_2022].map(|program| if dice.chance(2) { program } else { TOKEN });
     let (mints, held) = tokens(chain, number, programs);
@@ -69,7 +77,5 @@ pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let reserves = [0, 1].map(|_| dice.amount(1 << 50).max(10_000));
     let arguments = [reserves[0].to_le_bytes(), reserves[1].to_le_bytes(), 0u64.to_le_bytes()];
     chain.must(call(PROGRAM_ID, "initialize", &[&arguments.concat()], accounts));
-    // The program lets a pool open a second after it is made.
-    chain.wait(2);
     Market { pool, mints, held, programs, depth: reserves[0].max(reserves[1]) * 4 }
 }

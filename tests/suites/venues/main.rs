@@ -173,6 +173,8 @@ fn cpmm_pools_pay_what_is_quoted() {
     let Some(elf) = elf("RAYDIUM_CPMM_ELF") else { return };
     let mut chain = Chain::new(raydium_cpmm::PROGRAM_ID, &elf);
     cpmm::start(&mut chain);
+    let market = cpmm::new_pool(&mut chain, &mut Dice::new(2), 0);
+    market.is_not_open(&mut chain);
     hold("raydium-cpmm", &mut chain, 3, cpmm::pool);
 }
 

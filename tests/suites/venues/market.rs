@@ -1,9 +1,10 @@
 //! A pool with somebody who trades in it, and what it really pays.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
+use flash_liquidator_client::decode::{Advice, refusal};
 use liquidation_venues::{
-    Account, Amount, Curve, Pool, Side, Trade, VenueError,
+    Account, Amount, Curve, Now, Pool, Quote, Side, Trade, VenueError,
     route::{self, Ends},
 };
 use solana_address::Address;
@@ -47,6 +48,8 @@ pub struct Tally {
     /// The dearest swap in compute units, as `(units, crossed)`.
     pub units: (u64, u32),
     pub least_units: u64,
+    /// What the programs answered where the curve refuses.
+    pub refusals: BTreeMap<String, u64>,
 }
 
 impl Market {
@@ -89,6 +92,9 @@ impl Market {
                 let sold = chain.balance(&self.held[usize::from(!sells_first)]);
                 let leg =
                     curve.leg(&self.trade(chain, sells_first, Amount::All(amount))).expect("a leg");
+                if dice.chance(8) {
+                    self.misses_its_minimum(chain, &*curve, sells_first, amount, &quote);
+                }
                 let units = match chain.run(&leg, amount) {
                     Ok(units) => units,
                     Err(failed) => panic!(
@@ -124,7 +130,7 @@ impl Market {
                 }
             }
             Err(error) => {
-                self.refuses(chain, &*curve, sells_first, amount, error);
+                self.refuses(chain, &*curve, sells_first, amount, error, tally);
                 tally.refused += 1;
             }
         }
@@ -276,6 +282,7 @@ impl Market {
         sells_first: bool,
         amount: u64,
         error: VenueError,
+        tally: &mut Tally,
     ) {
         let expected = match error {
             VenueError::TooMuch { most, .. } | VenueError::Beyond { most, .. } => most.max(1),
@@ -288,9 +295,54 @@ impl Market {
         }) else {
             return;
         };
-        if chain.run(&leg, amount).is_ok() {
+        let Err(failed) = chain.run(&leg, amount) else {
             panic!("{amount} into {}: refused with {error}, but it landed", self.pool);
-        }
+        };
+        let refusal = failed.code.and_then(|code| refusal(&leg.program, code));
+        let helps = match error {
+            VenueError::TooLittle { .. } => Some(Advice::SellMore),
+            VenueError::TooMuch { .. } | VenueError::Beyond { .. } => Some(Advice::SellLess),
+            _ => None,
+        };
+        let advice = refusal.map(|refusal| refusal.advice);
+        assert!(helps.is_none() || helps == advice, "{error}, but {}: {refusal:?}", failed.error);
+        let name = refusal.map_or(failed.error, |known| known.name.to_owned());
+        *tally.refusals.entry(name).or_default() += 1;
+    }
+
+    /// That a leg whose minimum is one more than what it brings is refused for that.
+    fn misses_its_minimum(
+        &self,
+        chain: &mut Chain,
+        curve: &dyn Curve,
+        sells_first: bool,
+        amount: u64,
+        quote: &Quote,
+    ) {
+        let trade = self.trade(chain, sells_first, Amount::All(amount));
+        let trade = Trade { min_out: quote.amount_out + 1, ..trade };
+        let leg = curve.leg(&trade).expect("a leg");
+        let failed = chain.run(&leg, amount).expect_err("more than it brings");
+        let refusal = failed.code.and_then(|code| refusal(&leg.program, code));
+        let advice = refusal.map(|refusal| refusal.advice);
+        assert_eq!(advice, Some(Advice::QuoteAgain), "{}: {:#?}", failed.error, failed.logs);
+    }
+
+    /// That a sale before the pool opens is refused, by the curve and by the program, which
+    /// says so.
+    pub fn is_not_open(&self, chain: &mut Chain) {
+        let pool = self.read(chain);
+        let (sold, now) = (self.mints[0], chain.now());
+        let error = pool.curve(&sold, chain, &now).expect_err("not open yet");
+        assert!(matches!(error, VenueError::NotOpenYet { .. }), "{error}");
+        let later = Now { unix_timestamp: now.unix_timestamp + 1_000, ..now };
+        let curve = pool.curve(&sold, chain, &later).expect("a curve");
+        let amount = self.depth >> 8;
+        let leg = curve.leg(&self.trade(chain, true, Amount::All(amount))).expect("a leg");
+        let failed = chain.run(&leg, amount).expect_err("not open yet");
+        let refusal = failed.code.and_then(|code| refusal(&leg.program, code));
+        let advice = refusal.map(|refusal| refusal.advice);
+        assert_eq!(advice, Some(Advice::NotOpen), "{}: {:#?}", failed.error, failed.logs);
     }
 }
 

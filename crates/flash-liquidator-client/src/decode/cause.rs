@@ -9,7 +9,10 @@ use solana_address::Address;
 use solana_instruction::error::InstructionError;
 use solana_transaction_error::TransactionError;
 
-use super::logs::AnchorLog;
+use super::{
+    logs::AnchorLog,
+    venue::{Refusal, refusal},
+};
 
 /// Why a transaction failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +99,23 @@ impl Cause {
         }
     }
 
+    /// What it means where a swap program that is known refused.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Program { program: Some(program), code, .. }
+            | Self::Anchor { program: Some(program), code, .. } => refusal(program, *code),
+            _ => None,
+        }
+    }
+
     /// The cause in words.
     #[must_use]
     pub fn explain(&self) -> Explanation {
+        if let Some(Refusal { venue, code, name, advice }) = self.refusal() {
+            let (sentence, hint) = advice.words();
+            return words(format!("{venue} {code} {name}"), sentence, hint);
+        }
         match self {
             Self::Receiver(error) => {
                 let title = format!("flash-liquidator {} {}", u32::from(*error), error.name());

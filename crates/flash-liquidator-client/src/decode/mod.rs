@@ -25,9 +25,11 @@ use crate::{
 
 mod cause;
 mod logs;
+mod venue;
 
 pub use cause::{Cause, Explanation, receiver_error};
 pub use logs::{AnchorLog, Call, Logs};
+pub use venue::{Advice, Refusal, refusal};
 
 /// A transaction as it was executed or simulated.
 #[derive(Clone, Copy, Debug)]
@@ -399,6 +401,22 @@ mod tests {
             cause_of(&[ours], 3012),
             Cause::Anchor { program: Some(ours), code: 3012, name: "AccountNotInitialized" }
         );
+    }
+
+    /// Sell less, quote again, not open yet: by venue and number, and nobody else's.
+    #[test]
+    fn venues_numbers_say_what_helps() {
+        use crate::swap::{meteora_dlmm, raydium_amm, raydium_cpmm, whirlpool};
+        let words = |program, code| cause_of(&[receiver::PROGRAM_ID, program], code).explain();
+        let moved = words(whirlpool::PROGRAM_ID, 6036);
+        assert_eq!(moved.title, "Orca Whirlpool 6036 AmountOutBelowMinimum");
+        assert_eq!(moved.hint, "Quote again.");
+        assert!(words(whirlpool::IMMUTABLE_PROGRAM_ID, 6038).hint.contains("Sell less"));
+        assert!(words(raydium_cpmm::PROGRAM_ID, 6000).sentence.contains("not open yet"));
+        assert!(words(raydium_amm::PROGRAM_ID, 22).sentence.contains("not open yet"));
+        assert!(words(meteora_dlmm::PROGRAM_ID, 3005).hint.contains("build the leg again"));
+        assert_eq!(words(whirlpool::PROGRAM_ID, 6005).title, "program error 6005");
+        assert_eq!(words(key(42), 6036).title, "program error 6036");
     }
 
     #[test]

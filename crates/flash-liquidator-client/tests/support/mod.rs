@@ -4,13 +4,19 @@
 
 #![allow(dead_code, reason = "each of those who include it uses its own part")]
 
+use std::collections::BTreeMap;
+
 use bytemuck::Zeroable;
 use flash_liquidator_client::{
     compute_budget::ComputeBudget,
     flash_liquidation::{FlashLiquidation, KeeperAccounts, Refresh},
     klend::{ObligationAddresses, ReserveAddresses},
-    receiver::{Route, Terms, swap_authority},
-    swap::{Side, Trade, stand_in, whirlpool::Whirlpool},
+    receiver::{Route, SwapLeg, Terms, swap_authority},
+    swap::{
+        self, Account, Amount, Now, Pool, Side, Trade,
+        stand_in::StandInPool,
+        whirlpool::{self, Whirlpool},
+    },
     token::TOKEN_PROGRAM_ID,
 };
 use klend_interface::state::Reserve;
@@ -133,35 +139,80 @@ impl Venue {
     ) -> Option<Route> {
         let mut route = Route::new(keeper, withdraw, repay);
         route.swap_debt = None;
-        let side = |account, mint| Side { account, mint, token_program: TOKEN_PROGRAM_ID };
         let trade = Trade {
             authority: swap_authority(keeper).0,
-            input: side(route.swap_collateral, withdraw.liquidity_mint),
-            output: side(
-                KeeperAccounts::associated(keeper, repay, withdraw).debt,
-                repay.liquidity_mint,
-            ),
+            input: swap::side(withdraw, route.swap_collateral),
+            output: swap::side(repay, KeeperAccounts::associated(keeper, repay, withdraw).debt),
+            amount: Amount::All(1_000_000),
             min_out: 0,
             token: 0,
         };
-        let (pool, vaults) = (key(30, 0), [key(31, 0), key(31, 1)]);
-        route.legs = vec![match self {
+        let sides = [&trade.input, &trade.output].map(|side| (side.mint, side.token_program));
+        let leg = match self {
             Self::None => return None,
-            Self::StandIn => {
-                let [vault_in, vault_out] = vaults;
-                stand_in::leg(&stand_in::Pool { pool, vault_in, vault_out }, &trade)
-            }
-            Self::Whirlpool => Whirlpool {
-                pool,
-                tick_spacing: 4,
-                fee_rate: 400,
-                tick: -18_000,
-                mints: [withdraw.liquidity_mint, repay.liquidity_mint],
-                vaults,
-            }
-            .leg(&trade)
-            .expect("the pool trades both tokens"),
-        }];
+            Self::StandIn => StandInPool::new(&key(30, 0), 30, sides)
+                .leg(&trade)
+                .expect("the pool trades both tokens"),
+            Self::Whirlpool => whirlpool_leg(&trade),
+        };
+        route.legs = vec![leg];
         Some(route)
     }
+}
+
+/// A leg into a Whirlpool whose price lies in the middle of an array, with liquidity in that
+/// one and far beyond.
+fn whirlpool_leg(trade: &Trade) -> SwapLeg {
+    let (pool, vaults) = (key(30, 0), [key(31, 0), key(31, 1)]);
+    let mints = [&trade.input, &trade.output].map(|side: &Side| side.mint);
+    let sqrt_price = 1.0001f64.powi(-9_000) * (1u128 << 64) as f64;
+    let bytes = |len: usize, fields: &[(usize, &[u8])]| {
+        let mut data = vec![0; len];
+        for (at, field) in fields {
+            data[*at..*at + field.len()].copy_from_slice(field);
+        }
+        data
+    };
+    let data = bytes(
+        653,
+        &[
+            (0, &[63, 149, 209, 12, 225, 128, 99, 9]),
+            (41, &[4, 0, 4, 0]),
+            (45, &400u16.to_le_bytes()),
+            (49, &(1u128 << 60).to_le_bytes()),
+            (65, &(sqrt_price as u128).to_le_bytes()),
+            (81, &(-18_001i32).to_le_bytes()),
+            (101, mints[0].as_ref()),
+            (133, vaults[0].as_ref()),
+            (181, mints[1].as_ref()),
+            (213, vaults[1].as_ref()),
+        ],
+    );
+    let program = whirlpool::PROGRAM_ID;
+    let pool = Whirlpool::read(&pool, Account { owner: &program, data: &data }).expect("a pool");
+    let mut known = BTreeMap::new();
+    for account in pool.accounts(&known) {
+        known.insert(account, None);
+    }
+    for mint in mints {
+        known.insert(mint, Some((TOKEN_PROGRAM_ID, vec![0; 82])));
+    }
+    // One tick with liquidity in the array of the price, which begins at -18,304.
+    let start = -18_304i32;
+    let array = bytes(
+        9_988,
+        &[
+            (0, &[69, 97, 189, 190, 110, 7, 66, 187]),
+            (8, &start.to_le_bytes()),
+            (12, &[1]),
+            (9_956, key(30, 0).as_ref()),
+        ],
+    );
+    let number = start.to_string();
+    let seeds: &[&[u8]] = &[b"tick_array", pool.pool.as_ref(), number.as_bytes()];
+    let address = Address::find_program_address(seeds, &program).0;
+    known.insert(address, Some((program, array)));
+    let now = Now { unix_timestamp: 1, slot: 1 };
+    let curve = pool.curve(&trade.input.mint, &known, &now).expect("a curve");
+    curve.leg(trade).expect("the pool trades both tokens")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use flash_liquidator_client::{
     decode::Decoded,
     receiver::{Route, SwapLeg},
-    swap::{METEORA_DLMM, jupiter, raydium_clmm, raydium_cpmm, stand_in, whirlpool},
+    swap::{jupiter, meteora_dlmm, raydium_amm, raydium_clmm, raydium_cpmm, stand_in, whirlpool},
 };
 use solana_address::Address;
 
@@ -81,11 +81,12 @@ impl Outcome {
 pub fn venue(route: Option<&Route>) -> String {
     let name = |leg: &SwapLeg| match leg.program {
         jupiter::PROGRAM_ID => "jupiter".to_owned(),
-        METEORA_DLMM => "meteora_dlmm".to_owned(),
+        meteora_dlmm::PROGRAM_ID => "meteora_dlmm".to_owned(),
+        raydium_amm::PROGRAM_ID => "raydium_amm".to_owned(),
         raydium_clmm::PROGRAM_ID => "raydium_clmm".to_owned(),
         raydium_cpmm::PROGRAM_ID => "raydium_cpmm".to_owned(),
         stand_in::PROGRAM_ID => "stand_in".to_owned(),
-        whirlpool::PROGRAM_ID => "whirlpool".to_owned(),
+        whirlpool::PROGRAM_ID | whirlpool::IMMUTABLE_PROGRAM_ID => "whirlpool".to_owned(),
         other => other.to_string(),
     };
     let names: Vec<String> = route.iter().flat_map(|route| &route.legs).map(name).collect();

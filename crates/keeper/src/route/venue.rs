@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::{
     klend::ReserveAddresses,
-    receiver::{Intermediate, Route, SwapLeg, swap_authority},
+    receiver::{Intermediate, Route, swap_authority},
     token::associated_token_account,
 };
 use klend_model::{
@@ -316,17 +316,7 @@ impl Venue {
                 token_program: token.token_program,
             }),
         };
-        let legs = plan.legs(&self.curves(), &ends, sale.tolerance_bps)?;
-        route.legs = legs
-            .into_iter()
-            .map(|leg| SwapLeg {
-                program: leg.program,
-                accounts: leg.accounts,
-                input: leg.input,
-                amount_in_offset: leg.amount_in_offset,
-                data: leg.data,
-            })
-            .collect();
+        route.legs = plan.legs(&self.curves(), &ends, sale.tolerance_bps)?;
         route.intermediates = between.into_iter().collect();
         route.pay_directly(sale.keeper_debt);
         let crossed = plan.steps.iter().map(|step| step.quote.crossed).sum();
@@ -417,7 +407,10 @@ pub fn balance(data: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use flash_liquidator_client::token::{TOKEN_PROGRAM_ID, associated_token_account};
+    use flash_liquidator_client::{
+        receiver::SwapLeg,
+        token::{TOKEN_PROGRAM_ID, associated_token_account},
+    };
     use liquidation_venues::stand_in;
     use solana_account::Account;
 

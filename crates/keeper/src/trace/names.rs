@@ -7,7 +7,9 @@ use flash_liquidator_client::{
     token::{ASSOCIATED_TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID},
 };
 use klend_model::constants::{FARMS_PROGRAM_ID, KLEND_PROGRAM_ID, SCOPE_PROGRAM_ID};
-use liquidation_venues::{raydium_clmm, raydium_cpmm, stand_in, whirlpool};
+use liquidation_venues::{
+    meteora_dlmm, raydium_amm, raydium_clmm, raydium_cpmm, stand_in, whirlpool,
+};
 use sha2::{Digest, Sha256};
 use solana_address::{Address, address};
 use solana_sdk_ids::{
@@ -40,8 +42,8 @@ const PROGRAMS: [(Address, &str, Kind); 23] = [
     (whirlpool::IMMUTABLE_PROGRAM_ID, "Orca Whirlpool (immutable)", Kind::Venue),
     (raydium_clmm::PROGRAM_ID, "Raydium CLMM", Kind::Venue),
     (raydium_cpmm::PROGRAM_ID, "Raydium CPMM", Kind::Venue),
-    (RAYDIUM_AMM, "Raydium AMM v4", Kind::Venue),
-    (METEORA_DLMM, "Meteora DLMM", Kind::Venue),
+    (raydium_amm::PROGRAM_ID, "Raydium AMM v4", Kind::Venue),
+    (meteora_dlmm::PROGRAM_ID, "Meteora DLMM", Kind::Venue),
     (SOLFI_V2, "SolFi v2", Kind::Venue),
     (stand_in::PROGRAM_ID, "swap stand-in", Kind::Venue),
     (jupiter::PROGRAM_ID, "Jupiter", Kind::Router),
@@ -57,8 +59,6 @@ const PROGRAMS: [(Address, &str, Kind); 23] = [
     (secp256r1_program::ID, "secp256r1 signatures", Kind::Precompile),
 ];
 
-const RAYDIUM_AMM: Address = address!("675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8");
-const METEORA_DLMM: Address = address!("LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo");
 const SOLFI_V2: Address = address!("SV2EYYJyRz2YhfXwXnhNAevDEui5Q6yrfyo13WtupPF");
 const MEMO: Address = address!("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
 
