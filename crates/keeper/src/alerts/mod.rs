@@ -8,15 +8,18 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender},
     },
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
-use tracing::{debug, warn};
+use anyhow::Result;
+
+mod delivery;
+mod message;
+
+use delivery::{deliver, tell};
+pub use message::{Alert, Format, Message, State};
 
 use crate::{
     feeds::source::redact,
@@ -25,36 +28,15 @@ use crate::{
         Check, Health,
         board::{Board, Seen},
     },
-    ledger::{
-        metrics::{AlertLabel, Metrics},
-        records::Records,
-    },
+    ledger::records::Records,
 };
 
 /// Pause between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Messages that may wait for the receiver; what comes then is dropped, and counted.
-const CAPACITY: usize = 64;
-/// Longest the receiver may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// Pauses before the tries after the first.
-const PAUSES: [Duration; 3] =
-    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
 /// Obligations that the daily digest names for each market.
 const DIGEST: usize = 5;
 /// How long a difference between model and chain counts.
 const DIFFERENCE: Duration = Duration::from_secs(600);
-
-/// What a message looks like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// An object with all there is to say.
-    Json,
-    /// `{"text": …}`, as Slack, Mattermost and others take it.
-    Slack,
-    /// `{"chat_id": …, "text": …}` for a bot's `sendMessage`.
-    Telegram { chat: String },
-}
 
 /// When and where to.
 #[derive(Clone, PartialEq)]
@@ -77,122 +59,6 @@ pub struct Settings {
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Settings({}, {:?})", redact(&self.webhook), self.format)
-    }
-}
-
-/// What can be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alert {
-    LoopStalled,
-    FeedLost,
-    NodeBehind,
-    LowBalance,
-    TablesUnusable,
-    ProgramChanged,
-    KlendReplaced,
-    LedgerDown,
-    ModelDiffers,
-    UnsellableDebt,
-    RepeatedFailure,
-}
-
-impl Alert {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::LoopStalled,
-        Self::FeedLost,
-        Self::NodeBehind,
-        Self::LowBalance,
-        Self::TablesUnusable,
-        Self::ProgramChanged,
-        Self::KlendReplaced,
-        Self::LedgerDown,
-        Self::ModelDiffers,
-        Self::UnsellableDebt,
-        Self::RepeatedFailure,
-    ];
-
-    /// Its name in messages and metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::LoopStalled => "loop_stalled",
-            Self::FeedLost => "feed_lost",
-            Self::NodeBehind => "node_behind",
-            Self::LowBalance => "low_balance",
-            Self::TablesUnusable => "tables_unusable",
-            Self::ProgramChanged => "program_changed",
-            Self::KlendReplaced => "klend_replaced",
-            Self::LedgerDown => "ledger_down",
-            Self::ModelDiffers => "model_differs",
-            Self::UnsellableDebt => "unsellable_debt",
-            Self::RepeatedFailure => "repeated_failure",
-        }
-    }
-
-    /// Whether it is told without waiting.
-    const fn is_urgent(self) -> bool {
-        matches!(
-            self,
-            Self::ProgramChanged | Self::KlendReplaced | Self::ModelDiffers | Self::RepeatedFailure
-        )
-    }
-}
-
-/// What is told of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It is wrong.
-    Firing,
-    /// It is well again.
-    Resolved,
-    /// How things stand, wrong or well.
-    Digest,
-}
-
-impl State {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Firing => "firing",
-            Self::Resolved => "resolved",
-            Self::Digest => "digest",
-        }
-    }
-}
-
-/// Something to tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// The alert's name, or `daily`.
-    pub label: &'static str,
-    pub state: State,
-    pub text: String,
-}
-
-impl Message {
-    fn of(alert: Alert, state: State, text: String) -> Self {
-        Self { label: alert.label(), state, text }
-    }
-
-    fn sentence(&self) -> String {
-        let state = match self.state {
-            State::Firing => "FIRING",
-            state => state.label(),
-        };
-        format!("keeper {state}: {}: {}", self.label, self.text)
-    }
-
-    /// What is posted.
-    fn body(&self, format: &Format) -> Value {
-        match format {
-            Format::Json => json!({
-                "alert": self.label,
-                "state": self.state.label(),
-                "text": self.text,
-            }),
-            Format::Slack => json!({ "text": self.sentence() }),
-            Format::Telegram { chat } => json!({ "chat_id": chat, "text": self.sentence() }),
-        }
     }
 }
 
@@ -372,75 +238,24 @@ pub fn start(watched: Watched, settings: Settings) -> Result<()> {
     Ok(())
 }
 
-/// Logs and counts a message, and hands it over if there is room.
-fn tell(metrics: &Metrics, messages: &SyncSender<Message>, message: Message) {
-    warn!(alert = message.label, state = message.state.label(), text = message.text, "alert");
-    if message.state == State::Firing {
-        metrics.alerts.get_or_create(&AlertLabel { alert: message.label }).inc();
-    }
-    if messages.try_send(message).is_err() {
-        metrics.alerts_undelivered.inc();
-    }
-}
-
-/// Starts the thread that posts what it is sent.
-fn deliver(settings: &Settings, metrics: Arc<Metrics>) -> Result<SyncSender<Message>> {
-    let client = reqwest::blocking::Client::builder()
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .context("alerts cannot be sent")?;
-    let (sender, messages) = mpsc::sync_channel(CAPACITY);
-    let Settings { webhook, format, .. } = settings.clone();
-    thread::Builder::new()
-        .name("webhook".to_owned())
-        .spawn(move || post_all(&client, &webhook, &format, &metrics, &messages, &PAUSES))?;
-    Ok(sender)
-}
-
-fn post_all(
-    client: &reqwest::blocking::Client,
-    webhook: &str,
-    format: &Format,
-    metrics: &Metrics,
-    messages: &Receiver<Message>,
-    pauses: &[Duration],
-) {
-    for message in messages {
-        let body = message.body(format);
-        let post = || -> reqwest::Result<()> {
-            // Without the URL, which may hold a secret.
-            client
-                .post(webhook)
-                .json(&body)
-                .send()
-                .and_then(reqwest::blocking::Response::error_for_status)
-                .map_err(reqwest::Error::without_url)?;
-            Ok(())
-        };
-        let mut result = post();
-        for pause in pauses {
-            let Err(reason) = &result else { break };
-            debug!(%reason, alert = message.label, "not delivered yet");
-            thread::sleep(*pause);
-            result = post();
-        }
-        if let Err(reason) = result {
-            metrics.alerts_undelivered.inc();
-            warn!(%reason, alert = message.label, "the alert was not delivered");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
         io::{Read as _, Write as _},
         net::{TcpListener, TcpStream},
+        sync::mpsc,
     };
 
-    use super::*;
-    use crate::health::{Limits, tests::LIMITS};
+    use serde_json::json;
+
+    use super::{
+        delivery::{CAPACITY, post_all},
+        *,
+    };
+    use crate::{
+        health::{Limits, tests::LIMITS},
+        ledger::metrics::{AlertLabel, Metrics},
+    };
 
     const HOLD: Duration = Duration::from_secs(60);
     const REPEAT: Duration = Duration::from_secs(600);
