@@ -88,6 +88,13 @@ impl KlendVersion {
         !matches!(self, Self::V1_16)
     }
 
+    /// What a reserve holds is compared with its limits after a liquidation's
+    /// repayment, and so has to be countable then. Before, only where it was
+    /// refreshed. (between 1.17 and 1.24)
+    pub(crate) const fn checks_limits_after_repayment(self) -> bool {
+        !matches!(self, Self::V1_16)
+    }
+
     /// A price of zero is recognised and never used. Before, it made Pyth's and
     /// Switchboard's feeds unreadable and was accepted from Scope. (1.25)
     pub(crate) const fn knows_zero_prices(self) -> bool {

@@ -330,6 +330,24 @@ fn what_klend_refuses() {
     assert_eq!(codes, [6007, 6007], "a clock before the last refresh");
 }
 
+/// Half a token of debt is paid with a whole one, and half a token is more than the
+/// reserve's sum can take: since its limits are looked at there, klend aborts.
+#[test]
+fn a_repayment_that_the_reserve_cannot_count_aborts() {
+    let mut case = Case::new(8_000 * TOKEN);
+    let liquidity = &mut case.reserves[1].liquidity;
+    let available = u128::from(liquidity.total_available_amount) * ONE;
+    liquidity.borrowed_amount_sf = (u128::MAX - available - ONE / 4).into();
+    case.obligation.borrows[0].borrowed_amount_sf =
+        (8_000 * u128::from(TOKEN) * ONE - ONE / 2).into();
+    case.market.liquidation_max_debt_close_factor_pct = 100;
+    let old = case.quote_as(KlendVersion::V1_16).unwrap();
+    assert_eq!(Fraction::from_int(old.repay).saturating_sub(old.settled).to_bits(), ONE / 2);
+    for version in [KlendVersion::V1_24, KlendVersion::V1_25] {
+        assert_eq!(case.quote_as(version), Err(Refusal::Abort { account: reserve_key(1) }));
+    }
+}
+
 #[test]
 fn switches_of_a_market_and_its_reserves() {
     let answer = |version, change: &dyn Fn(&mut Case)| {

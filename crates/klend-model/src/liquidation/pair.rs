@@ -155,6 +155,10 @@ impl<'t> Pair<'t> {
             .checked_add(repay)
             .ok_or(Refusal::Abort { account: repay_reserve.key })?;
         repay_reserve.borrowed = repay_reserve.borrowed.saturating_sub(settled);
+        if self.table.version().checks_limits_after_repayment() {
+            // Whole tokens are paid for a fraction of debt: the sum may be too large now.
+            repay_reserve.total_supply().at(&repay_reserve.key)?;
+        }
         let mut withdraw_reserve =
             if self.is_one_reserve() { repay_reserve } else { self.withdraw_reserve };
         let redemption = self.redeem(&mut withdraw_reserve, seized, min_received)?;
