@@ -201,6 +201,9 @@ pub fn require_empty(account: SubAccount) -> Instruction {
 /// `markets` must list those of the liquidator's own positions too
 /// ([`Markets::cover`]); an empty account has none.
 ///
+/// On Velocity the accounts are those of its interface description at `0077e03b`; the
+/// line of its source that has order books wants two more (`docs/perps.md`).
+///
 /// # Errors
 /// [`PerpError::MarketMissing`]: a market of the user's positions, or the one to
 /// be liquidated in; [`PerpError::OtherExchange`].
