@@ -8,19 +8,19 @@ use std::{env, fs};
 use anchor_lang::{AnchorDeserialize, Discriminator};
 use flash_liquidator_client::{
     receiver::{self, Liquidated},
-    scope::{ENTRIES, Feed, Mappings, refresh_price_list},
+    scope::{Feed, Mappings, refresh_price_list},
     token::create_associated_token_account,
 };
 use flash_liquidator_tests::{Plan, Scene};
-use klend_fork::{ForkError, Rehearsal, TOKEN_PROGRAM_ID, deploy_folder};
+use klend_fork::{
+    ForkError, Rehearsal, TOKEN_PROGRAM_ID, deploy_folder,
+    scope::{Mapped, mappings, whirlpool},
+};
 use klend_model::constants::SCOPE_PROGRAM_ID;
 use solana_account::Account;
-use solana_address::{Address, address};
+use solana_address::Address;
 use solana_instruction::Instruction;
 use solana_signer::Signer;
-
-const WHIRLPOOL_PROGRAM: Address = address!("whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc");
-const WHIRLPOOL: [u8; 8] = [63, 149, 209, 12, 225, 128, 99, 9];
 
 /// Entry that the built-in fork's SOL is priced by.
 const SOL: u16 = 0;
@@ -64,20 +64,13 @@ impl Stage {
         let mut table = scene.world.account(&prices).unwrap();
         table.data[8..40].copy_from_slice(feed.mappings.as_ref());
         scene.world.set_account(&prices, table).unwrap();
-        let mut twaps = vec![0; 8 + 344_128];
-        twaps[..40].copy_from_slice(&Feed::twaps_filter(&prices));
-        twaps[40..72].copy_from_slice(feed.mappings.as_ref());
-        put(&mut scene, &feed.twaps, SCOPE_PROGRAM_ID, twaps);
+        let twaps = klend_fork::scope::averages(&prices, &feed.mappings);
+        scene.world.set_account(&feed.twaps, twaps).unwrap();
 
         let pool = key(79);
-        let mut bytes = vec![0; 653];
-        bytes[..8].copy_from_slice(&WHIRLPOOL);
-        // SOL/USDC at 140: 0.14 units for a unit.
-        let root = (0.14f64.sqrt() * 2f64.powi(64)) as u128;
-        bytes[65..81].copy_from_slice(&root.to_le_bytes());
-        bytes[101..133].copy_from_slice(scene.mint("SOL").as_ref());
-        bytes[181..213].copy_from_slice(scene.mint("USDC").as_ref());
-        put(&mut scene, &pool, WHIRLPOOL_PROGRAM, bytes);
+        let (sol, usdc) = (scene.mint("SOL"), scene.mint("USDC"));
+        // At 140: 0.14 units for a unit.
+        scene.world.set_account(&pool, whirlpool([&sol, &usdc], 0.14)).unwrap();
         let mut stage = Self { scene, feed, pool };
         stage.map(&[(SOL, pool, WHIRLPOOL_A_TO_B, &[])]);
         stage
@@ -85,21 +78,16 @@ impl Stage {
 
     /// Writes the mappings: entry, account, type, figures.
     fn map(&mut self, entries: &[(u16, Address, u8, &[u16])]) {
-        let all = usize::from(ENTRIES);
-        let (types, generic) = (8 + all * 32, 8 + all * 38);
-        let mut data = vec![0; 8 + all * 58];
-        data[..8].copy_from_slice(&[40, 244, 110, 80, 255, 214, 243, 188]);
-        // No reference prices.
-        data[types + all * 4..generic].fill(0xff);
-        for (index, account, kind, figures) in entries {
-            let at = usize::from(*index);
-            data[8 + at * 32..][..32].copy_from_slice(account.as_ref());
-            data[types + at] = *kind;
-            for (number, figure) in figures.iter().enumerate() {
-                data[generic + at * 20 + number * 2..][..2].copy_from_slice(&figure.to_le_bytes());
-            }
-        }
-        put(&mut self.scene, &self.feed.mappings, SCOPE_PROGRAM_ID, data);
+        let mapped: Vec<Mapped<'_>> = entries
+            .iter()
+            .map(|(index, account, kind, figures)| Mapped {
+                index: *index,
+                account: *account,
+                kind: *kind,
+                figures,
+            })
+            .collect();
+        self.scene.world.set_account(&self.feed.mappings, mappings(&mapped)).unwrap();
     }
 
     fn refresh(&self, wanted: &[u16]) -> Instruction {
@@ -135,12 +123,6 @@ impl Stage {
             .expect("an event");
         Ok(Liquidated::try_from_slice(event).unwrap())
     }
-}
-
-fn put(scene: &mut Scene, key: &Address, owner: Address, data: Vec<u8>) {
-    let account =
-        Account { lamports: 10_000_000_000, data, owner, executable: false, rent_epoch: u64::MAX };
-    scene.world.set_account(key, account).unwrap();
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
     compute_budget::ComputeBudget,
     klend::{
         self, FarmMode, FlashLoan, LiquidateAccounts, ObligationAddresses, ObligationFarms,
-        ReserveAddresses,
+        ReferrerState, ReserveAddresses,
     },
     lookup_table,
     nonce::DurableNonce,
@@ -83,7 +83,7 @@ pub struct FlashLiquidation<'a> {
     pub reserves: &'a [ReserveAddresses],
     /// The obligation's referrer states
     /// ([`ObligationAddresses::referrer_token_states`]).
-    pub referrer_token_states: &'a [Address],
+    pub referrer_token_states: &'a [ReferrerState],
     /// Reserve of the debt to repay.
     pub repay_reserve: Address,
     /// Reserve of the collateral to seize.
@@ -174,6 +174,18 @@ pub enum Requirement {
         /// Which of its farms.
         mode: FarmMode,
     },
+    /// Where the referrer of the obligation's owner earns. klend wants it from when the
+    /// reserve pays referrers, be the debt as old as it may.
+    ReferrerState {
+        /// Its address.
+        address: Address,
+        /// The market of the reserve.
+        lending_market: Address,
+        /// The reserve.
+        reserve: Address,
+        /// Who earns.
+        referrer: Address,
+    },
 }
 
 impl Requirement {
@@ -181,7 +193,9 @@ impl Requirement {
     #[must_use]
     pub const fn address(&self) -> Address {
         match self {
-            Self::TokenAccount { address, .. } | Self::FarmStake { address, .. } => *address,
+            Self::TokenAccount { address, .. }
+            | Self::FarmStake { address, .. }
+            | Self::ReferrerState { address, .. } => *address,
         }
     }
 
@@ -195,6 +209,9 @@ impl Requirement {
             }
             Self::FarmStake { owner, obligation, reserve, mode, .. } => {
                 klend::init_obligation_farm(payer, owner, obligation, reserve, *mode)
+            }
+            Self::ReferrerState { lending_market, reserve, referrer, .. } => {
+                Some(klend::init_referrer_token_state(payer, lending_market, reserve, referrer))
             }
         }
     }
@@ -264,7 +281,7 @@ impl FlashLiquidation<'_> {
             &obligation.obligation,
             &obligation.deposit_reserves,
             &obligation.borrow_reserves,
-            self.referrer_token_states,
+            &self.referrer_token_states.iter().map(|state| state.address).collect::<Vec<_>>(),
         ));
 
         let repay_index = byte("instructions up to the repay", instructions.len() + 1)?;
@@ -358,7 +375,7 @@ impl FlashLiquidation<'_> {
 
     /// Every account that has to exist and that anybody can create: the keeper's
     /// and its swap authority's token accounts, where they are the associated ones,
-    /// and the obligation's stakes in farms.
+    /// the obligation's stakes in farms, and its referrer's states that are paid into.
     ///
     /// # Errors
     /// [`BuildError::ReserveMissing`].
@@ -407,6 +424,15 @@ impl FlashLiquidation<'_> {
                 mode,
             }));
         }
+        let paid = self.referrer_token_states.iter().filter(|state| state.is_paid);
+        requirements.extend(obligation.referrer.iter().flat_map(|referrer| {
+            paid.clone().map(|state| Requirement::ReferrerState {
+                address: state.address,
+                lending_market: obligation.lending_market,
+                reserve: state.reserve,
+                referrer: *referrer,
+            })
+        }));
         Ok(requirements)
     }
 

@@ -29,7 +29,8 @@ pub const ENTRIES: u16 = 512;
 
 const REFRESH_PRICE_LIST: [u8; 8] = [83, 186, 207, 131, 203, 254, 198, 130];
 const MAPPINGS: [u8; 8] = [40, 244, 110, 80, 255, 214, 243, 188];
-const TWAPS: [u8; 8] = [192, 139, 27, 250, 53, 166, 101, 61];
+/// First bytes of the account that keeps averages; a price table's address follows.
+pub const TWAPS: [u8; 8] = [192, 139, 27, 250, 53, 166, 101, 61];
 
 // Offsets in the mappings account's data; each field has one value for every entry.
 const ACCOUNTS: usize = 8;

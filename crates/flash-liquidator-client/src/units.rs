@@ -12,6 +12,7 @@ use std::{fmt, ops::Add};
 use anchor_lang::{AnchorDeserialize, Discriminator};
 use flash_liquidator::{LiquidateArgs, instruction as receiver_ix};
 use klend_interface::discriminators as klend_ix;
+use klend_model::constants::SCOPE_PROGRAM_ID;
 use solana_address::Address;
 use solana_instruction::Instruction;
 use solana_sdk_ids::{address_lookup_table, compute_budget, system_program};
@@ -89,6 +90,7 @@ const REFRESH_OBLIGATION: Estimate = Estimate::new(3_000, 20_000);
 /// For each deposit and borrow.
 const REFRESH_POSITION: Estimate = Estimate::new(1_500, 16_000);
 const INIT_FARM: Estimate = Estimate::new(10_000, 60_000);
+const INIT_REFERRER: Estimate = Estimate::new(2_000, 40_000);
 /// klend's liquidation by itself.
 const LIQUIDATE_V2: Estimate = Estimate::new(45_000, 160_000);
 /// For each farm that the obligation is staked in.
@@ -102,6 +104,10 @@ const LEG: Estimate = Estimate::new(2_000, 16_000);
 const INTERMEDIATE: Estimate = Estimate::new(500, 12_000);
 const OPEN: Estimate = Estimate::new(2_000, 16_000);
 const SETTLE: Estimate = Estimate::new(1_500, 12_000);
+
+/// Scope's refresh, and each of its entries.
+const PRICES: Estimate = Estimate::new(1_000, 25_000);
+const PRICE: Estimate = Estimate::new(500, 60_000);
 
 /// Any other program.
 const UNKNOWN: Estimate = Estimate::new(100, 200_000);
@@ -120,6 +126,9 @@ pub fn estimate(instruction: &Instruction) -> Estimate {
         klend_estimate(instruction)
     } else if program == receiver::PROGRAM_ID {
         receiver_estimate(instruction)
+    } else if program == SCOPE_PROGRAM_ID {
+        let count = instruction.data.get(8..12).and_then(|count| count.try_into().ok());
+        PRICES + PRICE.times(count.map_or(1, u32::from_le_bytes) as usize)
     } else {
         swap_estimate(&program)
     }
@@ -148,6 +157,8 @@ fn klend_estimate(instruction: &Instruction) -> Estimate {
         REFRESH_OBLIGATION + REFRESH_POSITION.times(accounts.saturating_sub(2))
     } else if is(&klend_ix::INIT_OBLIGATION_FARMS_FOR_RESERVE) {
         INIT_FARM
+    } else if is(&klend_ix::INIT_REFERRER_TOKEN_STATE) {
+        INIT_REFERRER
     } else if is(&klend_ix::LIQUIDATE_OBLIGATION_AND_REDEEM_RESERVE_COLLATERAL_V2) {
         LIQUIDATE_V2 + LIQUIDATE_FARM.times(farms(instruction))
     } else {

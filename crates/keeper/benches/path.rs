@@ -3,10 +3,15 @@
 //! are kept.
 //!
 //! `cargo bench --profile measure -p klend-flash-keeper --bench path` prints median,
-//! 99th percentile and maximum; `-- --obligations N` takes another number, `-- --json`
-//! prints JSON. A price update makes one obligation unhealthy, the time is taken from
+//! 99th percentile and maximum, processor time and allocations; `-- --obligations N` takes
+//! another number, `--pools N` has so many further pools named, `--json` prints JSON. The
+//! collateral is sold over two pools. A price update makes one obligation unhealthy, the time is taken from
 //! when the loop hears of it until the transaction is signed, and another update makes
 //! it healthy again. It needs the programs to be built (`cargo xtask build`).
+
+#[path = "support/counting.rs"]
+mod counting;
+mod support;
 
 use std::{
     fs,
@@ -23,10 +28,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use klend_flash_keeper::{
     alerts::{self, Format, Settings, Watched},
     config::Config,
-    feeds::{
-        feed::{Connector, Emit, Update, Version, Wanted},
-        source::{Filter, Progress, Source, Visitor},
-    },
+    feeds::feed::{Connector, Emit, Update, Version, Wanted},
     health::{Health, Limits},
     keys::Key,
     ledger::{Ledger, metrics::Metrics, records::Records},
@@ -38,8 +40,13 @@ use klend_model::time::Clock;
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
+use support::Memory;
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 const OBLIGATIONS: u32 = 100_000;
+const POOLS: u32 = 1_000;
 const ROUNDS: usize = 300;
 /// Times that `/metrics` is rendered.
 const RENDERED: u32 = 100;
@@ -56,11 +63,14 @@ fn main() -> Result<()> {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let stated = arguments.iter().position(|argument| argument == "--obligations");
-    let obligations = match stated {
-        Some(at) => arguments.get(at + 1).context("--obligations N")?.parse()?,
-        None => OBLIGATIONS,
+    let stated = |name: &'static str, default: u32| -> Result<u32> {
+        match arguments.iter().position(|argument| argument == name) {
+            Some(at) => Ok(arguments.get(at + 1).context(name)?.parse()?),
+            None => Ok(default),
+        }
     };
+    let obligations = stated("--obligations", OBLIGATIONS)?;
+    let pools = stated("--pools", POOLS)?;
     let (lines, log) = mpsc::channel();
     let lines = Mutex::new(Log(lines));
     tracing_subscriber::fmt().json().with_writer(lines).init();
@@ -68,22 +78,86 @@ fn main() -> Result<()> {
     for (name, simulate, keeps) in
         [("none", "none", false), ("local", "local", false), ("kept", "local", true)]
     {
-        let mut times = measure(simulate, keeps, obligations, &log)?;
-        times.sort_unstable();
-        let (median, p99, most) =
-            (times[times.len() / 2], times[times.len() * 99 / 100], times[times.len() - 1]);
+        let rounds = measure(simulate, keeps, (obligations, pools), &log)?;
+        let [times, processor, allocations] = [
+            Spread::of(rounds.iter().map(|round| round.micros)),
+            Spread::of(rounds.iter().map(|round| round.processor_micros)),
+            Spread::of(rounds.iter().map(|round| round.allocations)),
+        ];
         eprintln!(
-            "update to signed bytes, {obligations} obligations, simulate = {simulate:?}{}: median \
-             {median} us, 99 % within {p99} us, at most {most} us",
+            "update to signed bytes, {obligations} obligations, {pools} further pools, simulate = \
+             {simulate:?}{}: {times} us; processor time of all threads {processor} us; \
+             allocations {allocations}",
             if keeps { ", with ledger and alerts" } else { "" }
         );
-        results.insert(name.to_owned(), json!({ "median": median, "p99": p99, "most": most }));
+        let result = json!({
+            "microseconds": times.json(),
+            "processor_microseconds": processor.json(),
+            "allocations": allocations.json(),
+        });
+        results.insert(name.to_owned(), result);
     }
-    eprintln!("{:.0} MiB resident at most", memory()? as f64 / 1024.0);
+    let memory = memory()?;
+    eprintln!("{:.0} MiB resident at most", memory as f64 / 1024.0);
     if arguments.iter().any(|argument| argument == "--json") {
-        println!("{}", json!({ "obligations": obligations, "microseconds": results }));
+        let report = json!({
+            "obligations": obligations,
+            "pools": pools,
+            "resident_kib": memory,
+            "simulate": results,
+        });
+        println!("{report}");
     }
     Ok(())
+}
+
+/// What one round took.
+struct Round {
+    micros: u64,
+    /// Of all threads, the benchmark's own among them.
+    processor_micros: u64,
+    allocations: u64,
+}
+
+/// Median, 99th percentile and maximum.
+struct Spread {
+    median: u64,
+    p99: u64,
+    most: u64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = u64>) -> Self {
+        let mut values: Vec<u64> = values.collect();
+        values.sort_unstable();
+        let at = |percent: usize| {
+            let position = (values.len() * percent / 100).min(values.len().saturating_sub(1));
+            values.get(position).copied().unwrap_or_default()
+        };
+        Self { median: at(50), p99: at(99), most: at(100) }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "median": self.median, "p99": self.p99, "most": self.most })
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { median, p99, most } = self;
+        write!(f, "median {median}, 99 % within {p99}, at most {most}")
+    }
+}
+
+/// Processor time of all threads of this process, microseconds.
+fn processor_micros() -> Result<u64> {
+    let mut nanos = 0;
+    for task in fs::read_dir("/proc/self/task")? {
+        // A thread may have ended in between.
+        let Ok(line) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        nanos += line.split(' ').next().context("schedstat")?.parse::<u64>()?;
+    }
+    Ok(nanos / 1_000)
 }
 
 /// Peak of resident memory, KiB.
@@ -91,53 +165,6 @@ fn memory() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     Ok(line.context("VmHWM")?.trim().trim_end_matches(" kB").parse()?)
-}
-
-/// Accounts in memory.
-struct Memory {
-    world: Mutex<World>,
-    clock: Clock,
-    obligations: Vec<(Address, Account)>,
-    market: Address,
-}
-
-impl Source for Memory {
-    fn name(&self) -> String {
-        "memory".to_owned()
-    }
-
-    fn clock(&self) -> Result<Clock> {
-        Ok(self.clock)
-    }
-
-    fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
-        let world = self.world.lock().map_err(|_| anyhow!("it broke down"))?;
-        Ok((self.clock.slot, keys.iter().map(|key| world.account(key)).collect()))
-    }
-
-    fn program_accounts(
-        &self,
-        program: &Address,
-        filter: Filter,
-    ) -> Result<Vec<(Address, Account)>> {
-        let mut world = self.world.lock().map_err(|_| anyhow!("it broke down"))?;
-        let mut accounts = world.svm().get_program_accounts(program);
-        accounts.retain(|(_, account)| filter.accepts(&account.data));
-        Ok(accounts)
-    }
-
-    fn visit_obligations(&self, market: &Address, _: Progress, visit: Visitor) -> Result<()> {
-        if *market == self.market {
-            for (key, account) in &self.obligations {
-                visit(self.clock.slot, key, account);
-            }
-        }
-        Ok(())
-    }
-
-    fn world(&self, _: &[Address]) -> Result<World> {
-        Ok(self.world.lock().map_err(|_| anyhow!("it broke down"))?.clone())
-    }
 }
 
 /// Updates from this program.
@@ -195,12 +222,17 @@ fn wait_for(log: &Receiver<Value>, messages: &[&str]) -> Result<Value> {
 }
 
 /// Microseconds of each round.
-fn measure(simulate: &str, keeps: bool, count: u32, log: &Receiver<Value>) -> Result<Vec<u64>> {
-    let Market { source, table, oracle, healthy, unhealthy } = market(count)?;
+fn measure(
+    simulate: &str,
+    keeps: bool,
+    (count, further_pools): (u32, u32),
+    log: &Receiver<Value>,
+) -> Result<Vec<Round>> {
+    let Market { source, table, oracle, healthy, unhealthy, pools } = market(count, further_pools)?;
     let mut slot = source.clock.slot;
     let config = format!(
         "poll_ms = 600000\nrescan_seconds = 86400\ncooldown_seconds = 0\nworkers = 1\n\
-         near_health = 1.6\ntables = [\"{table}\"]\nsimulate = \"{simulate}\""
+         near_health = 1.6\ntables = [\"{table}\"]\nsimulate = \"{simulate}\"\npools = {pools:?}"
     );
     let (config, mistakes) = Config::read(&config);
     if !mistakes.is_empty() {
@@ -264,12 +296,15 @@ fn measure(simulate: &str, keeps: bool, count: u32, log: &Receiver<Value>) -> Re
         let version = Version { slot, write: 0 };
         Ok(told.send(Update::Account { key: oracle, version, account: account.clone() })?)
     };
-    let mut times = Vec::new();
+    let mut rounds = Vec::new();
     for round in 0..ROUNDS + WARM_UP {
+        let before = (processor_micros()?, counting::allocations());
         tell(&unhealthy)?;
         let micros = wait_for(log, &["signed"])?["micros"].as_u64().context("micros")?;
+        let allocations = counting::allocations() - before.1;
+        let processor_micros = processor_micros()?.saturating_sub(before.0);
         if round >= WARM_UP {
-            times.push(micros);
+            rounds.push(Round { micros, processor_micros, allocations });
         }
         wait_for(log, &["liquidated", "ready to be sent: send = false"])?;
         tell(&healthy)?;
@@ -283,7 +318,7 @@ fn measure(simulate: &str, keeps: bool, count: u32, log: &Receiver<Value>) -> Re
         let micros = begun.elapsed().as_micros() / u128::from(RENDERED);
         eprintln!("/metrics: {bytes} bytes in {micros} us");
     }
-    Ok(times)
+    Ok(rounds)
 }
 
 /// A market with its obligations, and two prices of SOL.
@@ -295,11 +330,13 @@ struct Market {
     healthy: Account,
     /// At this one, one is not.
     unhealthy: Account,
+    /// Addresses of further pools.
+    pools: Vec<String>,
 }
 
 /// The built-in market with many obligations, no two alike, of which one is closer to
 /// its limit than the rest.
-fn market(count: u32) -> Result<Market> {
+fn market(count: u32, further_pools: u32) -> Result<Market> {
     let mut world = World::builtin()?;
     let (sol, usdc) = (world.reserve_named("SOL")?, world.reserve_named("USDC")?);
     let owner = world.actor("borrower");
@@ -307,7 +344,9 @@ fn market(count: u32) -> Result<Market> {
     let debt = (1_000.0 * price.to_f64() * 0.62 * 1e6) as u64;
     let (deposits, borrows) = ([(sol, 1_000_000_000_000)], [(usdc, debt)]);
     let opened = world.open_position(&owner, &Position::new(&deposits, &borrows))?;
-    world.create_pool_at_oracle_price(&sol, &usdc, 50_000_000, 5)?;
+    for _ in 0..2 {
+        world.create_pool_at_oracle_price(&sol, &usdc, 5_000_000, 5)?;
+    }
     let template = world.account(&opened).context("the position was opened")?;
     let oracle = world.reserve_addresses(&sol)?.oracles.scope.context("SOL has an oracle")?;
     let healthy = world.account(&oracle).context("the oracle is there")?;
@@ -331,8 +370,20 @@ fn market(count: u32) -> Result<Market> {
         key[..4].copy_from_slice(&number.to_be_bytes());
         obligations.push((Address::new_from_array(key), account));
     }
+    // Pools of SOL and of something that nobody wants.
+    let mint = world.reserve_addresses(&sol)?.liquidity_mint;
+    let mut pools = Vec::new();
+    for number in 0..further_pools {
+        let [pool, other] = [9, 10].map(|first| {
+            let mut key = [first; 32];
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            Address::new_from_array(key)
+        });
+        world.set_account(&pool, klend_fork::scope::whirlpool([&mint, &other], 0.18))?;
+        pools.push(pool.to_string());
+    }
     let clock =
         Clock { slot: world.slot(), unix_timestamp: u64::try_from(world.unix_timestamp())? };
     let source = Memory { world: Mutex::new(world), clock, obligations, market };
-    Ok(Market { source, table, oracle, healthy, unhealthy })
+    Ok(Market { source, table, oracle, healthy, unhealthy, pools })
 }

@@ -1,7 +1,7 @@
 //! A virtual machine kept warm for simulating one transaction after the other.
 
 use flash_liquidator_client::{budget::compile_v0, transaction::transaction_bytes};
-use solana_account::Account;
+use solana_account::{Account, AccountSharedData};
 use solana_address::Address;
 use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
@@ -78,13 +78,41 @@ impl Machine {
         instructions: &[Instruction],
         tables: &[AddressLookupTableAccount],
     ) -> Result<Outcome, ForkError> {
+        self.try_out(payer, instructions, tables).map(|(outcome, _)| outcome)
+    }
+
+    /// What a transaction of these instructions would make of an account; nothing changes
+    /// by it.
+    ///
+    /// # Errors
+    /// As [`Self::simulate`].
+    pub fn account_after(
+        &mut self,
+        payer: &Address,
+        instructions: &[Instruction],
+        key: &Address,
+    ) -> Result<Account, ForkError> {
+        let (_, written) = self.try_out(payer, instructions, &[])?;
+        let written = written.into_iter().find(|(at, _)| at == key);
+        Ok(match written {
+            Some((_, account)) => account.into(),
+            None => self.world.account(key).unwrap_or_default(),
+        })
+    }
+
+    fn try_out(
+        &mut self,
+        payer: &Address,
+        instructions: &[Instruction],
+        tables: &[AddressLookupTableAccount],
+    ) -> Result<(Outcome, Vec<(Address, AccountSharedData)>), ForkError> {
         let svm = self.world.svm();
         let message = compile_v0(payer, instructions, tables, svm.latest_blockhash())?;
         let bytes = transaction_bytes(&message);
         let signed = usize::from(message.header().num_required_signatures);
         let signatures = vec![Default::default(); signed];
         match svm.simulate_transaction(VersionedTransaction { signatures, message }) {
-            Ok(simulated) => Ok(Outcome::new(simulated.meta, bytes)),
+            Ok(simulated) => Ok((Outcome::new(simulated.meta, bytes), simulated.post_accounts)),
             Err(failed) => {
                 let outcome = Outcome::new(failed.meta, bytes);
                 Err(Box::new(Failure { error: failed.err, outcome }).into())

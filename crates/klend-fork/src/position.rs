@@ -209,6 +209,8 @@ impl World {
             self.refresh_reserve(&reserve)?;
         }
         let referrer_token_states = self.referrer_token_states(obligation)?;
+        let referrer_token_states: Vec<Address> =
+            referrer_token_states.iter().map(|state| state.address).collect();
         let instruction = klend::refresh_obligation(
             &addresses.lending_market,
             obligation,
@@ -225,7 +227,10 @@ impl World {
     ///
     /// # Errors
     /// [`ForkError`] when the obligation, its market or a reserve is not there.
-    pub fn referrer_token_states(&self, obligation: &Address) -> Result<Vec<Address>, ForkError> {
+    pub fn referrer_token_states(
+        &self,
+        obligation: &Address,
+    ) -> Result<Vec<klend::ReferrerState>, ForkError> {
         let addresses = self.obligation_addresses(obligation)?;
         let market = self.lending_market(&addresses.lending_market)?;
         let borrow_reserves = addresses

@@ -5,10 +5,11 @@
 //! chain for the average it is compared with: JitoSOL/SOL times SOL/USD.
 
 use bytemuck::{Pod, Zeroable};
+use flash_liquidator_client::scope::Feed;
 use klend_interface::state::{Reserve, ScopeConfiguration};
 use klend_model::constants::{SCOPE_PRICES_DISCRIMINATOR, SCOPE_PROGRAM_ID};
 use solana_account::Account;
-use solana_address::Address;
+use solana_address::{Address, address};
 
 use crate::tokens;
 
@@ -279,6 +280,68 @@ pub fn reprice(
 ) -> Result<(), String> {
     let chains = Chains::of(reserve)?;
     table(account)?.set_price(&chains, price, slot, unix_timestamp)
+}
+
+/// What an entry of a price table is written from, as Scope's mappings have it.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapped<'a> {
+    /// The entry's number.
+    pub index: u16,
+    /// The account; Scope's program where there is none.
+    pub account: Address,
+    /// Scope's number for the type.
+    pub kind: u8,
+    /// Figures of the type, at the beginning of its twenty bytes.
+    pub figures: &'a [u16],
+}
+
+/// A mappings account with these entries and no other.
+#[must_use]
+pub fn mappings(entries: &[Mapped<'_>]) -> Account {
+    const ACCOUNTS: usize = 8;
+    const TYPES: usize = ACCOUNTS + ENTRIES * 32;
+    const REFERENCES: usize = TYPES + ENTRIES * 4;
+    const FIGURES: usize = TYPES + ENTRIES * 6;
+    const FIGURES_LEN: usize = 20;
+    let mut data = vec![0; FIGURES + ENTRIES * FIGURES_LEN];
+    data[..8].copy_from_slice(&[40, 244, 110, 80, 255, 214, 243, 188]);
+    // No reference prices.
+    data[REFERENCES..FIGURES].fill(0xff);
+    for mapped in entries {
+        let at = usize::from(mapped.index);
+        data[ACCOUNTS + at * 32..][..32].copy_from_slice(mapped.account.as_ref());
+        data[TYPES + at] = mapped.kind;
+        for (number, figure) in mapped.figures.iter().enumerate() {
+            let place = FIGURES + at * FIGURES_LEN + number * 2;
+            data[place..place + 2].copy_from_slice(&figure.to_le_bytes());
+        }
+    }
+    tokens::account(SCOPE_PROGRAM_ID, data)
+}
+
+/// The averages of a price table, all of them empty.
+#[must_use]
+pub fn averages(prices: &Address, mappings: &Address) -> Account {
+    const AVERAGES_LEN: usize = 344_128;
+    let mut data = vec![0; 8 + AVERAGES_LEN];
+    data[..40].copy_from_slice(&Feed::twaps_filter(prices));
+    data[40..72].copy_from_slice(mappings.as_ref());
+    tokens::account(SCOPE_PROGRAM_ID, data)
+}
+
+/// A Whirlpool as far as Scope reads one: its two mints, and what a unit of the first is
+/// worth in units of the second.
+#[must_use]
+pub fn whirlpool(mints: [&Address; 2], units: f64) -> Account {
+    const OWNER: Address = address!("whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc");
+    let mut data = vec![0; 653];
+    data[..8].copy_from_slice(&[63, 149, 209, 12, 225, 128, 99, 9]);
+    // The root of the price, with 64 bits behind the point.
+    let root = (units.sqrt() * 2f64.powi(64)) as u128;
+    data[65..81].copy_from_slice(&root.to_le_bytes());
+    data[101..133].copy_from_slice(mints[0].as_ref());
+    data[181..213].copy_from_slice(mints[1].as_ref());
+    tokens::account(OWNER, data)
 }
 
 /// Dates all prices of a price table; `false` if it is none.

@@ -304,6 +304,17 @@ fn within_heuristic(price: Fraction, band: &PriceHeuristic) -> Result<bool, Over
         && (band.upper == 0 || price <= bound(band.upper)?))
 }
 
+/// The table of Scope's that a reserve reads, and the entries of it whose product is its
+/// price, in order; `None` where it reads none.
+#[must_use]
+pub fn scope_chain(info: &TokenInfo) -> Option<(Address, Vec<u16>)> {
+    let scope = &info.scope_configuration;
+    let table = enabled(keys::address(&scope.price_feed))?;
+    let entries = scope.price_chain.iter().copied();
+    let entries = entries.take_while(|entry| usize::from(*entry) < SCOPE_ENTRY_COUNT);
+    Some((*table, entries.collect()))
+}
+
 /// Price and time of a chain of Scope entries; `None` where klend cannot read
 /// it.
 #[must_use]

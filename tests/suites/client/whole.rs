@@ -13,6 +13,7 @@ use flash_liquidator_client::{
     transaction::wire_bytes,
 };
 use klend_fork::{Position, World};
+use klend_interface::state::Obligation;
 use klend_model::{constants::SCOPE_PROGRAM_ID, keys::to_v2};
 use solana_account::Account;
 use solana_address::Address;
@@ -138,6 +139,57 @@ fn a_stake_that_is_missing_is_created() {
     let outcome = sent.unwrap_or_else(|error| panic!("{error}"));
     assert!(event(&outcome).profit > 0);
     assert!(scene.world.account(&stake).is_some());
+}
+
+/// Referrers who are paid since the debt was made.
+#[test]
+fn a_referrers_state_that_is_missing_is_created() {
+    let mut scene = scene(("SOL", 1_000), ("USDC", 110_000), 0);
+    let referrer = Address::new_from_array([5; 32]);
+    let (order, pool, _) = best(&mut scene, "SOL", "USDC");
+    let debt = order.repay_reserve;
+    let market = scene.world.reserve_addresses(&debt).unwrap().lending_market;
+    let edited = scene
+        .world
+        .edit_lending_market(&market, |market| market.referral_fee_bps = 2_000)
+        .and_then(|()| {
+            scene.world.edit_reserve(&debt, |reserve| reserve.config.protocol_take_rate_pct = 10)
+        })
+        .and_then(|()| {
+            let named = |obligation: &mut Obligation| obligation.referrer = to_v2(&referrer);
+            scene.world.edit_obligation(&scene.obligation, named)
+        });
+    edited.unwrap();
+    let position = scene.position();
+    let route = scene.route(&position, &order, &pool);
+    let mut liquidation =
+        order.liquidation(&position, &scene.keeper.pubkey(), Some(route)).unwrap();
+    let state = flash_liquidator_client::klend::referrer_token_state(&referrer, &debt);
+    let wanted = liquidation.requirements().unwrap();
+    assert_eq!(wanted.last().unwrap().address(), state);
+    let wanted = wanted.iter().filter(|wanted| scene.world.account(&wanted.address()).is_none());
+    let wanted = wanted.count();
+    liquidation.compute_budget.unit_limit = Some(1_000_000);
+    // Without it klend's program breaks off.
+    liquidation.create_missing(|key| scene.world.account(key).is_some()).unwrap();
+    let creation = liquidation.setup.pop().unwrap();
+    let table = scene.world.create_lookup_table(&liquidation.lookup_candidates().unwrap()).unwrap();
+    let compiled = scene.compile_with(&liquidation, None, &[table]);
+    assert!(scene.send_spending(&compiled, 0).is_err());
+    liquidation.setup.push(creation);
+
+    let compiled = scene.compile(&mut liquidation, None);
+    assert_eq!(liquidation.setup.len(), wanted);
+    let rent = (360 + 128) * 6_960;
+    let outcome = scene.send_spending(&compiled, rent).unwrap_or_else(|error| panic!("{error}"));
+    assert!(event(&outcome).profit > 0);
+    let paid = scene.world.account(&state).unwrap();
+    assert_eq!((paid.data.len(), &paid.data[8..40]), (360, referrer.as_ref()));
+    assert_eq!(paid.lamports, rent);
+    // What he has earned: the interest since the obligation was refreshed, a fiftieth of it.
+    let earned = u128::from_le_bytes(paid.data[72..88].try_into().unwrap());
+    let kept = scene.world.reserve(&debt).unwrap().liquidity.accumulated_referrer_fees_sf;
+    assert_eq!(earned, u128::from(kept));
 }
 
 #[test]

@@ -144,8 +144,8 @@ impl ObligationAddresses {
         if self.elevation_group == 0 { &[] } else { &self.deposit_reserves }
     }
 
-    /// The referrer's token states for `refresh_obligation`, one per borrow, or
-    /// none without a referrer.
+    /// The referrer's states for `refresh_obligation`, one per borrow, or none without a
+    /// referrer.
     ///
     /// klend takes the next state from the list only for a borrow whose reserve
     /// pays referrers; states it will not take therefore come last. `reserves`
@@ -155,23 +155,35 @@ impl ObligationAddresses {
         &self,
         market: &LendingMarket,
         reserves: impl IntoIterator<Item = &'a Reserve>,
-    ) -> Vec<Address> {
+    ) -> Vec<ReferrerState> {
         let Some(referrer) = self.referrer else {
             return Vec::new();
         };
-        let mut states: Vec<_> = self
+        let mut states: Vec<ReferrerState> = self
             .borrow_reserves
             .iter()
             .zip(reserves)
             .map(|(key, reserve)| {
-                let pays = market.referral_fee_bps > 0
-                    && u128::from(reserve.liquidity.absolute_referral_rate_sf) != 0;
-                (!pays, pda::referrer_token_state(&referrer, key))
+                let is_paid =
+                    market.referral_fee_bps > 0 && reserve.config.protocol_take_rate_pct > 0;
+                let address = pda::referrer_token_state(&referrer, key);
+                ReferrerState { address, reserve: *key, is_paid }
             })
             .collect();
-        states.sort_by_key(|(is_last, _)| *is_last);
-        states.into_iter().map(|(_, state)| state).collect()
+        states.sort_by_key(|state| !state.is_paid);
+        states
     }
+}
+
+/// A referrer's state in a reserve that an obligation borrows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReferrerState {
+    /// Where klend keeps it.
+    pub address: Address,
+    /// The reserve.
+    pub reserve: Address,
+    /// Whether a refresh of the obligation pays into it: it has to be there then.
+    pub is_paid: bool,
 }
 
 /// An obligation and everything its liquidations name, as the accounts state it.
@@ -182,7 +194,7 @@ pub struct PositionAddresses {
     /// Every reserve that was given: the obligation's, and others that may lend.
     pub reserves: Vec<ReserveAddresses>,
     /// [`ObligationAddresses::referrer_token_states`].
-    pub referrer_token_states: Vec<Address>,
+    pub referrer_token_states: Vec<ReferrerState>,
 }
 
 impl PositionAddresses {
@@ -273,18 +285,22 @@ mod tests {
 
         let silent = Reserve::zeroed();
         let mut paying = Reserve::zeroed();
-        paying.liquidity.absolute_referral_rate_sf = 1u128.into();
+        paying.config.protocol_take_rate_pct = 10;
         let mut market = LendingMarket::zeroed();
-        let state = |reserve| pda::referrer_token_state(&key(3), &reserve);
+        let state = |reserve, is_paid| ReferrerState {
+            address: pda::referrer_token_state(&key(3), &reserve),
+            reserve,
+            is_paid,
+        };
         assert_eq!(
             addresses.referrer_token_states(&market, [&silent, &paying]),
-            [state(key(1)), state(key(2))],
+            [state(key(1), false), state(key(2), false)],
             "a market without a referral fee takes none"
         );
         market.referral_fee_bps = 1_000;
         assert_eq!(
             addresses.referrer_token_states(&market, [&silent, &paying]),
-            [state(key(2)), state(key(1))]
+            [state(key(2), true), state(key(1), false)]
         );
     }
 }

@@ -13,7 +13,9 @@ mod pda;
 mod position;
 mod refresh;
 
-pub use addresses::{NO_ORACLE, ObligationAddresses, Oracles, PositionAddresses, ReserveAddresses};
+pub use addresses::{
+    NO_ORACLE, ObligationAddresses, Oracles, PositionAddresses, ReferrerState, ReserveAddresses,
+};
 pub use flash::{FlashLoan, Referrer, flash_borrow, flash_repay};
 pub use liquidate::{LiquidateAccounts, ObligationFarms, liquidate_v2, redeem_reserve_collateral};
 pub use pda::{
@@ -21,7 +23,8 @@ pub use pda::{
 };
 pub use position::{
     FarmMode, ObligationKind, borrow, deposit, init_obligation, init_obligation_farm,
-    init_user_metadata, refresh_obligation_farm, request_elevation_group,
+    init_referrer_token_state, init_user_metadata, refresh_obligation_farm,
+    request_elevation_group,
 };
 pub use refresh::{refresh_obligation, refresh_reserve, refresh_reserves_batch};
 

@@ -151,6 +151,24 @@ pub fn init_obligation_farm(
     )))
 }
 
+/// `init_referrer_token_state`: where a referrer's earnings in a reserve are kept. Anyone
+/// may pay.
+#[must_use]
+pub fn init_referrer_token_state(
+    payer: &Address,
+    lending_market: &Address,
+    reserve: &Address,
+    referrer: &Address,
+) -> Instruction {
+    instruction(v2::init_referrer_token_state(v2::InitReferrerTokenStateAccounts {
+        payer: to_v2(payer),
+        lending_market: to_v2(lending_market),
+        reserve: to_v2(reserve),
+        referrer: to_v2(referrer),
+        referrer_token_state: to_v2(&pda::referrer_token_state(referrer, reserve)),
+    }))
+}
+
 /// `refresh_obligation_farms_for_reserve`: brings the obligation's stake up to
 /// date, or `None` when the reserve has no such farm. Liquidate v2 does not need
 /// it; v1 does. Anyone may sign.

@@ -197,8 +197,15 @@ impl Market {
 
     /// The reserves, refreshed to the market's moment.
     pub fn table(&self) -> Result<ReserveTable<'_>> {
+        self.table_with(None)
+    }
+
+    /// The same where an oracle's account will be another by then.
+    pub fn table_with(&self, written: Option<(&Address, &Account)>) -> Result<ReserveTable<'_>> {
         let (market, reserves) = (self.lending_market()?, self.reserves()?);
-        Ok(ReserveTable::refresh(self.klend, &self.key, market, &reserves, self.clock, Some(self)))
+        let oracles = Foreseen { market: self, written };
+        let clock = self.clock;
+        Ok(ReserveTable::refresh(self.klend, &self.key, market, &reserves, clock, Some(&oracles)))
     }
 
     /// A reserve's name, or its address when it is not here.
@@ -212,11 +219,17 @@ impl Market {
     }
 }
 
-impl Oracles for Market {
+/// A market's oracles, one of them perhaps as it will be.
+struct Foreseen<'a> {
+    market: &'a Market,
+    written: Option<(&'a Address, &'a Account)>,
+}
+
+impl Oracles for Foreseen<'_> {
     fn account(&self, key: &Address) -> Option<OracleAccount<'_>> {
-        self.oracles
-            .get(key)
-            .map(|account| OracleAccount { owner: account.owner, data: &account.data })
+        let written = self.written.filter(|(at, _)| *at == key).map(|(_, account)| account);
+        let account = written.or_else(|| self.market.oracles.get(key))?;
+        Some(OracleAccount { owner: account.owner, data: &account.data })
     }
 }
 

@@ -7,6 +7,7 @@
 //!   vaults, mints, farms, lookup tables.
 //! * [`chain`]: blockhash, rent, time between slots, what inclusion costs.
 //! * [`pools`]: where collateral may be sold.
+//! * [`scope`]: prices that anybody may have written now.
 //! * [`reader`]: threads that read while the loop goes on.
 //! * [`view`]: all of it at one moment, for deciding.
 
@@ -15,4 +16,5 @@ pub mod chain;
 pub mod market;
 pub mod pools;
 pub mod reader;
+pub mod scope;
 pub mod view;

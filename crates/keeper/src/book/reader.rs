@@ -20,6 +20,7 @@ use tracing::warn;
 use super::{
     chain::{Blockhash, Inclusion},
     market::Market,
+    scope,
 };
 use crate::feeds::{
     inclusion::TipService,
@@ -40,6 +41,8 @@ pub enum Order {
     Chain { writes: Vec<Address>, tips: Option<Arc<TipService>> },
     /// A virtual machine with these programs.
     Machine(Vec<Address>),
+    /// Where the averages of these price tables are.
+    Averages(Vec<Address>),
 }
 
 /// Why accounts are looked at.
@@ -98,6 +101,7 @@ pub enum Found {
     Look(Result<Look>),
     Chain(Box<News>),
     Machine(Result<Box<Warm>>),
+    Averages(Result<Vec<(Address, Option<Address>)>>),
 }
 
 /// A thread that reads, one order after the other. It ends with the process.
@@ -127,6 +131,9 @@ impl Reader {
                     )),
                     Order::Machine(programs) => {
                         Found::Machine(told(WHO, || machine(source, programs).map(Box::new)))
+                    }
+                    Order::Averages(tables) => {
+                        Found::Averages(told(WHO, || scope::averages(source, &tables)))
                     }
                 });
             }

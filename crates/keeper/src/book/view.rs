@@ -6,7 +6,7 @@ use klend_fork::NATIVE_MINT;
 use klend_model::{flash::Lenders, reserve::ReserveState, table::ReserveTable};
 use solana_address::Address;
 
-use super::{accounts::Accounts, chain::Chain, market::Market, pools::Pools};
+use super::{accounts::Accounts, chain::Chain, market::Market, pools::Pools, scope::Written};
 
 /// Markets valued at their moment, and what else is known.
 pub struct View<'a> {
@@ -19,6 +19,8 @@ pub struct View<'a> {
     pub chain: &'a Chain,
     /// Where collateral may be sold.
     pub pools: &'a Pools,
+    /// Prices that the transaction itself writes first: the markets are valued at them.
+    pub written: Option<&'a Written>,
 }
 
 impl<'a> View<'a> {
@@ -32,12 +34,27 @@ impl<'a> View<'a> {
         chain: &'a Chain,
         pools: &'a Pools,
     ) -> Result<Self> {
+        Self::behind(None, markets, accounts, chain, pools)
+    }
+
+    /// The same behind prices that the transaction writes first.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn behind(
+        written: Option<&'a Written>,
+        markets: impl IntoIterator<Item = &'a Market>,
+        accounts: &'a Accounts,
+        chain: &'a Chain,
+        pools: &'a Pools,
+    ) -> Result<Self> {
+        let table = written.map(|written| (&written.table, &written.account));
         let markets = markets
             .into_iter()
-            .map(|market| Ok((market, market.table()?)))
+            .map(|market| Ok((market, market.table_with(table)?)))
             .collect::<Result<Vec<_>>>()?;
         let lenders = Lenders::new(markets.iter().map(|(_, table)| table));
-        Ok(Self { markets, lenders, accounts, chain, pools })
+        Ok(Self { markets, lenders, accounts, chain, pools, written })
     }
 
     /// One of the markets.

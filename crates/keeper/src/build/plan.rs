@@ -41,6 +41,8 @@ const TOKEN_ACCOUNT_LEN: u64 = 165;
 const TOKEN_2022_ACCOUNT_LEN: u64 = TOKEN_ACCOUNT_LEN + 1 + 4 + 12 + 5 + 4 + 4;
 /// Bytes of an obligation's stake in a farm.
 const FARM_STAKE_LEN: u64 = 920;
+/// Bytes of what klend keeps for a referrer in a reserve.
+const REFERRER_STATE_LEN: u64 = 360;
 
 /// How the least profit is decided.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,6 +109,8 @@ pub struct Plan {
     pub costs: Costs,
     /// The same in raw units of the debt, where SOL has a price.
     pub cost: Option<u64>,
+    /// Prices written first.
+    pub price_refresh: Option<Instruction>,
     setup: Vec<Instruction>,
     tip: Option<Tip>,
     dont_front: Option<Address>,
@@ -216,6 +220,7 @@ impl Plan {
             compute_budget: ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 },
             costs: Costs::default(),
             cost: None,
+            price_refresh: view.written.map(|written| written.instruction.clone()),
             setup,
             tip: None,
             dont_front: wishes.dont_front,
@@ -246,6 +251,7 @@ impl Plan {
                 }
                 Requirement::TokenAccount { .. } => TOKEN_2022_ACCOUNT_LEN,
                 Requirement::FarmStake { .. } => FARM_STAKE_LEN,
+                Requirement::ReferrerState { .. } => REFERRER_STATE_LEN,
             };
             let creation = wanted.create(&self.keeper);
             if let Some(creation) = creation.filter(|new| !self.setup.contains(new)) {
@@ -363,6 +369,7 @@ impl Plan {
         let mut liquidation =
             self.order.liquidation(&self.addresses, &self.keeper, self.route.clone())?;
         liquidation.compute_budget = self.compute_budget;
+        liquidation.price_refresh.clone_from(&self.price_refresh);
         liquidation.setup.clone_from(&self.setup);
         liquidation.tip = self.tip;
         Ok(liquidation)

@@ -28,6 +28,10 @@ pub struct LiquidateArgs {
     pub obligation: Address,
     #[command(flatten)]
     pub terms: TermsArgs,
+    /// Have prices written first where that lets the obligation be liquidated (Scope's
+    /// refresh_price_list).
+    #[arg(long)]
+    pub refresh_prices: bool,
     /// Simulate only: here, and on the node where --keypair names a key it knows.
     #[arg(long)]
     pub dry_run: bool,

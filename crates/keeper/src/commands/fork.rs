@@ -82,7 +82,8 @@ pub fn run(
             .iter()
             .map(|key| market.reserve(key))
             .collect::<Result<Vec<_>>>()?;
-        wanted.extend(used.referrer_token_states(market.lending_market()?, borrowed));
+        let states = used.referrer_token_states(market.lending_market()?, borrowed);
+        wanted.extend(states.iter().map(|state| state.address));
         for addresses in &reserves {
             let is = |list: &[Address]| list.contains(&addresses.reserve);
             let farms = ObligationFarms::read(key, addresses, addresses);

@@ -1,6 +1,7 @@
 use anyhow::{Result, bail};
 use flash_liquidator_client::decode::{Decoded, Outcome};
 use klend_fork::Machine;
+use klend_model::refusal::Refusal;
 use serde_json::{Value, json};
 use solana_address::Address;
 use solana_message::AddressLookupTableAccount;
@@ -12,12 +13,13 @@ use super::{
     print_json, quote,
 };
 use crate::{
+    book::scope::Written,
     build::{
         plan::{Plan, Unread, Wishes},
         simulation::{NodeSimulation, Simulation, Stage, liquidated, simulate, simulate_on_node},
     },
     cli::LiquidateArgs,
-    feeds::source::{Rpc, TIMEOUT},
+    feeds::source::{Rpc, Source, TIMEOUT},
     format::{Section, bad, good, signed_tokens, table, tokens},
     keys::Key,
     land::{
@@ -49,17 +51,25 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
         Frozen::read(source, &args.obligation, &args.terms.lend_from, &args.terms.pools, &keeper)?;
     frozen.read_more(source, &args.tables)?;
     let wishes = args.wishes();
-    let (mut plan, tables, stage) = loop {
-        match decide(&frozen, &keeper, &wishes, key.is_simulated()) {
-            Ok(decided) => break decided,
-            // A route names what nobody could foresee.
-            Err(error) => match error.downcast::<Unread>() {
-                Ok(Unread(missing)) => frozen.read_more(source, &missing)?,
-                Err(error) => return Err(error),
-            },
+    let mut written = None;
+    let mut decided = decide(source, &mut frozen, None, &keeper, &wishes, key.is_simulated());
+    let is_refused = decided.as_ref().is_err_and(|error| error.is::<Refusal>());
+    if args.refresh_prices && is_refused {
+        let (choices, refusals) = frozen.foresee(source)?;
+        for (reserve, refusal) in refusals {
+            eprintln!("reserve {reserve}: {refusal}");
         }
-    };
-    let view = frozen.view()?;
+        for choice in choices {
+            written = Some(frozen.write(&choice)?);
+            let behind = written.as_ref();
+            decided = decide(source, &mut frozen, behind, &keeper, &wishes, key.is_simulated());
+            if decided.is_ok() {
+                break;
+            }
+        }
+    }
+    let (mut plan, tables, stage) = decided?;
+    let view = frozen.view(written.as_ref())?;
     let position = Position::new(&view, &args.obligation, &frozen.obligation, &wishes.search)?;
     let mut machine = Machine::new(source.world(&stage.programs)?);
     let simulation = simulate(&mut machine, &plan, &stage, &tables)?;
@@ -72,8 +82,17 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
         "simulation": simulation_json(&plan, &simulation),
         "nodeSimulation": on_node.as_ref().map(|on_node| node_json(&plan, on_node)),
     });
+    if let Some(written) = &written {
+        report["priceRefresh"] = json!({
+            "table": written.table.to_string(),
+            "entries": written.entries,
+        });
+    }
     if !context.json {
         quote::print(&position, &plan.best, &args.terms)?;
+        if let Some(Written { table, entries, .. }) = &written {
+            println!("Prices are written first, and quoted: entries {entries:?} of {table}.\n");
+        }
         print_simulation(&plan, &simulation, on_node.as_ref());
     }
     let mut outcome = simulation.decoded.outcome.clone();
@@ -112,14 +131,37 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
     Ending::of(&outcome)
 }
 
-/// A plan on what was read, with its lookup tables and accounts to try it on.
+type Decided = (Plan, Vec<AddressLookupTableAccount>, Stage);
+
+/// A plan, with its lookup tables and accounts to try it on. What it takes besides is read.
 fn decide(
-    frozen: &Frozen,
+    source: &dyn Source,
+    frozen: &mut Frozen,
+    written: Option<&Written>,
     keeper: &Address,
     wishes: &Wishes,
     stands_in: bool,
-) -> Result<(Plan, Vec<AddressLookupTableAccount>, Stage)> {
-    let view = frozen.view()?;
+) -> Result<Decided> {
+    loop {
+        match plan(frozen, written, keeper, wishes, stands_in) {
+            // A route names what nobody could foresee.
+            Err(error) => match error.downcast::<Unread>() {
+                Ok(Unread(missing)) => frozen.read_more(source, &missing)?,
+                Err(error) => return Err(error),
+            },
+            decided => return decided,
+        }
+    }
+}
+
+fn plan(
+    frozen: &Frozen,
+    written: Option<&Written>,
+    keeper: &Address,
+    wishes: &Wishes,
+    stands_in: bool,
+) -> Result<Decided> {
+    let view = frozen.view(written)?;
     let position = Position::new(&view, &frozen.key, &frozen.obligation, &wishes.search)?;
     let plan = Plan::new(&position, keeper, wishes, 0, 0)?;
     let tables = plan.tables(&view)?;

@@ -35,7 +35,7 @@ pub fn run(
 ) -> Result<()> {
     let keeper = keeper.unwrap_or_else(|| Key::simulated().pubkey());
     let frozen = Frozen::read(&*context.source, key, &terms.lend_from, &terms.pools, &keeper)?;
-    let view = frozen.view()?;
+    let view = frozen.view(None)?;
     let search = terms.search();
     let position = Position::new(&view, key, &frozen.obligation, &search)?;
     let best = position.best(&search)?;

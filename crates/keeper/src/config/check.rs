@@ -1,6 +1,6 @@
 //! What does not go together, though each setting is well for itself.
 
-use super::{Config, Feed, reader::Reader};
+use super::{Config, Feed, Simulate, reader::Reader};
 use crate::{build::plan::Fees, feeds::source::nodes::Role};
 
 impl Config {
@@ -51,6 +51,10 @@ impl Config {
             let how = "sending needs lookup tables: without one no liquidation fits into 1,232 \
                        bytes; keeper setup makes them";
             reader.mistake("tables", how.to_owned());
+        }
+        if self.refresh_prices && self.simulate == Simulate::None {
+            let how = "what would be written is told by the local machine: simulate = \"local\"";
+            reader.mistake("refresh_prices", how.to_owned());
         }
         if self.feed == Feed::Yellowstone && self.yellowstone_url.is_none() {
             reader.mistake("feed", "yellowstone needs yellowstone_url".to_owned());

@@ -98,6 +98,8 @@ pub struct Config {
     pub pools: Vec<Address>,
     /// Whether transactions are tried before they are signed.
     pub simulate: Simulate,
+    /// Whether prices are written first where that lets an obligation be liquidated.
+    pub refresh_prices: bool,
     /// Nodes beside the one that the command line names, in order.
     pub nodes: Vec<NodeConfig>,
     /// Block engines that get them as bundles.
@@ -179,6 +181,7 @@ impl Config {
             near: reader.near().unwrap_or(NEAR),
             pools: reader.addresses("pools"),
             simulate: reader.simulate().unwrap_or(Simulate::Local),
+            refresh_prices: reader.boolean("refresh_prices").unwrap_or(false),
             nodes: reader.nodes(),
             block_engines: reader.urls("block_engines"),
             own_node: reader.boolean("own_node").unwrap_or(true),

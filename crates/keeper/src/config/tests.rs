@@ -141,7 +141,8 @@ fn a_full_file_is_read() {
         nodes = ["https://n", {{ url = "https://s", roles = ["scan", "stream"] }}]
         own_node = false
         block_engines = ["https://b/api/v1/bundles"]
-        simulate = "none"
+        simulate = "local"
+        refresh_prices = true
         near_health = 1.2
         deny_owners = ["{KEY}"]
         allow_mints = ["{KEY}"]
@@ -229,7 +230,7 @@ fn a_full_file_is_read() {
     assert_eq!((config.pools.len(), config.workers), (1, 3));
     assert_eq!(
         (config.feed, config.websocket_url.as_deref(), config.simulate),
-        (Feed::Websocket, Some("wss://w"), Simulate::None)
+        (Feed::Websocket, Some("wss://w"), Simulate::Local)
     );
     assert_eq!(config.nodes[0].roles, [Role::Send]);
     assert_eq!(config.nodes[1].roles, [Role::Scan, Role::Stream]);
@@ -266,6 +267,7 @@ fn what_does_not_go_together_is_a_mistake() {
         (&format!("markets = [\"{KEY}\", \"{KEY}\"]"), &["markets"]),
         (&format!("allow_mints = [\"{KEY}\"]\ndeny_mints = [\"{KEY}\"]"), &["deny_mints"]),
         ("near_health = 0.9", &["near_health"]),
+        ("simulate = \"none\"\nrefresh_prices = true", &["refresh_prices"]),
         ("[alerts]", &["alerts.webhook"]),
         ("[alerts]\nwebhook = \"http://h\"\nformat = \"telegram\"", &["alerts.telegram_chat"]),
         ("[alerts]\nwebhook = \"http://h\"\ntelegram_chat = \"1\"", &["alerts.telegram_chat"]),

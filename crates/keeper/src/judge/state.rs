@@ -261,6 +261,17 @@ impl State {
         })
     }
 
+    /// Obligations that may be liquidated with one of these accounts in the place of an
+    /// oracle's.
+    pub fn foreseen(&self, later: &[(Address, Account)]) -> Result<Vec<Address>> {
+        let table = self.market.table()?;
+        let later = later
+            .iter()
+            .map(|(key, account)| self.market.table_with(Some((key, account))))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(self.tracker.foreseen(&table, &later))
+    }
+
     /// Whether anything changed that was not evaluated.
     pub fn is_pending(&self) -> bool {
         self.market_changed || !self.changed.is_empty() || !self.touched.is_empty()

@@ -309,6 +309,50 @@ impl Tracker {
             .collect()
     }
 
+    /// The obligations that may be liquidated at the prices of one of `later`, where
+    /// nothing but prices differs from `table`; those that may be now are among them.
+    #[must_use]
+    pub fn foreseen(&self, table: &ReserveTable<'_>, later: &[ReserveTable<'_>]) -> Vec<Address> {
+        let later: Vec<(&ReserveTable<'_>, Vec<Change>)> =
+            later.iter().map(|table| (table, self.changes(table))).collect();
+        // No better than all of them together are for their collateral and their debts.
+        let mut worst = self.changes(table);
+        for (_, changes) in &later {
+            for (worst, change) in worst.iter_mut().zip(changes) {
+                worst.deposit = worst.deposit.min(change.deposit);
+                worst.debt = worst.debt.max(change.debt);
+            }
+        }
+        let now = table.clock().unix_timestamp;
+        let mut found = Vec::new();
+        for (at, shares) in self.shares.iter().enumerate() {
+            let is_due = self.due[at] <= now;
+            if !is_due && shares.verdict(&worst) == Verdict::Healthy {
+                continue;
+            }
+            let key = self.obligations[at].key;
+            let may_be = |(table, changes): &(&ReserveTable<'_>, Vec<Change>)| match shares
+                .verdict(changes)
+            {
+                Verdict::Unhealthy => true,
+                Verdict::Doubtful if self.is_unhealthy(table, &key) => true,
+                _ => is_due && self.is_liquidatable(table, &key),
+            };
+            if later.iter().any(may_be) {
+                found.push(key);
+            }
+        }
+        found
+    }
+
+    /// How each known reserve differs from when shares were measured.
+    fn changes(&self, table: &ReserveTable<'_>) -> Vec<Change> {
+        let change = |known: &Known| {
+            table.reserve(&known.key).map_or(Change::UNKNOWN, |state| known.change(&worth(state)))
+        };
+        self.reserves.iter().map(change).collect()
+    }
+
     /// The known reserves whose users klend may let be liquidated because of the
     /// reserve; empty if there are none.
     fn pressed(&self, table: &ReserveTable<'_>) -> Vec<bool> {

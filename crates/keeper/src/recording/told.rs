@@ -53,6 +53,7 @@ pub enum Told {
     Done(Address),
     /// Nothing more begins.
     Stopping,
+    Averages(Result<Vec<(Address, Option<Address>)>, String>),
 }
 
 /// What was read of the chain, beside what inclusion costs.
@@ -128,6 +129,7 @@ impl Told {
                 Self::Chain(news.fees.clone(), Box::new(Chain { blockhash, rent, failures }))
             }
             Found::Machine(warm) => Self::Machine(answer(warm, |warm| Code::of(warm))),
+            Found::Averages(found) => Self::Averages(answer(found, Clone::clone)),
         }
     }
 
@@ -210,6 +212,15 @@ impl Told {
                 pen.key(obligation);
             }
             Self::Stopping => pen.text.push(9),
+            Self::Averages(found) => {
+                pen.text.push(10);
+                pen.answer(found, |pen, found| {
+                    pen.list(found, |pen, (table, averages)| {
+                        pen.key(table);
+                        pen.option(averages.as_ref(), |pen, key| pen.key(key));
+                    });
+                });
+            }
         }
     }
 
@@ -269,6 +280,9 @@ impl Told {
             })?),
             8 => Self::Done(eye.key()?),
             9 => Self::Stopping,
+            10 => Self::Averages(
+                eye.answer(|eye| eye.list(|eye| Ok((eye.key()?, eye.option(Eye::key)?))))?,
+            ),
             other => bail!("an entry of kind {other}"),
         })
     }

@@ -5,14 +5,23 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::klend::ObligationAddresses;
+use klend_fork::Machine;
 use klend_interface::state::Obligation;
-use klend_model::{accounts, keys::to_address};
+use klend_model::{accounts, constants::SCOPE_PROGRAM_ID, keys::to_address};
 use solana_address::Address;
 use solana_sdk_ids::sysvar;
 
 use super::needs;
 use crate::{
-    book::{accounts::Accounts, chain::Chain, market::Market, pools::Pools, reader, view::View},
+    book::{
+        accounts::Accounts,
+        chain::Chain,
+        market::Market,
+        pools::Pools,
+        reader,
+        scope::{self, Choice, Known, Refusals, Scope, Written},
+        view::View,
+    },
     feeds::{feed::Version, source::Source},
 };
 
@@ -111,6 +120,7 @@ pub struct Frozen {
     pub key: Address,
     pub obligation: Box<Obligation>,
     ground: Ground,
+    scope: Scope,
 }
 
 impl Frozen {
@@ -128,7 +138,51 @@ impl Frozen {
         let market = to_address(&obligation.lending_market);
         let obligations = [(*key, obligation)];
         let ground = Ground::read(source, &market, lenders, pools, keeper, &obligations)?;
-        Ok(Self { key: *key, obligation: Box::new(*obligation), ground })
+        let scope = Scope::default();
+        Ok(Self { key: *key, obligation: Box::new(*obligation), ground, scope })
+    }
+
+    /// Reads what prices may be written from, and has the machine say what would be
+    /// written. Returns what is worth writing first, the smallest first, and why other
+    /// prices cannot be written, by reserve.
+    pub fn foresee(&mut self, source: &dyn Source) -> Result<(Vec<Choice>, Refusals)> {
+        for round in 0.. {
+            let needs = self.with_scope(|scope, known| scope.needs(known))?;
+            let unread = self.ground.accounts.unread(needs);
+            let unfound = self.scope.unfound();
+            if unread.is_empty() && unfound.is_empty() {
+                break;
+            }
+            if round == ROUNDS {
+                bail!("Scope's mappings name accounts without end");
+            }
+            self.ground.read_more(source, &unread)?;
+            for (table, averages) in scope::averages(source, &unfound)? {
+                self.scope.found(&table, averages);
+            }
+        }
+        self.scope.take_machine(&Machine::new(source.world(&[SCOPE_PROGRAM_ID])?));
+        while self.scope.is_pending() {
+            self.with_scope(|scope, known| scope.foresee(known));
+        }
+        let addresses = ObligationAddresses::read(&self.key, &self.obligation);
+        let market = self.ground.markets.first().context("no market was read")?;
+        let reserves = addresses.distinct_reserves();
+        let reserves = reserves.iter().filter_map(|key| market.reserve(key).ok());
+        Ok((self.scope.choices(market, reserves, true), self.scope.refusals()))
+    }
+
+    /// What a refresh of prices would write.
+    ///
+    /// # Errors
+    /// Scope refuses it.
+    pub fn write(&mut self, choice: &Choice) -> Result<Written> {
+        self.with_scope(|scope, known| scope.write(choice, known))
+    }
+
+    fn with_scope<T>(&mut self, act: impl FnOnce(&mut Scope, &Known<'_>) -> T) -> T {
+        let markets: Vec<&Market> = self.ground.markets.iter().collect();
+        act(&mut self.scope, &Known { markets: &markets, accounts: &self.ground.accounts })
     }
 
     /// Reads accounts that are needed besides.
@@ -136,8 +190,9 @@ impl Frozen {
         self.ground.read_more(source, keys)
     }
 
-    /// It all, valued.
-    pub fn view(&self) -> Result<View<'_>> {
-        self.ground.view()
+    /// It all, valued, behind prices that are written first if there are any.
+    pub fn view<'a>(&'a self, written: Option<&'a Written>) -> Result<View<'a>> {
+        let Ground { markets, accounts, chain, pools } = &self.ground;
+        View::behind(written, markets, accounts, chain, pools)
     }
 }

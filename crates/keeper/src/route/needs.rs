@@ -82,7 +82,8 @@ pub fn of_obligation(
         .iter()
         .map(|key| market.reserve(key))
         .collect::<Result<Vec<_>>>()?;
-    needs.extend(obligation.referrer_token_states(market.lending_market()?, borrowed));
+    let states = obligation.referrer_token_states(market.lending_market()?, borrowed);
+    needs.extend(states.iter().map(|state| state.address));
     Ok(needs)
 }
 

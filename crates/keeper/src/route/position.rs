@@ -110,10 +110,10 @@ impl<'a> Position<'a> {
     /// [`NothingSells`] if no pool leads from any of its collaterals to any of its debts,
     /// [`NoWay`] otherwise.
     pub fn best_over(&self, search: &Search, most_legs: usize) -> Result<Best> {
-        let state = self
-            .table
-            .obligation(&self.key, self.obligation)
-            .map_err(|refusal| anyhow!("obligation {} cannot be refreshed: {refusal}", self.key))?;
+        let state = self.table.obligation(&self.key, self.obligation).map_err(|refusal| {
+            anyhow::Error::new(refusal)
+                .context(format!("obligation {} cannot be refreshed", self.key))
+        })?;
         let funding = Funding::Flash {
             lenders: &self.view.lenders,
             margin_bps: u64::from(search.loan_margin_bps),

@@ -13,7 +13,8 @@ use flash_liquidator_client::{
     token::NATIVE_MINT,
 };
 use klend_interface::state::Obligation;
-use klend_model::{keys::to_address, reserve::ReserveState};
+use klend_model::{keys::to_address, refusal::Refusal, reserve::ReserveState};
+use solana_account::Account;
 use solana_address::Address;
 use tracing::{error, info};
 
@@ -23,7 +24,9 @@ use super::{
 };
 use crate::{
     book::{
+        market::Market,
         reader::{Order, Why},
+        scope::{Choice, Known, Scope, Written},
         view::View,
     },
     build::{
@@ -51,6 +54,10 @@ use crate::{
 /// thousands become unhealthy at once, and the first must not wait for the last.
 const QUOTES: usize = 256;
 
+/// The same of those that only prices about to be written let be liquidated: each takes
+/// a valuation of its own.
+const FORESEEN_QUOTES: usize = 32;
+
 /// Pause before it is seen whether the key can pay by now.
 const STARVED: Duration = Duration::from_secs(2);
 
@@ -65,6 +72,7 @@ struct Starved {
 impl Engine {
     pub(super) fn evaluate(&mut self) -> Result<()> {
         let all = std::mem::take(&mut self.evaluate_all) || self.unquoted > 0;
+        self.unquoted = 0;
         let watched = self.parts.config.markets.clone();
         let mut liquidatable = Vec::new();
         let (mut candidates, mut is_whole) = (0, true);
@@ -139,13 +147,47 @@ impl Engine {
         let passes =
             watched.iter().filter_map(|key| self.states.get(key)).map(|state| state.passes);
         self.passes = passes.min().unwrap_or_default();
-        self.enqueue(&liquidatable)
+        self.enqueue(&liquidatable, QUOTES)
+    }
+
+    /// Judges obligations by prices that are about to be written, if such may be others
+    /// than before, or `anew`; whether any may be liquidated at them.
+    pub(super) fn foresee(&mut self, anew: bool) -> Result<bool> {
+        let Some(scope) = &mut self.scope else { return Ok(false) };
+        let markets: Vec<&Market> = self.states.values().map(|state| &state.market).collect();
+        let known = Known { markets: &markets, accounts: &self.accounts };
+        if !scope.foresee(&known) && !anew {
+            return Ok(false);
+        }
+        let mut found = Vec::new();
+        for key in &self.parts.config.markets {
+            let Some(state) = self.states.get(key) else { continue };
+            // A market that cannot be valued was told of.
+            let Ok(reserves) = state.market.reserves() else { continue };
+            let reserves = reserves.into_iter().map(|(_, reserve)| reserve);
+            let choices = scope.choices(&state.market, reserves, false);
+            let later: Vec<(Address, Account)> = choices
+                .iter()
+                .filter_map(|choice| scope.expected(choice, &known).ok())
+                .map(|written| (written.table, written.account))
+                .collect();
+            if later.is_empty() {
+                continue;
+            }
+            let foreseen = state.foreseen(&later)?;
+            if !foreseen.is_empty() {
+                let (choices, slot) = (choices.len(), state.market.clock.slot);
+                info!(slot, market = %key, foreseen = foreseen.len(), choices, "foreseen");
+            }
+            found.extend(foreseen);
+        }
+        self.enqueue(&found, FORESEEN_QUOTES)?;
+        Ok(!found.is_empty())
     }
 
     /// Queues what is worth trying and is neither resting nor in flight; the largest
-    /// debts first, and no more than [`QUOTES`] at once.
-    fn enqueue(&mut self, liquidatable: &[Address]) -> Result<()> {
-        self.unquoted = 0;
+    /// debts first, and no more than `most` at once.
+    fn enqueue(&mut self, liquidatable: &[Address], most: usize) -> Result<()> {
         let now = self.time.now();
         self.cooldown.sweep(now);
         let policy = &self.parts.config.wishes.search.policy;
@@ -164,15 +206,28 @@ impl Engine {
         if fresh.is_empty() {
             return Ok(());
         }
-        if fresh.len() > QUOTES {
+        if fresh.len() > most {
             fresh.sort_by(|(x, a), (y, b)| b.total_cmp(a).then_with(|| x.cmp(y)));
-            self.unquoted = fresh.len() - QUOTES;
-            fresh.truncate(QUOTES);
+            self.unquoted += fresh.len() - most;
+            fresh.truncate(most);
         }
         let config = &self.parts.config;
-        let markets = self.states.values().map(|state| &state.market);
-        let view = View::new(markets, &self.accounts, &self.chain, &self.pools)?;
+        let markets: Vec<&Market> = self.states.values().map(|state| &state.market).collect();
+        let known = Known { markets: &markets, accounts: &self.accounts };
+        let view = View::new(markets.iter().copied(), &self.accounts, &self.chain, &self.pools)?;
         let search = &config.wishes.search;
+        // The first refresh of prices that lets it be liquidated.
+        let behind = |key: &Address, obligation: &Obligation, scope: &Scope| {
+            let choices = choices(scope, &view, key, obligation, false);
+            choices.iter().find_map(|choice| {
+                let written = scope.expected(choice, &known).ok()?;
+                let markets = markets.iter().copied();
+                let (accounts, chain) = (&self.accounts, &self.chain);
+                let view =
+                    View::behind(Some(&written), markets, accounts, chain, &self.pools).ok()?;
+                Position::new(&view, key, obligation, search).ok()?.best(search).ok()
+            })
+        };
         let mut unread = Vec::new();
         for (key, debt) in fresh {
             let Some((_, obligation)) = tracked(&self.states, key) else { continue };
@@ -183,7 +238,11 @@ impl Engine {
                 unread.extend(missing);
                 continue;
             }
-            match position.and_then(|position| position.best(search)) {
+            let best = position.and_then(|position| position.best(search)).or_else(|refusal| {
+                let scope = self.scope.as_ref().filter(|_| refusal.is::<Refusal>());
+                scope.and_then(|scope| behind(key, obligation, scope)).ok_or(refusal)
+            });
+            match best {
                 Ok(best) => {
                     let profit = value_f64(best.profit_value);
                     if profit >= config.min_profit {
@@ -316,13 +375,51 @@ impl Engine {
         }
     }
 
-    /// A transaction for an obligation, from what is known; `None` if it is gone.
+    /// A transaction for an obligation, from what is known; `None` if it is gone. Where
+    /// klend lets nothing be done at the prices that stand, it begins with the smallest
+    /// refresh that lets it.
     fn decide(&mut self, key: &Address) -> Result<Option<(Job, Begun, Box<Numbers>)>> {
+        let mut decided = self.decide_behind(None, key);
+        let is_refused = decided.as_ref().is_err_and(|reason| reason.is::<Refusal>());
+        let Some(scope) = self.scope.as_ref().filter(|_| is_refused) else { return decided };
+        let Some((_, obligation)) = tracked(&self.states, key) else { return Ok(None) };
+        let markets = self.states.values().map(|state| &state.market);
+        let view = View::new(markets, &self.accounts, &self.chain, &self.pools)?;
+        let choices = choices(scope, &view, key, obligation, true);
+        for choice in choices {
+            match self.write(&choice) {
+                Ok(written) => decided = self.decide_behind(Some(&written), key),
+                Err(reason) => {
+                    let reason = format!("{reason:#}");
+                    info!(obligation = %key, entries = ?choice.entries, reason, "not written");
+                    continue;
+                }
+            }
+            match &decided {
+                Err(reason) if !reason.is::<Unread>() && !reason.is::<Starved>() => {}
+                _ => break,
+            }
+        }
+        decided
+    }
+
+    /// What a refresh of prices would write.
+    fn write(&mut self, choice: &Choice) -> Result<Written> {
+        let markets: Vec<&Market> = self.states.values().map(|state| &state.market).collect();
+        let known = Known { markets: &markets, accounts: &self.accounts };
+        self.scope.as_mut().context("prices are not written")?.write(choice, &known)
+    }
+
+    fn decide_behind(
+        &mut self,
+        written: Option<&Written>,
+        key: &Address,
+    ) -> Result<Option<(Job, Begun, Box<Numbers>)>> {
         let Some((_, obligation)) = tracked(&self.states, key) else { return Ok(None) };
         let config = &self.parts.config;
         self.require_agreement(key, obligation)?;
         let markets = self.states.values().map(|state| &state.market);
-        let view = View::new(markets, &self.accounts, &self.chain, &self.pools)?;
+        let view = View::behind(written, markets, &self.accounts, &self.chain, &self.pools)?;
         let position = Position::new(&view, key, obligation, &config.wishes.search)?;
         let tries = self.tries.get(key).copied().unwrap_or_default();
         // Another one with every slot, and the same when it is replayed.
@@ -349,7 +446,8 @@ impl Engine {
         // What the key has to keep, or its account is gone.
         let needed = plan.costs.total().saturating_add(self.chain.rent(0).unwrap_or_default());
         let lamports = self.accounts.get(&self.keeper).map_or(0, |wallet| wallet.lamports);
-        if config.send && self.accounts.is_known(&self.keeper) && lamports < needed {
+        let pays = !self.parts.key.is_simulated() && self.accounts.is_known(&self.keeper);
+        if pays && lamports < needed {
             return Err(Starved { lamports, needed }.into());
         }
         let begun = Begun {
@@ -360,6 +458,10 @@ impl Engine {
             sends: config.send,
         };
         let numbers = numbers(&position, &plan)?;
+        if let Some(written) = written {
+            let (table, entries) = (&written.table, &written.entries);
+            info!(obligation = %key, %table, ?entries, "prices are written first");
+        }
         let job = Job {
             plan: Box::new(plan),
             tables,
@@ -521,6 +623,20 @@ fn numbers(position: &Position<'_>, plan: &Plan) -> Result<Numbers> {
         quoted: (quote.repay, quote.received, plan.profit()),
         ..Numbers::default()
     })
+}
+
+/// What is worth writing first for an obligation.
+fn choices(
+    scope: &Scope,
+    view: &View<'_>,
+    key: &Address,
+    obligation: &Obligation,
+    all: bool,
+) -> Vec<Choice> {
+    let addresses = ObligationAddresses::read(key, obligation);
+    let Ok((market, _)) = view.market(&addresses.lending_market) else { return Vec::new() };
+    let reserves = addresses.distinct_reserves();
+    scope.choices(market, reserves.iter().filter_map(|key| market.reserve(key).ok()), all)
 }
 
 /// A tracked obligation, and the state of its market.

@@ -1,7 +1,7 @@
 //! The loop: updates in, liquidations out.
 //!
-//! One thread owns all that is known and never waits for a node. Two reading threads
-//! scan and look, feeds bring updates, workers liquidate; all of them answer through
+//! One thread owns all that is known and never waits for a node. Three reading threads
+//! scan, look and ask what inclusion costs, feeds bring updates, workers liquidate; all of them answer through
 //! one channel. An obligation is in flight from the moment a worker gets it until
 //! that worker says how it ended, so nothing is ever sent twice.
 
@@ -31,6 +31,7 @@ use crate::{
         chain::Chain,
         pools::Pools,
         reader::{CHAIN_PAUSE, Found, Order, Reader, Why},
+        scope::Scope,
     },
     build::plan::Plan,
     config::{Config, Simulate},
@@ -111,6 +112,8 @@ pub(super) struct Engine {
     pub scanner: Reader,
     /// Reads what is waited for.
     pub looker: Reader,
+    /// Asks what the chain and inclusion are at: of services that nobody waits for.
+    pub asker: Reader,
     pub workers: Workers,
     pub shared: Arc<Shared>,
     /// Markets that were scanned, lenders among them.
@@ -129,6 +132,10 @@ pub(super) struct Engine {
     pub live: BTreeSet<Address>,
     /// What their prices depend on may be other accounts now.
     pub pools_moved: bool,
+    /// Prices that may be written first, where that is wanted.
+    pub scope: Option<Scope>,
+    /// Price tables that are looked for.
+    pub averages_ordered: bool,
     /// Obligations whose needs are known.
     pub prepared: BTreeSet<Address>,
     /// Accounts that a look was ordered for.
@@ -213,7 +220,7 @@ impl Engine {
                 let _ = found.send(Event::Found(what, copy));
             })
         };
-        let readers = [reader(), reader()];
+        let readers = [reader(), reader(), reader()];
         Self::new(parts, events, shared, readers, workers)
     }
 
@@ -224,7 +231,7 @@ impl Engine {
         let (events, _) = mpsc::sync_channel(1);
         let shared = Shared::new(&parts, stop);
         let (workers, jobs) = Workers::none();
-        let readers = [Reader::idle(), Reader::idle()];
+        let readers = [Reader::idle(), Reader::idle(), Reader::idle()];
         Ok((Self::new(parts, events, shared, readers, workers)?, jobs))
     }
 
@@ -232,7 +239,7 @@ impl Engine {
         parts: Parts,
         events: SyncSender<Event>,
         shared: Arc<Shared>,
-        [scanner, looker]: [Reader; 2],
+        [scanner, looker, asker]: [Reader; 3],
         workers: Workers,
     ) -> Result<Self> {
         let config = &parts.config;
@@ -243,6 +250,7 @@ impl Engine {
             keeper: parts.key.pubkey(),
             scanner,
             looker,
+            asker,
             workers,
             shared,
             states: BTreeMap::new(),
@@ -255,6 +263,8 @@ impl Engine {
             feeds_started: 0,
             live: BTreeSet::new(),
             pools_moved: false,
+            scope: config.refresh_prices.then(Scope::default),
+            averages_ordered: false,
             prepared: BTreeSet::new(),
             asked: HashSet::new(),
             loaded: BTreeSet::new(),
@@ -308,13 +318,20 @@ impl Engine {
         config.markets.iter().chain(lenders).copied().collect()
     }
 
+    /// Accounts of pools, and those that prices are written from: kept as they change.
+    pub fn live(&self) -> impl Iterator<Item = &Address> {
+        let sources = self.scope.iter().flat_map(Scope::sources);
+        self.live.iter().chain(sources.filter(|key| !self.live.contains(*key)))
+    }
+
     /// Takes in what has come, evaluates what it changed, and hands out work.
     fn turn(&mut self, events: &Receiver<Event>) -> Result<()> {
         self.time.read();
         let begun = self.time.at;
         let was_due = self.begin()?;
         // What is left over is not waited with.
-        let patience = if self.unquoted == 0 { NAP } else { Duration::ZERO };
+        let asks = self.ready && self.scope.as_ref().is_some_and(Scope::is_pending);
+        let patience = if self.unquoted == 0 && !asks { NAP } else { Duration::ZERO };
         let first = match events.recv_timeout(patience) {
             Ok(event) => Some(event),
             Err(mpsc::RecvTimeoutError::Timeout) => None,
@@ -330,7 +347,7 @@ impl Engine {
             }
             self.handle(event)?;
         }
-        let acts = was_due || self.unquoted > 0 || !self.queue.is_empty() || !told.is_empty();
+        let acts = was_due || self.unquoted > 0 || !self.queue.is_empty() || !told.is_empty() || asks;
         if let Some(recorder) = self.parts.recorder.as_mut().filter(|_| acts) {
             recorder.take(Turn { begun, heard: self.time.at, told });
         }
@@ -355,10 +372,16 @@ impl Engine {
             return Ok(());
         }
         let is_due = self.evaluate_all || self.unquoted > 0;
-        if is_due || self.states.values().any(State::is_pending) {
+        let is_evaluated = is_due || self.states.values().any(State::is_pending);
+        if is_evaluated {
             self.evaluate()?;
         }
-        self.dispatch()
+        self.dispatch()?;
+        // What is possible at the prices that stand comes first.
+        if self.scope.is_some() && self.foresee(is_evaluated)? {
+            self.dispatch()?;
+        }
+        Ok(())
     }
 
     /// An event as it is recorded.
@@ -438,7 +461,7 @@ impl Engine {
             was_due = true;
             (self.chain_ordered, self.next_chain) = (true, now + CHAIN_PAUSE);
             let tips = self.parts.tips.clone();
-            self.looker.order(Order::Chain { writes: self.writes(), tips })?;
+            self.asker.order(Order::Chain { writes: self.writes(), tips })?;
         }
         if now >= self.next_scout && self.states.len() == self.markets().len() {
             was_due = true;
@@ -446,7 +469,8 @@ impl Engine {
             self.scout()?;
         }
         // Without a feed, prices have to be looked at.
-        let is_blind = !self.market_feed.flows || (!self.pool_feed.flows && !self.live.is_empty());
+        let is_blind =
+            !self.market_feed.flows || (!self.pool_feed.flows && self.live().next().is_some());
         let audits = self.ready && !is_blind && !self.parts.config.audit.is_zero();
         if audits && !self.auditing && self.scanning.is_empty() && now >= self.next_audit {
             was_due = true;
@@ -459,7 +483,7 @@ impl Engine {
             was_due = true;
             if self.states.len() == self.markets().len() {
                 self.looking = true;
-                let mut keys: Vec<Address> = self.live.iter().copied().collect();
+                let mut keys: Vec<Address> = self.live().copied().collect();
                 if !self.market_feed.flows {
                     for state in self.states.values() {
                         keys.extend(state.market.keys()?);

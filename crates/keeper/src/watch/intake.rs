@@ -14,7 +14,11 @@ use tracing::{debug, info, warn};
 
 use super::engine::{Engine, Event, Subscription};
 use crate::{
-    book::reader::{Found, Look, News, Order, Scan, Warm, Why},
+    book::{
+        market::Market,
+        reader::{Found, Look, News, Order, Scan, Warm, Why},
+        scope::Known,
+    },
     build::plan::Fees,
     config::Simulate,
     feeds::{
@@ -65,7 +69,7 @@ impl Engine {
             Update::Connected if is_pool => {
                 debug!("updates of pools flow");
                 self.pool_feed.flows = true;
-                let keys = self.live.iter().copied().collect();
+                let keys = self.live().copied().collect();
                 self.looker.order(Order::Look { keys, why: Why::Needed })?;
             }
             Update::Lost { reason, pause } if is_market => {
@@ -129,7 +133,9 @@ impl Engine {
     ) -> Result<bool> {
         let heard = self.time.now();
         let mut changed = false;
-        if self.accounts.is_known(&key) || self.asked.contains(&key) || self.live.contains(&key) {
+        let is_source = self.scope.as_ref().is_some_and(|scope| scope.is_source(&key));
+        let is_live = is_source || self.live.contains(&key);
+        if self.accounts.is_known(&key) || self.asked.contains(&key) || is_live {
             let known = self.accounts.get(&key);
             let differs = known.map(|known| &known.data) != account.as_ref().map(|new| &new.data);
             if !self.accounts.put(&key, version, account.clone()) {
@@ -138,6 +144,11 @@ impl Engine {
                 changed = true;
                 // What a pool pays has changed.
                 self.pools_moved |= self.live.contains(&key);
+                if let Some(scope) = &mut self.scope
+                    && scope.changed(&key)
+                {
+                    self.heard.get_or_insert(heard);
+                }
             }
         }
         let Some(account) = account else {
@@ -174,6 +185,9 @@ impl Engine {
                     self.heard.get_or_insert(heard);
                     changed = true;
                     reserves_changed |= state.market.is_reserve(&key);
+                    if let Some(scope) = &mut self.scope {
+                        scope.changed(&key);
+                    }
                 }
                 Err(reason) => {
                     self.parts.records.metrics.source_errors.inc();
@@ -207,7 +221,7 @@ impl Engine {
 
     /// Looks at what should have been told of by updates.
     pub(super) fn audit(&mut self) -> Result<()> {
-        let mut keys: Vec<Address> = self.live.iter().copied().collect();
+        let mut keys: Vec<Address> = self.live().copied().collect();
         for state in self.states.values() {
             keys.extend(state.market.keys()?);
             let tracked = self.prepared.iter().filter(|key| state.tracker.get(key).is_some());
@@ -230,7 +244,7 @@ impl Engine {
         };
         self.doubts.clear();
         self.parts.records.metrics.feed_losses.inc();
-        if self.live.contains(&key) {
+        if self.live().any(|live| *live == key) {
             warn!(%key, "a change of a pool was not told of: subscribing anew");
             self.pool_feed = Subscription::default();
             self.subscribe_to_pools();
@@ -279,10 +293,10 @@ impl Engine {
     }
 
     fn subscribe_to_pools(&mut self) {
-        if self.live.is_empty() {
+        let accounts: Vec<Address> = self.live().copied().collect();
+        if accounts.is_empty() {
             return;
         }
-        let accounts = self.live.iter().copied().collect();
         let pool_feed = std::mem::take(&mut self.pool_feed);
         self.pool_feed = self.renewed(pool_feed, Wanted { accounts, ..Wanted::default() });
     }
@@ -352,6 +366,13 @@ impl Engine {
                 self.prepared.clear();
                 self.failed(&reason);
             }
+            Found::Averages(found) => {
+                self.averages_ordered = false;
+                match found {
+                    Ok(found) => self.averages_found(found)?,
+                    Err(reason) => self.failed(&reason),
+                }
+            }
             Found::Chain(news) => self.chain_news(*news),
             Found::Machine(warm) => {
                 self.machine_ordered = false;
@@ -408,6 +429,9 @@ impl Engine {
             }
         }
         self.machines += 1;
+        if let Some(scope) = &mut self.scope {
+            scope.take_machine(&warm.machine);
+        }
         if let Ok(mut machine) = self.shared.machine.lock() {
             *machine = Some((self.machines, warm.machine));
         }
@@ -480,7 +504,8 @@ impl Engine {
         let mut wanted: Vec<Address> = self.parts.config.wishes.tables.clone();
         wanted.extend(self.parts.config.wishes.dont_front);
         wanted.extend(self.tip_accounts());
-        let live = self.live.len();
+        let live = self.live().count();
+        wanted.extend(self.scope_needs()?);
         if std::mem::take(&mut self.pools_moved) {
             let around = Venue::around_prices(&self.accounts, &self.pools);
             self.live.extend(around.iter().copied());
@@ -511,7 +536,7 @@ impl Engine {
                 self.live.extend(needs::of_pools(market, &addresses, &self.accounts, &self.pools)?);
             }
         }
-        if self.live.len() > live {
+        if self.live().count() > live {
             self.subscribe_to_pools();
         }
         self.ask(wanted)?;
@@ -519,6 +544,34 @@ impl Engine {
             self.order_machine()?;
         }
         Ok(())
+    }
+
+    /// What telling prices about to be written takes; says what cannot be written.
+    fn scope_needs(&mut self) -> Result<Vec<Address>> {
+        let Some(scope) = &mut self.scope else { return Ok(Vec::new()) };
+        let markets: Vec<&Market> = self.states.values().map(|state| &state.market).collect();
+        let needs = scope.needs(&Known { markets: &markets, accounts: &self.accounts })?;
+        for (reserve, refusal) in scope.refusals() {
+            info!(%reserve, reason = %refusal, "a price that is not written here");
+        }
+        let unfound = scope.unfound();
+        if !unfound.is_empty() && !self.averages_ordered {
+            self.averages_ordered = true;
+            self.looker.order(Order::Averages(unfound))?;
+        }
+        Ok(needs)
+    }
+
+    fn averages_found(&mut self, found: Vec<(Address, Option<Address>)>) -> Result<()> {
+        self.succeeded();
+        let Some(scope) = &mut self.scope else { return Ok(()) };
+        for (table, averages) in found {
+            if averages.is_none() {
+                warn!(%table, "no averages of this price table: its prices are not written here");
+            }
+            scope.found(&table, averages);
+        }
+        self.scout()
     }
 
     /// Orders a look at accounts that were never read, unless it is ordered already.

@@ -175,6 +175,7 @@ impl Player {
             Told::Scan(market, scan) => Found::Scan(market, scan.map_err(anyhow::Error::msg)),
             Told::Look(look) => Found::Look(look.map_err(anyhow::Error::msg)),
             Told::Chain(fees, chain) => Found::Chain(Box::new(chain.news(fees))),
+            Told::Averages(found) => Found::Averages(found.map_err(anyhow::Error::msg)),
             Told::Machine(Err(reason)) => Found::Machine(Err(anyhow::Error::msg(reason))),
             Told::Machine(Ok(code)) => {
                 let machine = self.machine(&code)?;

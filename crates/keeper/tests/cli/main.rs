@@ -11,6 +11,8 @@ mod node;
 mod page;
 mod proxy;
 mod replay;
+mod roads;
+mod scope;
 mod sending;
 mod service;
 #[cfg(feature = "vault")]
@@ -428,6 +430,39 @@ fn a_farm_stake_that_is_missing_is_made_in_front_and_paid_for() {
     assert_eq!(more_of_klend, of_klend + 1);
     // The stake's rent stays.
     assert_eq!(dearer - cost, (920 + 128) * 6_960);
+
+    let config = "poll_ms = 50\ncooldown_seconds = 600";
+    let (_, lines) = watch::passes(config, &["--fork", source], 40);
+    assert!(lines.iter().any(|line| line["fields"]["message"] == "liquidated"), "{lines:#?}");
+}
+
+#[test]
+fn a_referrers_state_that_is_missing_is_made_in_front_and_paid_for() {
+    let (at_risk, _) = obligations();
+    let cost = |report: &Value| -> u64 {
+        assert_eq!(report["simulation"]["outcome"], "succeeded", "{report}");
+        report["simulation"]["costLamports"].as_str().unwrap().parse().unwrap()
+    };
+    let plain = json_of(&["--fork", folder_arg(), "liquidate", &at_risk]);
+
+    // The market pays referrers since the debt was made.
+    let mut world = klend_fork::World::from_folder(folder()).unwrap();
+    let obligation: solana_address::Address = at_risk.parse().unwrap();
+    let market = MARKET.parse().unwrap();
+    world.edit_lending_market(&market, |market| market.referral_fee_bps = 2_000).unwrap();
+    let referrer = klend_model::keys::to_v2(&solana_address::Address::new_from_array([5; 32]));
+    world.edit_obligation(&obligation, |obligation| obligation.referrer = referrer).unwrap();
+    let mut snapshot = Snapshot::read(folder()).unwrap();
+    for key in [market, obligation] {
+        snapshot.accounts.insert(key, world.account(&key).unwrap());
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("fork");
+    snapshot.write(&path).unwrap();
+    let source = path.to_str().unwrap();
+    let referred = json_of(&["--fork", source, "liquidate", &at_risk]);
+    // Its rent stays.
+    assert_eq!(cost(&referred) - cost(&plain), (360 + 128) * 6_960);
 
     let config = "poll_ms = 50\ncooldown_seconds = 600";
     let (_, lines) = watch::passes(config, &["--fork", source], 40);

@@ -59,11 +59,16 @@ impl Stage {
 
     /// The same with more settings of the node.
     pub fn with(options: Options) -> Self {
+        Self::of(folder(), options)
+    }
+
+    /// The same on another folder.
+    pub fn of(folder: &Path, options: Options) -> Self {
         let folder_of_key = tempfile::tempdir().unwrap();
         let keypair = keypair_file(folder_of_key.path());
-        let node = Node::with(folder(), options);
+        let node = Node::with(folder, options);
         node.fund(&key().pubkey());
-        let addresses: Vec<Address> = folder()
+        let addresses: Vec<Address> = folder
             .join("accounts")
             .read_dir()
             .unwrap()

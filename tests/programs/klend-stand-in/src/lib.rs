@@ -18,7 +18,7 @@
 //!
 //! # What is here
 //! Opening and holding a position: `init_user_metadata`, `init_obligation`,
-//! `init_obligation_farms_for_reserve`, `request_elevation_group`,
+//! `init_obligation_farms_for_reserve`, `init_referrer_token_state`, `request_elevation_group`,
 //! `deposit_reserve_liquidity`, `deposit_obligation_collateral_v2`,
 //! `deposit_reserve_liquidity_and_obligation_collateral_v2`,
 //! `borrow_obligation_liquidity_v2`, `redeem_reserve_collateral`. Refreshes:
@@ -38,9 +38,8 @@
 //! # What differs from klend
 //! * Of the oracles only Scope is read; a reserve with Pyth or Switchboard is
 //!   refused (6054, 6055) when its price is due.
-//! * Referrers: no fees are shared. A referrer account given to a flash loan
-//!   is refused (6074), and so is refreshing a borrow on which a referrer
-//!   would earn.
+//! * Referrers earn of interest, and not of flash loans: a referrer account given
+//!   to one is refused (6074).
 //! * Borrowing "everything" (`u64::MAX`) is refused (6003).
 //! * An obligation changes its elevation group only while it has no debt
 //!   (6071).

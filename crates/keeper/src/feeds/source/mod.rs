@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use flash_liquidator_client::scope::TWAPS;
 use klend_fork::{Programs, Snapshot, World};
 use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation, Reserve, SplDiscriminate};
 use klend_model::{
@@ -71,6 +72,15 @@ impl Filter {
     /// Obligations of a market that have debt.
     pub fn indebted(market: &Address) -> Self {
         Self { byte_at: Some((HAS_DEBT_OFFSET, 1)), ..Self::obligations(market) }
+    }
+
+    /// The averages that Scope keeps for a price table.
+    pub fn averages(prices: &Address) -> Self {
+        Self {
+            discriminator: &TWAPS,
+            key_at: Some((DISCRIMINATOR_SIZE, *prices)),
+            ..Self::at_least(DISCRIMINATOR_SIZE)
+        }
     }
 
     fn of_market<T: SplDiscriminate>(min_len: usize, market: &Address) -> Self {

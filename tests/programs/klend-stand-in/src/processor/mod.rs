@@ -8,6 +8,7 @@ mod flash_borrow_reserve_liquidity;
 mod flash_repay_reserve_liquidity;
 mod init_obligation;
 mod init_obligation_farms_for_reserve;
+mod init_referrer_token_state;
 mod init_user_metadata;
 mod liquidate;
 mod redeem_reserve_collateral;
@@ -36,6 +37,7 @@ pub fn process(_program_id: &Pubkey, accounts: &[AccountInfo], data: &[u8]) -> R
         ix::INIT_OBLIGATION_FARMS_FOR_RESERVE => {
             init_obligation_farms_for_reserve::process(accounts, args)
         }
+        ix::INIT_REFERRER_TOKEN_STATE => init_referrer_token_state::process(accounts),
         ix::REQUEST_ELEVATION_GROUP => request_elevation_group::process(accounts, args),
         ix::DEPOSIT_RESERVE_LIQUIDITY => deposit_reserve_liquidity::process(accounts, args),
         ix::DEPOSIT_OBLIGATION_COLLATERAL_V2 => {

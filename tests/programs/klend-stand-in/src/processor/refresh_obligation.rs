@@ -7,9 +7,9 @@
 
 use core::cell::Ref;
 
-use solana_program::{account_info::AccountInfo, clock::Clock, sysvar::Sysvar};
+use solana_program::{account_info::AccountInfo, clock::Clock, pubkey::Pubkey, sysvar::Sysvar};
 
-use super::refresh_reserve::now;
+use super::{init_referrer_token_state::REFERRER_SEED, refresh_reserve::now};
 use crate::{
     accounts::{require_has_one, require_mut, split},
     error::{KlendError, Result, require},
@@ -17,7 +17,7 @@ use crate::{
     liquidation::seconds_past_term,
     math::Fraction,
     position::{self, BorrowTotals, DepositTotals},
-    state::{self, LendingMarket, Obligation, PriceStatus, Reserve},
+    state::{self, LendingMarket, Obligation, PriceStatus, ReferrerTokenState, Reserve},
 };
 
 pub fn process(accounts: &[AccountInfo]) -> Result<()> {
@@ -46,7 +46,11 @@ fn refresh(
         rest.len() == deposit_count + borrow_count + referrer_count,
         KlendError::InvalidAccountInput,
     )?;
-    let (deposit_reserves, borrow_reserves) = rest.split_at(deposit_count);
+    let (deposit_reserves, rest) = rest.split_at(deposit_count);
+    let (borrow_reserves, referrer_states) = rest.split_at(borrow_count);
+    let mut referrer_states = referrer_states.iter();
+    let is_paid = referrer_count != 0 && market.referral_fee_bps != 0;
+    let referrer = obligation.referrer;
     let mut status = PriceStatus::ALL;
 
     let mut debts = BorrowTotals::default();
@@ -62,13 +66,15 @@ fn refresh(
         borrow.accrue_interest(&reserve)?;
         let basis = reserve.config.interest_rate_basis;
         let time = Duration::since(basis, &last_update, clock.slot, now(&clock))?;
+        let mut earned = None;
         if reserve.liquidity.absolute_referral_rate_sf.get() != 0 {
             let interest = borrow.borrowed_amount_sf.fraction() - owed_before;
-            require_shareable(&reserve, owed_before, interest, time)?;
-            require(
-                referrer_count == 0 || market.referral_fee_bps == 0,
-                KlendError::ReferrerAccountNotInitialized,
-            )?;
+            let share = referral(&reserve, owed_before, interest, time)?;
+            if is_paid {
+                let state = referrer_states.next().ok_or(KlendError::InvalidAccountInput)?;
+                pay(state, &referrer, account.key, &reserve.liquidity.mint_pubkey, share)?;
+            }
+            earned = Some(share);
         }
         let owed = borrow.borrowed_amount_sf.fraction().ceil();
         let past_term = seconds_past_term(&reserve, borrow, now(&clock)).is_some();
@@ -78,6 +84,9 @@ fn refresh(
         debts.add(market, &reserve, group, borrow);
         status = status.and(PriceStatus(reserve.last_update.price_status));
         drop(reserve);
+        if let Some(share) = earned {
+            settle(&mut state::load_mut::<Reserve>(account)?, share, is_paid);
+        }
         if group == 0 {
             let tracked = &mut borrow.borrowed_amount_outside_elevation_groups;
             let mut reserve = state::load_mut::<Reserve>(account)?;
@@ -129,17 +138,61 @@ fn refresh(
     Ok(())
 }
 
-/// 6111 when the interest since the obligation's last refresh is less than the
-/// host's fixed part, of which referrers get no share.
-fn require_shareable(
+/// What is due to referrers of the interest since the obligation's last refresh: their
+/// rate of it, less the host's fixed part, and no more than the reserve has set aside.
+/// 6111 when the interest is less than the fixed part.
+fn referral(
     reserve: &Reserve,
     owed: Fraction,
     interest: Fraction,
     time: Duration,
-) -> Result<()> {
+) -> Result<Fraction> {
     let fixed_rate = Fraction::from_bps(reserve.config.host_fixed_interest_rate_bps.into());
     let fixed = owed * compound(fixed_rate, time) - owed;
-    require(interest >= fixed, KlendError::CannotCalculateReferralAmountDueToSlotsMismatch)
+    require(interest >= fixed, KlendError::CannotCalculateReferralAmountDueToSlotsMismatch)?;
+    let liquidity = &reserve.liquidity;
+    let share = (interest - fixed) * liquidity.absolute_referral_rate_sf.fraction();
+    Ok(share.min(liquidity.pending_referrer_fees_sf.fraction()))
+}
+
+/// Notes a referrer's share in his state. klend panics when the account is none; 6074 to
+/// 6077 when it is another's.
+fn pay(
+    account: &AccountInfo,
+    referrer: &Pubkey,
+    reserve: &Pubkey,
+    mint: &Pubkey,
+    share: Fraction,
+) -> Result<()> {
+    state::check_layout::<ReferrerTokenState>(account).expect("a referrer's state");
+    require(account.is_writable, KlendError::InvalidAccountInput)?;
+    let mut state = state::load_mut::<ReferrerTokenState>(account)?;
+    let is_made = state.mint != Pubkey::default() && state.referrer != Pubkey::default();
+    require(is_made, KlendError::ReferrerAccountNotInitialized)?;
+    require(state.mint == *mint, KlendError::ReferrerAccountMintMissmatch)?;
+    let bump = [u8::try_from(state.bump).expect("a bump")];
+    let seeds = [REFERRER_SEED, state.referrer.as_ref(), reserve.as_ref(), &bump];
+    let expected = Pubkey::create_program_address(&seeds, &crate::ID).expect("an address");
+    require(*account.key == expected, KlendError::ReferrerAccountWrongAddress)?;
+    require(state.referrer == *referrer, KlendError::ReferrerAccountReferrerMissmatch)?;
+    let ReferrerTokenState { amount_unclaimed_sf, amount_cumulative_sf, .. } = &mut *state;
+    for amount in [amount_unclaimed_sf, amount_cumulative_sf] {
+        amount.set_fraction(amount.fraction() + share);
+    }
+    Ok(())
+}
+
+/// A share leaves what is set aside, for the referrer or for the protocol.
+fn settle(reserve: &mut Reserve, share: Fraction, is_paid: bool) {
+    let liquidity = &mut reserve.liquidity;
+    let pending = liquidity.pending_referrer_fees_sf.fraction() - share;
+    liquidity.pending_referrer_fees_sf.set_fraction(pending);
+    let earned = if is_paid {
+        &mut liquidity.accumulated_referrer_fees_sf
+    } else {
+        &mut liquidity.accumulated_protocol_fees_sf
+    };
+    earned.set_fraction(earned.fraction() + share);
 }
 
 /// The reserve. klend panics when the account is none.

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use solana_program::pubkey::Pubkey;
 
-use super::Layout;
+use super::{Layout, PodU128};
 
 /// A wallet's metadata, PDA `["user_meta", owner]`.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -22,13 +22,16 @@ impl Layout for UserMetadata {
     const OWNER: Pubkey = crate::ID;
 }
 
-/// What a referrer has earned in one token.
+/// What a referrer has earned in one reserve, PDA `["referrer_acc", referrer, reserve]`.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReferrerTokenState {
     pub referrer: Pubkey,
     pub mint: Pubkey,
-    reserved_64: [u8; 288],
+    pub amount_unclaimed_sf: PodU128,
+    pub amount_cumulative_sf: PodU128,
+    pub bump: u64,
+    reserved_104: [u8; 248],
 }
 
 impl Layout for ReferrerTokenState {

@@ -1,0 +1,161 @@
+//! Roads and services that do not do what they say, and what is reported where nothing is
+//! sent.
+
+use std::{thread, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    http::{self, Answer},
+    node::{Fate, Options},
+    sending::{Stage, TIP_ACCOUNT},
+    watch::{Watch, messages, trusted},
+};
+
+/// Longer than any test waits.
+const NEVER: Duration = Duration::from_secs(120);
+/// A signature of nothing that was sent.
+const ANOTHER: &str =
+    "5VERv8NMvzbJMEkV8xnrLkEaWRtSz9CosKDYjCJjBRnbJLgp8uirBgmQpjKhoR4tjF3ZpRzrFmBV6UjKdiSZkQUW";
+
+#[test]
+fn a_road_that_lies_and_one_that_answers_late_change_nothing() {
+    let stage = Stage::new(Fate::Executed { after_polls: 1 });
+    let lies = http::serve(|request| {
+        Some(Answer::ok(json!({ "jsonrpc": "2.0", "id": request["id"], "result": ANOTHER })))
+    });
+    // What it says is true, and nobody hears it in time.
+    let late = http::serve(|request| {
+        thread::sleep(NEVER);
+        Some(Answer::ok(json!({ "jsonrpc": "2.0", "id": request["id"], "result": ANOTHER })))
+    });
+    // A block engine that claims to know the transaction already.
+    let claims = http::serve(|request| {
+        let message = "This transaction has already been processed";
+        Some(Answer::error(&request["id"], -32_002, message))
+    });
+    let config = format!(
+        "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\npoll_ms = 50\ncooldown_seconds = 600\n\
+         nodes = [\"http://{lies}\", \"http://{late}\"]\nblock_engines = [\"http://{claims}\"]\n\
+         tip_lamports = 5000\ntip_accounts = [{TIP_ACCOUNT:?}]",
+        trusted(),
+        stage.keypair,
+        stage.table,
+    );
+    stage.node.fund(&TIP_ACCOUNT.parse().unwrap());
+    let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+    let line = watch.wait_for("liquidated");
+    let lines = watch.stop();
+    // What counts is what was signed, and the chain.
+    assert_eq!(line["signature"].as_str(), stage.node.last_signature().as_deref());
+    assert_eq!((stage.node.signatures(), messages(&lines, "failed")), (1, 0), "{lines:#?}");
+    let answer = |address: std::net::SocketAddr| {
+        let is_it = |line: &&Value| {
+            let road = line["fields"]["road"].as_str();
+            road.is_some_and(|road| road.ends_with(&address.to_string()))
+        };
+        let told = lines.iter().rfind(is_it).unwrap_or_else(|| panic!("{address}: {lines:#?}"));
+        told["fields"]["answer"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        (&*answer(lies), &*answer(late), &*answer(claims)),
+        ("accepted", "silent", "refused")
+    );
+}
+
+/// A tip floor service, and what it makes of the costs.
+enum Service {
+    Hangs,
+    HangsUp,
+    Answers(Value),
+}
+
+#[test]
+fn a_tip_service_that_hangs_or_lies_moves_nothing_beyond_floor_and_cap() {
+    let floors = |sol: f64| {
+        let percentiles = ["25th", "50th", "75th", "95th", "99th"];
+        let fields = percentiles.map(|of| (format!("landed_tips_{of}_percentile"), json!(sol)));
+        Service::Answers(json!([serde_json::Map::from_iter(fields)]))
+    };
+    // Signature and tip: the floor where nothing is told, never more than the cap.
+    for (service, lamports) in [
+        (Service::Hangs, 15_000),
+        (Service::HangsUp, 15_000),
+        (Service::Answers(json!([])), 15_000),
+        (floors(-1.0), 15_000),
+        (floors(0.000_012), 17_000),
+        (floors(900.0), 25_000),
+    ] {
+        let stage = Stage::new(Fate::Executed { after_polls: 0 });
+        let url = http::serve(move |_| match &service {
+            Service::Hangs => {
+                thread::sleep(NEVER);
+                None
+            }
+            Service::HangsUp => None,
+            Service::Answers(body) => Some(Answer::ok(body.clone())),
+        });
+        stage.node.fund(&TIP_ACCOUNT.parse().unwrap());
+        let config = format!(
+            "keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\npoll_ms = 50\ncooldown_seconds = 0\n\
+             nodes = [{:?}]\ntip_share_bps = 0\ntip_floor_lamports = 10000\n\
+             tip_cap_lamports = 20000\ntip_accounts = [{TIP_ACCOUNT:?}]\n\
+             tip_floor_url = \"http://{url}/\"",
+            stage.keypair,
+            stage.table,
+            stage.node.url(),
+        );
+        let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+        // The first may be signed before the service has answered.
+        let mut signed = watch.wait_for("signed");
+        for _ in 0..20 {
+            if signed["lamports"] == lamports {
+                break;
+            }
+            signed = watch.wait_for("signed");
+        }
+        assert_eq!(signed["lamports"], lamports, "{signed}");
+        watch.stop();
+    }
+}
+
+#[test]
+fn what_is_not_sent_is_what_would_have_been() {
+    let run = |send: &str, lamports: Option<u64>| {
+        let stage = Stage::with(Options::default());
+        if let Some(lamports) = lamports {
+            let key = solana_signer::Signer::pubkey(&crate::sending::key());
+            let mut wallet = stage.node.world().account(&key).unwrap();
+            wallet.lamports = lamports;
+            stage.node.world().set_account(&key, wallet).unwrap();
+        }
+        let config = format!(
+            "{send}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\npoll_ms = 50\n\
+             cooldown_seconds = 600\npriority_fee = 20000",
+            stage.keypair, stage.table
+        );
+        let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+        let line = match lamports {
+            Some(_) => watch.wait_for("paused: the key cannot pay for it"),
+            None => watch.wait_for("signed"),
+        };
+        if lamports.is_none() {
+            watch.wait_for("liquidated");
+        }
+        watch.stop();
+        (line, stage.node.signatures())
+    };
+    // The same decision, the same terms, the same bytes.
+    let ((dry, unsent), (sent, landed)) = (run("", None), run(&trusted(), None));
+    assert_eq!((unsent, landed), (0, 1));
+    for field in ["obligation", "bytes", "units", "least_profit", "lamports"] {
+        assert!(!dry[field].is_null(), "{dry}");
+        assert_eq!(dry[field], sent[field], "{field}");
+    }
+    // The same reason not to.
+    let ((dry, _), (sent, _)) = (run("", Some(1_000_000)), run(&trusted(), Some(1_000_000)));
+    for field in ["obligation", "lamports", "needed"] {
+        assert!(!dry[field].is_null(), "{dry}");
+        assert_eq!(dry[field], sent[field], "{field}");
+    }
+}
