@@ -30,7 +30,7 @@ pub fn process(accounts: &[AccountInfo]) -> Result<()> {
         payer,
         &[REFERRER_SEED, referrer.key.as_ref(), reserve.key.as_ref()],
     )?;
-    let mint = state::load::<Reserve>(reserve)?.liquidity.mint_pubkey;
+    let mint = state::load::<Reserve>(reserve)?.liquidity.mint;
     let mut token_state = state::load_mut::<ReferrerTokenState>(token_state)?;
     token_state.referrer = *referrer.key;
     token_state.mint = mint;

@@ -72,7 +72,7 @@ fn refresh(
             let share = referral(&reserve, owed_before, interest, time)?;
             if is_paid {
                 let state = referrer_states.next().ok_or(KlendError::InvalidAccountInput)?;
-                pay(state, &referrer, account.key, &reserve.liquidity.mint_pubkey, share)?;
+                pay(state, &referrer, account.key, &reserve.liquidity.mint, share)?;
             }
             earned = Some(share);
         }
@@ -85,7 +85,8 @@ fn refresh(
         status = status.and(PriceStatus(reserve.last_update.price_status));
         drop(reserve);
         if let Some(share) = earned {
-            settle(&mut state::load_mut::<Reserve>(account)?, share, is_paid);
+            let mut reserve = state::load_mut::<Reserve>(account)?;
+            settle(&mut reserve, share, is_paid);
         }
         if group == 0 {
             let tracked = &mut borrow.borrowed_amount_outside_elevation_groups;
