@@ -160,6 +160,8 @@ fn a_referrers_state_that_is_missing_is_created() {
             scene.world.edit_obligation(&scene.obligation, named)
         });
     edited.unwrap();
+    // The reserve's next refresh sets something aside for him.
+    scene.world.warp_slots(5);
     let position = scene.position();
     let route = scene.route(&position, &order, &pool);
     let mut liquidation =

@@ -217,7 +217,9 @@ impl Told {
                 pen.answer(found, |pen, found| {
                     pen.list(found, |pen, (table, averages)| {
                         pen.key(table);
-                        pen.option(averages.as_ref(), |pen, key| pen.key(key));
+                        pen.option(averages.as_ref(), |pen, key| {
+                            pen.key(key);
+                        });
                     });
                 });
             }

@@ -319,7 +319,7 @@ impl Engine {
     }
 
     /// Accounts of pools, and those that prices are written from: kept as they change.
-    pub fn live(&self) -> impl Iterator<Item = &Address> {
+    pub fn followed(&self) -> impl Iterator<Item = &Address> {
         let sources = self.scope.iter().flat_map(Scope::sources);
         self.live.iter().chain(sources.filter(|key| !self.live.contains(*key)))
     }
@@ -347,7 +347,8 @@ impl Engine {
             }
             self.handle(event)?;
         }
-        let acts = was_due || self.unquoted > 0 || !self.queue.is_empty() || !told.is_empty() || asks;
+        let acts =
+            was_due || self.unquoted > 0 || !self.queue.is_empty() || !told.is_empty() || asks;
         if let Some(recorder) = self.parts.recorder.as_mut().filter(|_| acts) {
             recorder.take(Turn { begun, heard: self.time.at, told });
         }
@@ -470,7 +471,7 @@ impl Engine {
         }
         // Without a feed, prices have to be looked at.
         let is_blind =
-            !self.market_feed.flows || (!self.pool_feed.flows && self.live().next().is_some());
+            !self.market_feed.flows || (!self.pool_feed.flows && self.followed().next().is_some());
         let audits = self.ready && !is_blind && !self.parts.config.audit.is_zero();
         if audits && !self.auditing && self.scanning.is_empty() && now >= self.next_audit {
             was_due = true;
@@ -483,7 +484,7 @@ impl Engine {
             was_due = true;
             if self.states.len() == self.markets().len() {
                 self.looking = true;
-                let mut keys: Vec<Address> = self.live().copied().collect();
+                let mut keys: Vec<Address> = self.followed().copied().collect();
                 if !self.market_feed.flows {
                     for state in self.states.values() {
                         keys.extend(state.market.keys()?);

@@ -69,7 +69,7 @@ impl Engine {
             Update::Connected if is_pool => {
                 debug!("updates of pools flow");
                 self.pool_feed.flows = true;
-                let keys = self.live().copied().collect();
+                let keys = self.followed().copied().collect();
                 self.looker.order(Order::Look { keys, why: Why::Needed })?;
             }
             Update::Lost { reason, pause } if is_market => {
@@ -221,7 +221,7 @@ impl Engine {
 
     /// Looks at what should have been told of by updates.
     pub(super) fn audit(&mut self) -> Result<()> {
-        let mut keys: Vec<Address> = self.live().copied().collect();
+        let mut keys: Vec<Address> = self.followed().copied().collect();
         for state in self.states.values() {
             keys.extend(state.market.keys()?);
             let tracked = self.prepared.iter().filter(|key| state.tracker.get(key).is_some());
@@ -244,7 +244,7 @@ impl Engine {
         };
         self.doubts.clear();
         self.parts.records.metrics.feed_losses.inc();
-        if self.live().any(|live| *live == key) {
+        if self.followed().any(|live| *live == key) {
             warn!(%key, "a change of a pool was not told of: subscribing anew");
             self.pool_feed = Subscription::default();
             self.subscribe_to_pools();
@@ -293,7 +293,7 @@ impl Engine {
     }
 
     fn subscribe_to_pools(&mut self) {
-        let accounts: Vec<Address> = self.live().copied().collect();
+        let accounts: Vec<Address> = self.followed().copied().collect();
         if accounts.is_empty() {
             return;
         }
@@ -504,7 +504,7 @@ impl Engine {
         let mut wanted: Vec<Address> = self.parts.config.wishes.tables.clone();
         wanted.extend(self.parts.config.wishes.dont_front);
         wanted.extend(self.tip_accounts());
-        let live = self.live().count();
+        let live = self.followed().count();
         wanted.extend(self.scope_needs()?);
         if std::mem::take(&mut self.pools_moved) {
             let around = Venue::around_prices(&self.accounts, &self.pools);
@@ -536,7 +536,7 @@ impl Engine {
                 self.live.extend(needs::of_pools(market, &addresses, &self.accounts, &self.pools)?);
             }
         }
-        if self.live().count() > live {
+        if self.followed().count() > live {
             self.subscribe_to_pools();
         }
         self.ask(wanted)?;
