@@ -1,6 +1,9 @@
 //! A small chain: programs given by path, tokens, and calls that anybody signs.
 
-use std::{collections::BTreeMap, env, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+};
 
 use liquidation_venues::{
     Account as View, Accounts, Known, Now, SwapLeg,
@@ -38,6 +41,10 @@ pub struct Chain {
     /// Pays, owns and signs everything.
     pub user: Address,
     count: u64,
+    /// The tokens of all pools that are made, the lower one first, where they are given.
+    pub pair: Option<[(Address, Account); 2]>,
+    /// Accounts that calls have named.
+    pub touched: BTreeSet<Address>,
     /// Accounts as they are read for quotes.
     seen: BTreeMap<Address, Option<Account>>,
 }
@@ -59,7 +66,14 @@ impl Chain {
             .with_transaction_history(0)
             .with_log_bytes_limit(Some(20_000));
         svm.add_program(program, elf).expect("a program");
-        let mut chain = Self { svm, user: key(1), count: 0, seen: BTreeMap::new() };
+        let mut chain = Self {
+            svm,
+            user: key(1),
+            count: 0,
+            pair: None,
+            touched: BTreeSet::new(),
+            seen: BTreeMap::new(),
+        };
         let user = chain.user;
         chain.fund(user);
         let mut clock: Clock = chain.svm.get_sysvar();
@@ -120,6 +134,8 @@ impl Chain {
     }
 
     pub fn send(&mut self, instructions: &[Instruction]) -> Result<u64, Failed> {
+        let named = instructions.iter().flat_map(|instruction| &instruction.accounts);
+        self.touched.extend(named.map(|meta| meta.pubkey));
         let mut all = vec![unit_limit()];
         all.extend_from_slice(instructions);
         let message = Message::new_with_blockhash(&all, Some(&self.user), &Hash::default());

@@ -23,7 +23,7 @@ pub fn start(chain: &mut Chain) {
 pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let user = chain.user;
     let programs = [TOKEN, TOKEN_2022].map(|program| if dice.chance(2) { program } else { TOKEN });
-    let (mints, held) = tokens(chain, number, programs);
+    let (mints, held, programs) = tokens(chain, number, programs);
     let spacing = [1u16, 2, 10, 60, 120][dice.range(0, 4) as usize];
     let step = i32::from(spacing);
     // At times beyond the pool's own bitmap.

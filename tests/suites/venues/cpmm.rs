@@ -32,7 +32,7 @@ pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
 pub fn new_pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let user = chain.user;
     let programs = [TOKEN, TOKEN_2022].map(|program| if dice.chance(2) { program } else { TOKEN });
-    let (mints, held) = tokens(chain, number, programs);
+    let (mints, held, programs) = tokens(chain, number, programs);
     let index = (number as u16).to_be_bytes();
     let config = pda(&PROGRAM_ID, &[b"amm_config", &index]);
     let arguments = [

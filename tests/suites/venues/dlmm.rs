@@ -23,7 +23,7 @@ const NO_HOOKS: [u8; 4] = [0; 4];
 pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let user = chain.user;
     let programs = [TOKEN, TOKEN_2022].map(|program| if dice.chance(2) { program } else { TOKEN });
-    let (mints, held) = tokens(chain, number, programs);
+    let (mints, held, programs) = tokens(chain, number, programs);
     let bin_step = [1u16, 2, 5, 10, 20, 80, 100, 400][dice.range(0, 7) as usize];
     // At times beyond the pool's own bitmap, never where a price has no 64 bits.
     let far = (150_000 / i64::from(bin_step)).min(if dice.chance(2) { 80_000 } else { 3_000 });

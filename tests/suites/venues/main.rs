@@ -10,12 +10,14 @@ mod chain;
 mod clmm;
 mod cpmm;
 mod dlmm;
+mod liquidation;
 mod market;
 mod whirlpool;
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 use chain::{Chain, Dice, elf};
+use liquidation::Scene;
 use liquidation_venues::{meteora_dlmm, raydium_amm, raydium_clmm, raydium_cpmm};
 use market::{Market, Tally};
 
@@ -148,6 +150,44 @@ fn legs_land_over_an_edge() {
     if let Some(elf) = elf("DLMM_ELF") {
         let mut chain = Chain::new(meteora_dlmm::PROGRAM_ID, &elf);
         hold_over_edges("meteora-dlmm", &mut chain, 9, dlmm::pool);
+    }
+}
+
+/// In each venue both ways, and tokenised stocks on both sides.
+#[test]
+fn legs_sell_inside_liquidations() {
+    let pairs = || [Scene::new("SOL", "USDC", 20_000), Scene::new("USDC", "SOL", 3)];
+    if let Some(elf) = elf("WHIRLPOOL_ELF") {
+        let program = liquidation_venues::whirlpool::PROGRAM_ID;
+        for adaptive in [false, true] {
+            for mut scene in pairs() {
+                let start = |chain: &mut Chain| whirlpool::start(chain, program);
+                scene.sells_inside("Whirlpool", (program, &elf), start, |chain, dice, n| {
+                    let tick = dice.range(-60_000, 60_000) as i32;
+                    let shape = whirlpool::Shape { adaptive, spacing: n as u16, tick };
+                    whirlpool::pool(chain, program, dice, n, &shape)
+                });
+            }
+        }
+    }
+    type Start = fn(&mut Chain);
+    type Make = fn(&mut Chain, &mut Dice, u64) -> Market;
+    let venues: [(&str, _, Start, Make); 4] = [
+        ("RAYDIUM_AMM_ELF", raydium_amm::PROGRAM_ID, amm::start, amm::pool),
+        ("RAYDIUM_CPMM_ELF", raydium_cpmm::PROGRAM_ID, cpmm::start, cpmm::pool),
+        ("RAYDIUM_CLMM_ELF", raydium_clmm::PROGRAM_ID, clmm::start, clmm::pool),
+        ("DLMM_ELF", meteora_dlmm::PROGRAM_ID, |_| {}, dlmm::pool),
+    ];
+    for (variable, program, start, make) in venues {
+        let Some(elf) = elf(variable) else { continue };
+        let mut scenes = Vec::from(pairs());
+        // AMM v4 knows SPL Token alone; DLMM makes no pool of such mints without a badge.
+        if [raydium_cpmm::PROGRAM_ID, raydium_clmm::PROGRAM_ID].contains(&program) {
+            scenes.push(Scene::of_stocks());
+        }
+        for mut scene in scenes {
+            scene.sells_inside(variable, (program, &elf), start, make);
+        }
     }
 }
 

@@ -21,21 +21,28 @@ pub struct Market {
     pub depth: u64,
 }
 
-/// Two mints, the lower one first, and accounts that hold plenty of them.
+/// Two mints, the lower one first, accounts that hold plenty of them, and their programs:
+/// the chain's own pair where it has one, else new ones of `programs`.
 pub fn tokens(
     chain: &mut Chain,
     number: u64,
-    programs: [Address; 2],
-) -> ([Address; 2], [Address; 2]) {
+    mut programs: [Address; 2],
+) -> ([Address; 2], [Address; 2], [Address; 2]) {
     let mut mints = [named("mint a", number), named("mint b", number)];
     mints.sort_unstable();
     let held = [named("held a", number), named("held b", number)];
-    let user = chain.user;
+    let (user, pair) = (chain.user, chain.pair.clone());
     for n in 0..2 {
-        chain.mint(mints[n], 6, programs[n]);
+        match &pair {
+            Some(pair) => {
+                (mints[n], programs[n]) = (pair[n].0, pair[n].1.owner);
+                chain.svm.set_account(mints[n], pair[n].1.clone()).expect("an account");
+            }
+            None => chain.mint(mints[n], 6, programs[n]),
+        }
         chain.tokens(held[n], &mints[n], &user, 1 << 62);
     }
-    (mints, held)
+    (mints, held, programs)
 }
 
 /// How often quotes and payments were compared, and with what result.

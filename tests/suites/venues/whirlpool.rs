@@ -59,7 +59,7 @@ pub fn pool(
 ) -> Market {
     let user = chain.user;
     let spacing = shape.spacing;
-    let (mints, held) = crate::market::tokens(chain, number, [TOKEN; 2]);
+    let (mints, held, _) = crate::market::tokens(chain, number, [TOKEN; 2]);
     let vaults = [named("vault a", number), named("vault b", number)];
     let price = sqrt_price(shape.tick).to_le_bytes();
     let tier = if shape.adaptive { 1024 + number as u16 } else { spacing };
