@@ -1,6 +1,6 @@
 //! The client's reader of Jupiter's answers.
 
-use flash_liquidator_client::swap::jupiter;
+use flash_liquidator_client::swap::jupiter::{self, Allowed};
 use solana_address::Address;
 
 /// The user of the seeds' answers.
@@ -12,7 +12,7 @@ const IN_AMOUNT: u64 = 10_000_000;
 /// An answer's body.
 pub fn run(bytes: &[u8]) {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
-    if let Ok(route) = jupiter::read(text, &AUTHORITY, &AUTHORITY, IN_AMOUNT, 0) {
+    if let Ok(route) = jupiter::read(text, &AUTHORITY, IN_AMOUNT, 0, &Allowed::default()) {
         // A leg that is taken signs for nobody but the swap authority, and its amount is
         // where the program will write it.
         let leg = &route.leg;

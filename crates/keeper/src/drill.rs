@@ -296,7 +296,7 @@ impl Drill<'_> {
         market: &Market,
         drilled: &mut Drilled,
     ) -> Result<()> {
-        let Ground { markets, accounts, chain, pools } = self.ground;
+        let Ground { markets, accounts, chain, pools, .. } = self.ground;
         let others = markets.iter().skip(1);
         let view = View::new([market].into_iter().chain(others), accounts, chain, pools)?;
         let (_, table) = view.market(&market.key)?;

@@ -106,9 +106,10 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
         }
         Command::Scan(args) => commands::scan::run(&open()?, &args.market, args)?,
         Command::Drill(args) => commands::drill::run(&open()?, args)?,
-        Command::Quote { obligation, keeper, terms } => {
-            commands::quote::run(&open()?, obligation, *keeper, terms)?;
+        Command::Quote { obligation, keeper, terms, aggregator } => {
+            commands::quote::run(&open()?, obligation, *keeper, terms, aggregator)?;
         }
+        Command::Venues(args) => commands::venues::run(&open()?, args)?,
         Command::Liquidate(args) => return commands::liquidate::run(&open()?, args),
         Command::Perp(args) => return commands::perp::run(&open()?, args),
         Command::Setup(args) => commands::setup::run(&open()?, args)?,

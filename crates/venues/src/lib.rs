@@ -24,6 +24,7 @@
 mod account;
 mod bitmap;
 mod concentrated;
+pub mod discovery;
 mod error;
 mod ladder;
 mod leg;

@@ -13,6 +13,7 @@ use solana_instruction::AccountMeta;
 use crate::{
     Curve, Now, Pool, Quote,
     account::{Account, Accounts, Kind},
+    discovery::Listing,
     error::VenueError,
     leg::{SwapLeg, Trade},
     mint::{self, TOKEN_PROGRAM_ID},
@@ -30,6 +31,8 @@ const AUTHORITY_SEED: &[u8] = b"amm authority";
 const POOL_LEN: usize = 752;
 const POOL: Kind =
     Kind { what: "Raydium AMM pool", program: PROGRAM_ID, discriminator: None, len: POOL_LEN };
+/// Where a pool states its mints and vaults.
+pub(crate) const LISTING: Listing = Listing::of(POOL, [400, 432], [336, 368]);
 
 /// States in which a pool swaps: with an order book once, without, and without from
 /// `pool_open_time` on.
@@ -93,8 +96,8 @@ impl AmmPool {
         }
         Ok(Self {
             pool,
-            vaults: [data.key(336), data.key(368)],
-            mints: [data.key(400), data.key(432)],
+            vaults: LISTING.vaults.map(|at| data.key(at)),
+            mints: LISTING.mints.map(|at| data.key(at)),
             authority,
             open_time: (status == WAITS).then(|| data.u64(224)),
             closed: status != WAITS && !SWAPS.contains(&status),

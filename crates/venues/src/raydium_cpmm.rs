@@ -10,6 +10,7 @@ use solana_instruction::AccountMeta;
 use crate::{
     Curve, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
+    discovery::Listing,
     error::VenueError,
     leg::{SwapLeg, Trade},
     mint,
@@ -30,6 +31,8 @@ const POOL: Kind = Kind {
     discriminator: Some([247, 237, 227, 245, 215, 195, 222, 70]),
     len: 637,
 };
+/// Where a pool states its mints and vaults.
+pub(crate) const LISTING: Listing = Listing::of(POOL, [168, 200], [72, 104]);
 const CONFIG: Kind = Kind {
     what: "fee configuration",
     program: PROGRAM_ID,
@@ -89,8 +92,8 @@ impl CpmmPool {
         Ok(Self {
             pool: *key,
             config: data.key(8),
-            vaults: [data.key(72), data.key(104)],
-            mints: [data.key(168), data.key(200)],
+            vaults: LISTING.vaults.map(|at| data.key(at)),
+            mints: LISTING.mints.map(|at| data.key(at)),
             token_programs: [data.key(232), data.key(264)],
             observation: data.key(296),
             open_time: data.u64(373),

@@ -174,7 +174,7 @@ fn bent_transactions_fail_with_a_reason_or_keep_every_invariant() {
                 let cause = decoded.outcome.failure().expect("a failure").cause.clone();
                 assert!(!cause.explain().sentence.is_empty(), "{cause:?}");
                 match cause {
-                    Cause::Receiver(_) => refused_by_us += 1,
+                    Cause::Receiver(_) | Cause::Unprofitable { .. } => refused_by_us += 1,
                     Cause::Instruction {
                         program: Some(program),
                         error: InstructionError::ProgramFailedToComplete,

@@ -10,15 +10,25 @@ use solana_instruction::error::InstructionError;
 use solana_transaction_error::TransactionError;
 
 use super::{
+    jupiter,
     logs::AnchorLog,
     venue::{Refusal, refusal},
 };
+use crate::swap::jupiter::PROGRAM_ID;
 
 /// Why a transaction failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// This project's program refused.
     Receiver(FlashLiquidatorError),
+    /// This project's program refused because the profit is below the least that was signed
+    /// for (7037), and said both; raw units of the debt.
+    Unprofitable {
+        /// What the profit would have been; negative for a loss.
+        profit: i64,
+        /// The least that was signed for.
+        min_profit: i64,
+    },
     /// klend refused.
     Klend(KlendError),
     /// Anchor's own checks refused, in the program named.
@@ -90,6 +100,7 @@ impl Cause {
     pub fn code(&self) -> Option<u32> {
         match self {
             Self::Receiver(error) => Some(u32::from(*error)),
+            Self::Unprofitable { .. } => Some(u32::from(FlashLiquidatorError::ProfitBelowMinimum)),
             Self::Klend(error) => Some(error.code()),
             Self::Anchor { code, .. }
             | Self::Token { code, .. }
@@ -122,6 +133,18 @@ impl Cause {
                 let (sentence, hint) = halves(&error.to_string(), ": ", RECEIVER_HINT);
                 Explanation { title, sentence, hint }
             }
+            Self::Unprofitable { profit, min_profit } => {
+                let Explanation { title, hint, .. } =
+                    Self::Receiver(FlashLiquidatorError::ProfitBelowMinimum).explain();
+                let short = i128::from(*min_profit) - i128::from(*profit);
+                let what = if *profit < 0 { "a loss" } else { "a profit" };
+                let sentence = format!(
+                    "It would have been {what} of {}, {short} short of the least of {min_profit} \
+                     that was signed for (raw units of the debt's token).",
+                    profit.unsigned_abs()
+                );
+                Explanation { title, sentence, hint }
+            }
             Self::Klend(error) => {
                 let title = format!("klend {} {}", error.code(), error.name());
                 let (sentence, hint) = halves(error.sentence(), "; ", KLEND_HINT);
@@ -139,6 +162,14 @@ impl Cause {
             Self::System { code, name } => {
                 let (sentence, hint) = system_words(*code);
                 words(format!("system program {code} {name}"), sentence, hint)
+            }
+            Self::Program { program: Some(program), code, .. }
+                if *program == PROGRAM_ID && jupiter::known(*code).is_some() =>
+            {
+                let known = jupiter::known(*code);
+                let (name, sentence, hint) = known
+                    .map_or(("", "", ""), |known| (known.name, known.sentence, known.hint));
+                words(format!("Jupiter {code} {name}"), sentence, hint)
             }
             Self::Program { program, code, log } => Explanation {
                 title: match log {

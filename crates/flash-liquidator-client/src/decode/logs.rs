@@ -27,6 +27,8 @@ pub struct AnchorLog {
     pub number: u32,
     /// `Error Message`.
     pub message: String,
+    /// The two numbers that it compared, `Left` and `Right`, where it is about numbers.
+    pub compared: Option<(i64, i64)>,
 }
 
 /// The logs of one transaction, read.
@@ -45,6 +47,8 @@ pub struct Logs {
     pub out_of_units: bool,
     /// Lines are missing at the end; data and failures may be among them.
     pub truncated: bool,
+    /// The first of two numbers that are compared, until the second is read.
+    left: Option<i64>,
 }
 
 impl Logs {
@@ -83,7 +87,15 @@ impl Logs {
         if self.failed_program.is_none()
             && let Some(error) = anchor_log(text)
         {
-            self.anchor_error = Some(error);
+            (self.anchor_error, self.left) = (Some(error), None);
+        }
+        let number = |prefix| text.strip_prefix(prefix)?.trim().parse::<i64>().ok();
+        if let (Some(error), None) = (&mut self.anchor_error, self.failed_program) {
+            if let Some(left) = number("Left: ") {
+                self.left = Some(left);
+            } else if let (Some(left), Some(right)) = (self.left.take(), number("Right: ")) {
+                error.compared = Some((left, right));
+            }
         }
     }
 
@@ -136,6 +148,7 @@ fn anchor_log(text: &str) -> Option<AnchorLog> {
         name: name.to_owned(),
         number: number.parse().ok()?,
         message: message.trim_end_matches('.').to_owned(),
+        compared: None,
     })
 }
 

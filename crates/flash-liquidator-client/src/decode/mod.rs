@@ -8,7 +8,7 @@
 //! obligation before and after can, see [`Witness`].
 
 use anchor_lang::{AnchorDeserialize, Discriminator};
-use flash_liquidator::{Liquidated, Settled};
+use flash_liquidator::{FlashLiquidatorError, Liquidated, Settled};
 use klend_interface::state::Obligation;
 use klend_model::{
     errors::{Code, KlendError},
@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod cause;
+mod jupiter;
 mod logs;
 mod venue;
 
@@ -185,7 +186,14 @@ fn custom(code: u32, logs: &Logs, top_level: Option<Address>) -> Cause {
     let is_ours = origin == Some(receiver::PROGRAM_ID);
     let is_klend = origin == Some(klend::PROGRAM_ID) || (program.is_none() && is_ours);
     if is_ours && let Some(error) = receiver_error(code) {
-        return Cause::Receiver(error);
+        let compared = logs.anchor_error.as_ref().filter(|log| log.number == code);
+        let compared = compared.and_then(|log| log.compared);
+        return match (error, compared) {
+            (FlashLiquidatorError::ProfitBelowMinimum, Some((profit, min_profit))) => {
+                Cause::Unprofitable { profit, min_profit }
+            }
+            _ => Cause::Receiver(error),
+        };
     }
     if is_klend && let Some(error) = KlendError::from_code(code) {
         return Cause::Klend(error);
@@ -417,6 +425,34 @@ mod tests {
         assert!(words(meteora_dlmm::PROGRAM_ID, 3005).hint.contains("build the leg again"));
         assert_eq!(words(whirlpool::PROGRAM_ID, 6005).title, "program error 6005");
         assert_eq!(words(key(42), 6036).title, "program error 6036");
+    }
+
+    #[test]
+    fn a_profit_that_is_too_small_says_by_how_much() {
+        let (error, mut logs) = failing(&[receiver::PROGRAM_ID], 7037);
+        let text = "AnchorError occurred. Error Code: ProfitBelowMinimum. Error Number: 7037. \
+                    Error Message: the profit is below the minimum.";
+        for (n, line) in [text, "Left: -5", "Right: 100"].into_iter().enumerate() {
+            logs.insert(1 + n, format!("Program log: {line}"));
+        }
+        let executed = Executed { error: Some(&error), logs: &logs, programs: &[] };
+        let outcome = decode(&executed, None).outcome;
+        let failure = outcome.failure().unwrap();
+        assert_eq!(failure.cause, Cause::Unprofitable { profit: -5, min_profit: 100 });
+        assert_eq!(failure.cause.code(), Some(7037));
+        let words = failure.cause.explain();
+        assert!(words.sentence.contains("a loss of 5, 105 short of the least of 100"), "{words}");
+        assert!(words.title.contains("7037 ProfitBelowMinimum") && words.hint.len() > 6);
+    }
+
+    #[test]
+    fn jupiters_numbers_have_names_and_nobody_elses() {
+        let jupiter = crate::swap::jupiter::PROGRAM_ID;
+        let words = |program, code| cause_of(&[receiver::PROGRAM_ID, program], code).explain();
+        assert_eq!(words(jupiter, 6001).title, "Jupiter 6001 SlippageToleranceExceeded");
+        assert!(words(jupiter, 6025).hint.contains("Create"));
+        assert_eq!(words(jupiter, 6400).title, "program error 6400");
+        assert_eq!(words(key(42), 6001).title, "program error 6001");
     }
 
     #[test]

@@ -22,10 +22,13 @@ use super::{
     market::Market,
     scope,
 };
-use crate::feeds::{
-    inclusion::TipService,
-    source::{Filter, Source},
-    told,
+use crate::{
+    feeds::{
+        inclusion::TipService,
+        source::{Filter, Source},
+        told,
+    },
+    route::discovery::{Found as Discovered, Want, discover},
 };
 
 /// What to read.
@@ -43,6 +46,8 @@ pub enum Order {
     Machine(Vec<Address>),
     /// Where the averages of these price tables are.
     Averages(Vec<Address>),
+    /// Which pools trade a pair; `named` are the operator's.
+    Pools { wanted: Want, named: Vec<Address>, per_pair: usize },
 }
 
 /// Why accounts are looked at.
@@ -102,6 +107,7 @@ pub enum Found {
     Chain(Box<News>),
     Machine(Result<Box<Warm>>),
     Averages(Result<Vec<(Address, Option<Address>)>>),
+    Pools(Want, Result<Box<Discovered>>),
 }
 
 /// A thread that reads, one order after the other. It ends with the process.
@@ -129,6 +135,10 @@ impl Reader {
                             |failure| News { failures: vec![failure], ..News::default() },
                         ),
                     )),
+                    Order::Pools { wanted, named, per_pair } => {
+                        let discover = || discover(source, &wanted, &named, per_pair).map(Box::new);
+                        Found::Pools(wanted, told(WHO, discover))
+                    }
                     Order::Machine(programs) => {
                         Found::Machine(told(WHO, || machine(source, programs).map(Box::new)))
                     }

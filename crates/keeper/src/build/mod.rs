@@ -1,5 +1,6 @@
 //! From an obligation to a transaction, tried before it is signed.
 
+pub mod fit;
 pub mod perp;
 pub mod plan;
 pub mod simulation;

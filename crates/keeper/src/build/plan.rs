@@ -1,6 +1,6 @@
 //! From an obligation to the transaction that liquidates it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::{
@@ -8,10 +8,9 @@ use flash_liquidator_client::{
     compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
     flash_liquidation::{FlashLiquidation, KeeperAccounts, Requirement},
     klend::{PositionAddresses, ReserveAddresses},
-    lookup_table,
     order::{Limits, Order},
     receiver::{Redemption, Route, Terms, swap_authority},
-    swap::jupiter,
+    swap::jupiter::{self, Allowed, Stated},
     tip::Tip,
     token::TOKEN_PROGRAM_ID,
     units,
@@ -23,13 +22,14 @@ use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
 use solana_message::AddressLookupTableAccount;
 
+use super::fit::tables;
 use crate::{
-    book::view::View,
+    book::{pools::Offered, view::View},
     route::{
         fees::{FeeRules, Offer, most_unit_price, pick, priority_fee},
         position::{Position, Search},
         terms::{Costs, Exchange, SIGNATURE_FEE, least_profit, least_profit_by_hand, units_of_usd},
-        venue::{MOST_LEGS, Sale, leg_tolerance},
+        venue::{Sale, Sold, Ways, by_offer, leg_tolerance},
     },
 };
 
@@ -102,6 +102,8 @@ pub struct Plan {
     pub route: Option<Route>,
     /// Ticks or bins that its swaps cross as quoted.
     pub crossed: u32,
+    /// What an aggregator's route states, if it sells by one.
+    pub offered: Option<Stated>,
     /// Lookup tables: the keeper's, and those the route brings along.
     pub table_keys: Vec<Address>,
     pub compute_budget: ComputeBudget,
@@ -136,32 +138,41 @@ impl Plan {
         tries: u32,
         random: u64,
     ) -> Result<Self> {
-        let plan = Self::over(position, keeper, wishes, tries, random, MOST_LEGS)?;
-        let legs = plan.route.as_ref().map_or(0, |route| route.legs.len());
-        if legs < 2 || wishes.jupiter.is_some() || wishes.tables.is_empty() {
+        let plan = Self::by(position, keeper, wishes, tries, random, Ways::ALL)?;
+        if wishes.jupiter.is_some() || wishes.tables.is_empty() || plan.is_small(position)? {
             return Ok(plan);
         }
-        let tables = plan.tables(position.view)?;
-        let fits = budget::check_v0(keeper, &plan.instructions()?, &tables, None);
-        match fits {
-            Err(BudgetError::Bytes { .. } | BudgetError::Accounts { .. }) => {
-                Self::over(position, keeper, wishes, tries, random, 1)
+        if plan.offered.is_some() {
+            let plan = Self::by(position, keeper, wishes, tries, random, Ways::POOLS)?;
+            if plan.is_small(position)? {
+                return Ok(plan);
             }
-            _ => Ok(plan),
         }
+        Self::by(position, keeper, wishes, tries, random, Ways::ONE_POOL)
     }
 
-    /// With a route of at most `most_legs`.
-    fn over(
+    /// Whether it fits into a transaction, or one pool is all it sells in.
+    fn is_small(&self, position: &Position<'_>) -> Result<bool> {
+        let legs = self.route.as_ref().map_or(0, |route| route.legs.len());
+        if legs < 2 && self.offered.is_none() {
+            return Ok(true);
+        }
+        let tables = self.tables(position.view)?;
+        let fits = budget::check_v0(&self.keeper, &self.instructions()?, &tables, None);
+        Ok(!matches!(fits, Err(BudgetError::Bytes { .. } | BudgetError::Accounts { .. })))
+    }
+
+    /// Sold by these ways.
+    fn by(
         position: &Position<'_>,
         keeper: &Address,
         wishes: &Wishes,
         tries: u32,
         random: u64,
-        most_legs: usize,
+        ways: Ways,
     ) -> Result<Self> {
         let view = position.view;
-        let best = position.best_over(&wishes.search, most_legs)?;
+        let best = position.best_by(&wishes.search, ways)?;
         let limits = Limits {
             min_profit: 0,
             slippage_bps: wishes.slippage_bps,
@@ -180,29 +191,26 @@ impl Plan {
         };
         let (repay, withdraw) = (reserve(&order.repay_reserve)?, reserve(&order.withdraw_reserve)?);
         let accounts = KeeperAccounts::associated(keeper, repay, withdraw);
-        let mut setup = Vec::new();
         let mut table_keys = wishes.tables.clone();
-        let (route, crossed) = match &wishes.jupiter {
-            Some((file, amount)) => {
-                let (route, tables) =
-                    jupiter_route(file, *amount, keeper, withdraw, repay, &accounts, &mut setup)?;
-                table_keys.extend(tables);
-                (Some(route), None)
-            }
-            None => {
-                let sale = Sale {
-                    keeper,
-                    withdraw,
-                    repay,
-                    keeper_debt: &accounts.debt,
-                    amount: best.quote.received,
-                    most_legs,
-                    tolerance_bps: leg_tolerance(wishes.slippage_bps),
-                };
-                position.venue.route(&sale)?.unzip()
-            }
+        let sale = Sale {
+            keeper,
+            withdraw,
+            repay,
+            keeper_debt: &accounts.debt,
+            amount: best.quote.received,
+            ways,
+            tolerance_bps: leg_tolerance(wishes.slippage_bps),
         };
-        let crossed = crossed.unwrap_or(0);
+        let sold = match &wishes.jupiter {
+            Some((file, quoted)) => Some(recorded(file, *quoted, &sale)?),
+            None => position.venue.route(&sale)?,
+        };
+        let (mut route, mut crossed, mut named, mut offered) = (None, 0, Vec::new(), None);
+        if let Some(sold) = sold {
+            (route, crossed) = (Some(sold.route), sold.crossed);
+            (named, offered) = (sold.token_accounts, sold.offered);
+            table_keys.extend(sold.tables);
+        }
         let flash_fee = view
             .reserve(&order.flash_reserve)
             .context("the lending reserve is in no table")?
@@ -216,24 +224,31 @@ impl Plan {
             flash_fee,
             route,
             crossed,
+            offered,
             table_keys,
             compute_budget: ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 },
             costs: Costs::default(),
             cost: None,
             price_refresh: view.written.map(|written| written.instruction.clone()),
-            setup,
+            setup: Vec::new(),
             tip: None,
             dont_front: wishes.dont_front,
             addresses,
         };
-        let rent = plan.create_missing(view)?;
+        let rent = plan.create_missing(view, named)?;
         plan.price(position, wishes, rent, tries, random)?;
         Ok(plan)
     }
 
-    /// Puts the creation of what does not exist in front; returns its rent, lamports.
-    fn create_missing(&mut self, view: &View<'_>) -> Result<u64> {
-        let requirements = self.liquidation()?.requirements()?;
+    /// Puts the creation of what does not exist in front, `more` among it; returns its rent,
+    /// lamports.
+    fn create_missing(&mut self, view: &View<'_>, more: Vec<Requirement>) -> Result<u64> {
+        let mut requirements = self.liquidation()?.requirements()?;
+        for wanted in more {
+            if !requirements.contains(&wanted) {
+                requirements.push(wanted);
+            }
+        }
         let unread = view.accounts.unread(requirements.iter().map(Requirement::address));
         if !unread.is_empty() {
             return Err(Unread(unread).into());
@@ -402,17 +417,7 @@ impl Plan {
         if !unread.is_empty() {
             return Err(Unread(unread).into());
         }
-        self.table_keys
-            .iter()
-            .map(|key| {
-                let account = view
-                    .accounts
-                    .get(key)
-                    .with_context(|| format!("lookup table {key}: there is no such account"))?;
-                lookup_table::read(key, &account.owner, &account.data)
-                    .with_context(|| format!("account {key} is not a lookup table"))
-            })
-            .collect()
+        tables(view, self.table_keys.iter())
     }
 }
 
@@ -421,7 +426,7 @@ const NO_PRICE: &str = "what it costs in SOL cannot be counted in the debt's tok
                         has a price of SOL; give one with sol_usd";
 
 /// Addresses of the obligation's reserves and of the one that lends.
-fn addresses(position: &Position<'_>, lender: &Address) -> Result<PositionAddresses> {
+pub fn addresses(position: &Position<'_>, lender: &Address) -> Result<PositionAddresses> {
     let market = position.market;
     let reserves = position
         .addresses
@@ -438,24 +443,13 @@ fn addresses(position: &Position<'_>, lender: &Address) -> Result<PositionAddres
     Ok(addresses)
 }
 
-/// A route from a recorded answer of Jupiter's.
-fn jupiter_route(
-    file: &Path,
-    amount: u64,
-    keeper: &Address,
-    withdraw: &ReserveAddresses,
-    repay: &ReserveAddresses,
-    keeper_accounts: &KeeperAccounts,
-    setup: &mut Vec<Instruction>,
-) -> Result<(Route, Vec<Address>)> {
-    let json = fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
-    let (authority, _) = swap_authority(keeper);
-    let mut read = jupiter::read(&json, &authority, keeper, amount, 0)
-        .with_context(|| format!("{}", file.display()))?;
-    setup.append(&mut read.setup);
-    let tables = std::mem::take(&mut read.lookup_tables);
-    let route = read
-        .into_route(keeper, withdraw, repay, &keeper_accounts.debt)
-        .with_context(|| format!("{}", file.display()))?;
-    Ok((route, tables))
+/// What sells by a recorded answer of Jupiter's.
+fn recorded(file: &Path, quoted: u64, sale: &Sale<'_>) -> Result<Sold> {
+    let shown = || format!("{}", file.display());
+    let json = fs::read_to_string(file).with_context(shown)?;
+    let (authority, _) = swap_authority(sale.keeper);
+    let route = jupiter::read(&json, &authority, quoted, 0, &Allowed::default());
+    let pair = (sale.withdraw.liquidity_mint, sale.repay.liquidity_mint);
+    let offer = Offered { pair, route: route.with_context(shown)?, at: Instant::now() };
+    by_offer(&offer, sale).with_context(shown)
 }

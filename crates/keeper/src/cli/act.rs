@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use solana_address::Address;
 
-use super::{MAIN_MARKET, ProgramArgs, SignerArgs, TermsArgs};
+use super::{AggregatorArgs, MAIN_MARKET, ProgramArgs, SignerArgs, TermsArgs};
 use crate::{
     build::plan::{Fees, Least, Wishes},
     route::fees::Offer,
@@ -53,6 +53,8 @@ pub struct LiquidateArgs {
     pub tables: Vec<Address>,
     #[command(flatten)]
     pub jupiter: JupiterArgs,
+    #[command(flatten)]
+    pub aggregator: AggregatorArgs,
     /// Send as a bundle of one to this block engine's JSON-RPC (sendBundle), in
     /// place of the node. Needs a tip.
     #[arg(long, value_name = "URL")]

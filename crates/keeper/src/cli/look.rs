@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use solana_address::Address;
 
-use super::{MAIN_MARKET, TermsArgs};
+use super::{AggregatorArgs, DiscoverArgs, MAIN_MARKET, TermsArgs};
 use crate::ledger::report::By;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,6 +55,29 @@ pub struct ScanArgs {
     /// collateral none of them leads away from are marked and come last.
     #[arg(long = "pool", value_name = "POOL")]
     pub pools: Vec<Address>,
+    #[command(flatten)]
+    pub discover: DiscoverArgs,
+    #[command(flatten)]
+    pub aggregator: AggregatorArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct VenuesArgs {
+    /// Reserve whose token is sold.
+    #[arg(value_name = "COLLATERAL_RESERVE")]
+    pub sold: Address,
+    /// Reserve whose token is bought.
+    #[arg(value_name = "DEBT_RESERVE")]
+    pub bought: Address,
+    /// What is sold, US dollars at the oracle's price.
+    #[arg(long, value_name = "USD", default_value_t = 1_000)]
+    pub usd: u64,
+    /// Also look at this pool; may be given several times.
+    #[arg(long = "pool", value_name = "POOL")]
+    pub pools: Vec<Address>,
+    /// Pools to print.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
 }
 
 #[derive(Debug, Args)]

@@ -12,11 +12,15 @@ use crate::feeds::source::TIMEOUT;
 mod act;
 mod look;
 mod run;
+mod selling;
 mod terms;
 
 pub use act::{JupiterArgs, LiquidateArgs, PerpArgs, RedeemArgs, SetupArgs, SweepArgs, UnwrapArgs};
-pub use look::{DrillArgs, ExportFormat, RacesArgs, ReportArgs, ScanArgs, Sort, VerifyArgs};
+pub use look::{
+    DrillArgs, ExportFormat, RacesArgs, ReportArgs, ScanArgs, Sort, VenuesArgs, VerifyArgs,
+};
 pub use run::{ReplayArgs, WatchArgs};
+pub use selling::{AggregatorArgs, DiscoverArgs, PER_PAIR, VIA, usual_via};
 pub use terms::{ProgramArgs, SignerArgs, TermsArgs};
 
 /// Kamino's main market.
@@ -115,7 +119,15 @@ pub enum Command {
         keeper: Option<Address>,
         #[command(flatten)]
         terms: TermsArgs,
+        #[command(flatten)]
+        aggregator: AggregatorArgs,
     },
+    /// The pools that sell one reserve's token for another's, the best first, and those
+    /// that cannot be sold in, with the reason.
+    ///
+    /// Asks the node for each venue's pools of the pair; on a folder, looks through its
+    /// accounts.
+    Venues(VenuesArgs),
     /// Liquidates an obligation with a flash loan: build, simulate, send, report.
     ///
     /// Simulates in a local virtual machine, on accounts and programs as they are

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use solana_address::Address;
 
+use super::DiscoverArgs;
 use crate::{
     feeds::source::Rpc,
     program::{self, Authority, Expected, Hash, Said},
-    route::position::Search,
+    route::{frozen::Selling, position::Search},
 };
 
 #[derive(Clone, Debug, Args)]
@@ -38,6 +39,8 @@ pub struct TermsArgs {
     /// unit, and the size is chosen by it.
     #[arg(long = "pool", value_name = "POOL")]
     pub pools: Vec<Address>,
+    #[command(flatten)]
+    pub discover: DiscoverArgs,
     /// Tip, lamports.
     #[arg(long, value_name = "LAMPORTS", default_value_t = 0)]
     pub tip: u64,
@@ -50,6 +53,15 @@ pub struct TermsArgs {
 }
 
 impl TermsArgs {
+    /// Who lends, and where collateral may be sold.
+    pub fn selling(&self) -> Selling {
+        Selling {
+            lenders: self.lend_from.clone(),
+            pools: self.pools.clone(),
+            seeking: self.discover.seeking(),
+        }
+    }
+
     /// How a liquidation is looked for.
     pub fn search(&self) -> Search {
         Search {

@@ -55,8 +55,7 @@ pub fn run(context: &Context, args: &DrillArgs) -> Result<()> {
 
     let keeper = Key::simulated().pubkey();
     let terms = &args.terms;
-    let mut ground =
-        Ground::read(source, &args.market, &terms.lend_from, &terms.pools, &keeper, &waiting)?;
+    let mut ground = Ground::read(source, &args.market, &terms.selling(), &keeper, &waiting)?;
     ground.read_more(source, &args.tables)?;
     ground.markets.iter_mut().try_for_each(dated_now)?;
     let wishes = wishes(args);

@@ -1,15 +1,20 @@
 use anyhow::{Result, bail};
-use flash_liquidator_client::decode::{Decoded, Outcome};
+use flash_liquidator_client::{
+    decode::{Cause, Decoded, Outcome},
+    swap::jupiter::MOST_ACCOUNTS,
+};
 use klend_fork::Machine;
 use klend_model::refusal::Refusal;
 use serde_json::{Value, json};
 use solana_address::Address;
+use solana_instruction::error::InstructionError;
 use solana_message::AddressLookupTableAccount;
 use solana_signer::Signer;
 
 use super::{
     Context,
     explain::{decoded_json, print_decoded, print_report, report_json},
+    offers::{self, Asking},
     print_json, quote,
 };
 use crate::{
@@ -27,7 +32,7 @@ use crate::{
         deliver::Way,
         roads::{Kind, Road},
     },
-    route::{frozen::Frozen, position::Position, terms::Costs},
+    route::{discovery::SHRINKING, frozen::Frozen, position::Position, terms::Costs},
 };
 
 /// `keeper liquidate`.
@@ -47,32 +52,58 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
         bail!("--tip needs --tip-account");
     }
     let keeper = key.pubkey();
-    let mut frozen =
-        Frozen::read(source, &args.obligation, &args.terms.lend_from, &args.terms.pools, &keeper)?;
+    let selling = args.terms.selling();
+    let mut frozen = Frozen::read(source, &args.obligation, &selling, &keeper)?;
     frozen.read_more(source, &args.tables)?;
     let wishes = args.wishes();
-    let mut written = None;
-    let mut decided = decide(source, &mut frozen, None, &keeper, &wishes, key.is_simulated());
-    let is_refused = decided.as_ref().is_err_and(|error| error.is::<Refusal>());
-    if args.refresh_prices && is_refused {
-        let (choices, refusals) = frozen.foresee(source)?;
-        for (reserve, refusal) in refusals {
-            eprintln!("reserve {reserve}: {refusal}");
+    let jupiter = args.aggregator.jupiter()?;
+    let mut told = Vec::new();
+    let mut most = jupiter.as_ref().map(|_| MOST_ACCOUNTS);
+    let (mut plan, tables, simulation, written) = loop {
+        if let (Some(jupiter), Some(most)) = (&jupiter, most) {
+            frozen.forget_offers();
+            let asking = Asking {
+                source,
+                jupiter,
+                keeper: &keeper,
+                search: &wishes.search,
+                slippage_bps: wishes.slippage_bps,
+                tables: &args.tables,
+                most,
+            };
+            told.extend(asking.ask(&mut frozen)?);
         }
-        for choice in choices {
-            written = Some(frozen.write(&choice)?);
-            let behind = written.as_ref();
-            decided = decide(source, &mut frozen, behind, &keeper, &wishes, key.is_simulated());
-            if decided.is_ok() {
-                break;
+        let mut written = None;
+        let mut decided = decide(source, &mut frozen, None, &keeper, &wishes, key.is_simulated());
+        let is_refused = decided.as_ref().is_err_and(|error| error.is::<Refusal>());
+        if args.refresh_prices && is_refused {
+            let (choices, refusals) = frozen.foresee(source)?;
+            for (reserve, refusal) in refusals {
+                eprintln!("reserve {reserve}: {refusal}");
+            }
+            for choice in choices {
+                written = Some(frozen.write(&choice)?);
+                let behind = written.as_ref();
+                decided = decide(source, &mut frozen, behind, &keeper, &wishes, key.is_simulated());
+                if decided.is_ok() {
+                    break;
+                }
             }
         }
-    }
-    let (mut plan, tables, stage) = decided?;
+        let (plan, tables, stage) = decided?;
+        let mut machine = Machine::new(source.world(&stage.programs)?);
+        let simulation = simulate(&mut machine, &plan, &stage, &tables)?;
+        // Calls too deep: with fewer accounts it goes by simpler venues, or not at all.
+        let asked = told.last().map_or(0, |told| told.max_accounts);
+        let is_too_deep = plan.offered.is_some() && is_too_deep(&simulation.decoded);
+        most = if is_too_deep { SHRINKING.into_iter().find(|less| *less < asked) } else { None };
+        if most.is_none() {
+            break (plan, tables, simulation, written);
+        }
+        frozen.forget_offers();
+    };
     let view = frozen.view(written.as_ref())?;
     let position = Position::new(&view, &args.obligation, &frozen.obligation, &wishes.search)?;
-    let mut machine = Machine::new(source.world(&stage.programs)?);
-    let simulation = simulate(&mut machine, &plan, &stage, &tables)?;
     let on_node = match source.rpc() {
         Some(rpc) if args.dry_run => Some(simulate_on_node(rpc, &plan, &key, &tables)?),
         _ => None,
@@ -88,7 +119,11 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
             "entries": written.entries,
         });
     }
+    if jupiter.is_some() {
+        report["quote"]["jupiter"] = told.iter().map(offers::as_json).collect();
+    }
     if !context.json {
+        told.iter().for_each(|told| println!("  {}", offers::words(told)));
         quote::print(&position, &plan.best, &args.terms)?;
         if let Some(Written { table, entries, .. }) = &written {
             println!("Prices are written first, and quoted: entries {entries:?} of {table}.\n");
@@ -129,6 +164,14 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
         print_json(&report)?;
     }
     Ending::of(&outcome)
+}
+
+/// Whether a call was too deep below the transaction's own.
+fn is_too_deep(decoded: &Decoded) -> bool {
+    let failure = decoded.outcome.failure();
+    failure.is_some_and(|failure| {
+        matches!(failure.cause, Cause::Instruction { error: InstructionError::CallDepth, .. })
+    })
 }
 
 type Decided = (Plan, Vec<AddressLookupTableAccount>, Stage);

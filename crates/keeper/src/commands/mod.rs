@@ -21,6 +21,7 @@ pub mod fork;
 pub mod liquidate;
 pub mod market;
 pub mod obligation;
+pub mod offers;
 pub mod perp;
 pub mod program;
 pub mod quote;
@@ -36,6 +37,7 @@ pub mod status;
 pub mod story;
 pub mod sweep;
 pub mod unwrap;
+pub mod venues;
 pub mod verify;
 pub mod watch;
 

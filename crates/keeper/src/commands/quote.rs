@@ -4,6 +4,7 @@ use flash_liquidator_client::{
     flash_liquidation::KeeperAccounts,
     klend::ReserveAddresses,
     receiver::{Intermediate, Route, SwapLeg},
+    swap::jupiter::MOST_ACCOUNTS,
 };
 use klend_model::{liquidation::Reason, search::Best};
 use serde_json::{Value, json};
@@ -11,18 +12,21 @@ use solana_address::Address;
 use solana_signer::Signer;
 
 use super::{
-    Context, print_json,
+    Context,
+    offers::{self, Asking},
+    print_json,
     setup::{MintFacts, mint_facts},
+    venues,
 };
 use crate::{
-    cli::TermsArgs,
+    cli::{AggregatorArgs, TermsArgs},
     format::{Section, bad, duration, good, percent, signed_tokens, tokens, usd_f64},
     judge::value_f64,
     keys::Key,
     route::{
         frozen::Frozen,
         position::Position,
-        venue::{MOST_LEGS, Sale, Venue, leg_tolerance},
+        venue::{Sale, Venue, Ways, leg_tolerance},
     },
 };
 
@@ -32,11 +36,29 @@ pub fn run(
     key: &Address,
     keeper: Option<Address>,
     terms: &TermsArgs,
+    aggregator: &AggregatorArgs,
 ) -> Result<()> {
     let keeper = keeper.unwrap_or_else(|| Key::simulated().pubkey());
-    let frozen = Frozen::read(&*context.source, key, &terms.lend_from, &terms.pools, &keeper)?;
-    let view = frozen.view(None)?;
+    let mut frozen = Frozen::read(&*context.source, key, &terms.selling(), &keeper)?;
     let search = terms.search();
+    let mut told = Vec::new();
+    if let Some(jupiter) = aggregator.jupiter()? {
+        let (source, slippage_bps) = (&*context.source, terms.slippage_bps);
+        let asking = Asking {
+            source,
+            jupiter: &jupiter,
+            keeper: &keeper,
+            search: &search,
+            slippage_bps,
+            tables: &[],
+            most: MOST_ACCOUNTS,
+        };
+        told = asking.ask(&mut frozen)?;
+        if !context.json {
+            told.iter().for_each(|told| println!("  {}", offers::words(told)));
+        }
+    }
+    let view = frozen.view(None)?;
     let position = Position::new(&view, key, &frozen.obligation, &search)?;
     let best = position.best(&search)?;
     let reserves = [&best.request.repay_reserve, &best.request.withdraw_reserve];
@@ -48,9 +70,16 @@ pub fn run(
         let route = route(&position, &best, &keeper, terms)?;
         let mut quote = as_json(&position, &best, route.as_ref().map(|route| (&keeper, route)));
         quote["notes"] = json!(notes);
+        if aggregator.jupiter_url.is_some() {
+            quote["jupiter"] = told.iter().map(offers::as_json).collect();
+        }
+        if terms.discover.discover {
+            quote["pools"] = frozen.found().iter().map(venues::as_json).collect();
+        }
         return print_json(&quote);
     }
     print(&position, &best, terms)?;
+    frozen.found().iter().for_each(venues::print_short);
     notes.iter().for_each(|note| println!("  {}", bad(note)));
     Ok(())
 }
@@ -162,10 +191,10 @@ fn route(
         repay: &repay,
         keeper_debt: &accounts.debt,
         amount: best.quote.received,
-        most_legs: MOST_LEGS,
+        ways: Ways::ALL,
         tolerance_bps: leg_tolerance(terms.slippage_bps),
     })?;
-    Ok(route.map(|(route, _)| route))
+    Ok(route.map(|sold| sold.route))
 }
 
 /// A route as the TypeScript client takes it.

@@ -9,6 +9,10 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use flash_liquidator_client::{
+    receiver::swap_authority,
+    swap::jupiter::{Ask, MOST_ACCOUNTS},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use klend_model::{
     accounts,
@@ -23,18 +27,24 @@ use klend_model::{
 use serde_json::json;
 use solana_account::Account;
 use solana_address::Address;
+use solana_signer::Signer as _;
 
 use super::{
     Context, print_json,
     setup::{MintFacts, mint_facts},
+    venues,
 };
 use crate::{
     book::market::Market,
-    cli::{ScanArgs, Sort},
-    feeds::source::Source,
+    cli::{PER_PAIR, ScanArgs, Sort},
+    feeds::{jupiter::Trouble, source::Source},
     format::{bad, heading, percent, table, usd_f64},
     judge::value_f64,
-    route::venue::{Pair, at_oracle_price, leads},
+    keys::Key,
+    route::{
+        discovery::{Found, Want, discover, merged, wanted},
+        venue::{Pair, at_oracle_price, leads},
+    },
 };
 
 /// What is kept of an obligation.
@@ -51,7 +61,16 @@ struct Row {
     profit: Option<f64>,
     /// Whether the pools given lead from one of its collaterals to one of its debts.
     sells: bool,
+    /// Its mints of collateral and debt, and what pools are looked for; only where it is
+    /// near its limit, and they are.
+    pairs: Vec<Pair>,
+    wanted: Vec<Want>,
 }
+
+/// Health factor below which pools are looked for.
+const NEAR: f64 = 1.05;
+/// Pairs that pools are looked for at most.
+const MOST_PAIRS: usize = 40;
 
 /// `keeper scan`.
 pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
@@ -89,6 +108,7 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
     rows.sort_by(|a, b| order(a, b, args.sort).then_with(|| a.key.cmp(&b.key)));
     let (matching, unhealthy) = (rows.len(), rows.iter().filter(|row| row.unhealthy).count());
     rows.truncate(args.limit);
+    let (found, unsought) = seek(&*context.source, args, pairs.as_deref(), &mut rows)?;
     let (seen, refused) = (seen.into_inner(), refused.into_inner());
     let millis = started.elapsed().as_millis();
     let mints = market.reserves()?.into_iter().map(|(_, it)| to_address(&it.liquidity.mint_pubkey));
@@ -121,6 +141,8 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
             "unhealthy": unhealthy,
             "milliseconds": millis,
             "notes": notes,
+            "pools": found.iter().map(venues::as_json).collect::<Vec<_>>(),
+            "pairsNotLookedFor": unsought,
             "obligations": rows,
         }));
     }
@@ -151,6 +173,10 @@ pub fn run(context: &Context, key: &Address, args: &ScanArgs) -> Result<()> {
         millis as f64 / 1e3
     );
     notes.iter().for_each(|note| println!("  {note}"));
+    found.iter().for_each(venues::print_short);
+    if unsought > 0 {
+        println!("  {unsought} pairs more were not looked for: choose with --limit or --below");
+    }
     if refused > 0 {
         println!(
             "  {refused} could not be valued: their reserves have no usable price or are unknown"
@@ -193,10 +219,11 @@ fn evaluate(
     }
     let sells = |from: &Address, to: &Address| pairs.is_none_or(|pairs| leads(pairs, from, to));
     let mint = |key| states.reserve(&to_address(key)).map(ReserveState::mint);
-    let sold = obligation.deposits.iter().filter_map(|slot| mint(&slot.deposit_reserve));
-    let bought: Vec<&Address> =
-        obligation.borrows.iter().filter_map(|slot| mint(&slot.borrow_reserve)).collect();
-    let is_sold = sold.into_iter().any(|from| bought.iter().any(|to| sells(from, to)));
+    let mints: (Vec<&Address>, Vec<&Address>) = (
+        obligation.deposits.iter().filter_map(|slot| mint(&slot.deposit_reserve)).collect(),
+        obligation.borrows.iter().filter_map(|slot| mint(&slot.borrow_reserve)).collect(),
+    );
+    let is_sold = mints.0.iter().any(|from| mints.1.iter().any(|to| sells(from, to)));
     let unhealthy = health.is_unhealthy();
     let profit = if unhealthy {
         let state = states.obligation(key, obligation)?;
@@ -219,7 +246,7 @@ fn evaluate(
         return Ok(None);
     }
     let ratio = |value: Result<Fraction, _>| value.map_or(f64::INFINITY, Fraction::to_f64);
-    Ok(Some(Row {
+    let mut row = Row {
         key: *key,
         deposits: health.deposited_value.to_f64(),
         debt,
@@ -229,7 +256,84 @@ fn evaluate(
         unhealthy,
         profit,
         sells: is_sold,
-    }))
+        pairs: Vec::new(),
+        wanted: Vec::new(),
+    };
+    if is_sought(args) && (unhealthy || factor < NEAR) {
+        let via = args.discover.seeking().map(|seeking| seeking.via).unwrap_or_default();
+        row.pairs =
+            mints.0.iter().flat_map(|from| mints.1.iter().map(move |to| (**from, **to))).collect();
+        row.wanted = wanted(states, key, obligation, &via);
+    }
+    Ok(Some(row))
+}
+
+/// Whether what sells is looked for.
+fn is_sought(args: &ScanArgs) -> bool {
+    args.discover.discover || args.aggregator.jupiter_url.is_some()
+}
+
+/// Looks for the pools of what is shown, and marks anew what nothing sells; returns what
+/// was found, and how many pairs were left out.
+fn seek(
+    source: &dyn Source,
+    args: &ScanArgs,
+    given: Option<&[Pair]>,
+    rows: &mut [Row],
+) -> Result<(Vec<Found>, usize)> {
+    if !is_sought(args) {
+        return Ok((Vec::new(), 0));
+    }
+    let seeking = args.discover.seeking();
+    let mut sought = match &seeking {
+        Some(_) => merged(rows.iter().flat_map(|row| row.wanted.iter().copied())),
+        None => Vec::new(),
+    };
+    let unsought = sought.len().saturating_sub(MOST_PAIRS);
+    sought.truncate(MOST_PAIRS);
+    let mut pairs: Vec<Pair> = given.unwrap_or_default().to_vec();
+    let mut found = Vec::new();
+    for wanted in sought {
+        let of_pair = discover(source, &wanted, &args.pools, PER_PAIR)?;
+        if !of_pair.pools.is_empty() {
+            pairs.push(wanted.pair);
+        }
+        found.push(of_pair);
+    }
+    // Where no pool sells, somebody else may.
+    if let Some(jupiter) = args.aggregator.jupiter()? {
+        let keeper = Key::simulated().pubkey();
+        let unsold = rows.iter().filter(|row| {
+            !row.pairs.is_empty() && !row.pairs.iter().any(|(from, to)| leads(&pairs, from, to))
+        });
+        let unsold: Vec<Want> = unsold
+            .flat_map(|row| row.wanted.iter().filter(|want| row.pairs.contains(&want.pair)))
+            .copied()
+            .collect();
+        for Want { pair: (sold, bought), amount } in
+            merged(unsold.into_iter()).into_iter().take(MOST_PAIRS)
+        {
+            let ask = Ask {
+                sold,
+                bought,
+                amount,
+                authority: swap_authority(&keeper).0,
+                payer: keeper,
+                slippage_bps: args.swap_cost_bps,
+                max_accounts: MOST_ACCOUNTS,
+            };
+            match jupiter.ask(&ask) {
+                Ok(_) => pairs.push((sold, bought)),
+                Err(Trouble::NoRoute(_)) => {}
+                Err(trouble) => eprintln!("warning: {sold} for {bought}: {trouble}"),
+            }
+        }
+    }
+    for row in rows.iter_mut().filter(|row| !row.pairs.is_empty()) {
+        row.sells = unsought > 0 || row.pairs.iter().any(|(from, to)| leads(&pairs, from, to));
+    }
+    rows.sort_by(|a, b| order(a, b, args.sort).then_with(|| a.key.cmp(&b.key)));
+    Ok((found, unsought))
 }
 
 /// The mints that the pools given trade for each other, both ways; `None` without pools.

@@ -179,6 +179,9 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         };
         Recorder::start(path, &header, args.record_limit.saturating_mul(1 << 20))
     };
+    if args.record.is_some() && config.jupiter.is_some() {
+        bail!("--record: what an aggregator offers is not recorded: leave [jupiter] out");
+    }
     let recorder = args.record.as_ref().map(record).transpose()?;
     let chores = Chores {
         source: Arc::clone(source),

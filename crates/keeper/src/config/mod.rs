@@ -4,6 +4,7 @@
 mod check;
 mod fees;
 mod reader;
+mod selling;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -17,10 +18,11 @@ use crate::{
     alerts,
     build::plan::{Least, Wishes},
     cli::SignerArgs,
-    feeds::{inclusion::Percentile, source::nodes::Role},
+    feeds::{inclusion::Percentile, jupiter, source::nodes::Role},
     health::Limits,
     land::funds::Rule,
     program::Expected,
+    route::discovery::Seeking,
 };
 
 /// Folder for differences unless told otherwise.
@@ -72,6 +74,22 @@ pub enum OnDifference {
     Ignore,
 }
 
+/// How an aggregator is asked beside the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    pub settings: jupiter::Settings,
+    /// Age at which an offer is asked for anew.
+    pub refresh: Duration,
+    /// Age from which an offer is not used any more.
+    pub oldest: Duration,
+    /// Pause between two questions.
+    pub pause: Duration,
+    /// Most accounts that a route may name.
+    pub max_accounts: u8,
+    /// Whether it is asked once more for what is about to be sold, and waited for.
+    pub on_path: bool,
+}
+
 /// What `keeper watch` does and within which limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -96,6 +114,10 @@ pub struct Config {
     pub wishes: Wishes,
     /// Pools to sell in.
     pub pools: Vec<Address>,
+    /// How an aggregator is asked, if it is.
+    pub jupiter: Option<Asking>,
+    /// How further pools are looked for, and how often, if they are.
+    pub discover: Option<(Seeking, Duration)>,
     /// Whether transactions are tried before they are signed.
     pub simulate: Simulate,
     /// Whether prices are written first where that lets an obligation be liquidated.
@@ -180,6 +202,8 @@ impl Config {
             },
             near: reader.near().unwrap_or(NEAR),
             pools: reader.addresses("pools"),
+            jupiter: reader.jupiter(),
+            discover: reader.discover(),
             simulate: reader.simulate().unwrap_or(Simulate::Local),
             refresh_prices: reader.boolean("refresh_prices").unwrap_or(false),
             nodes: reader.nodes(),

@@ -1,3 +1,5 @@
+use flash_liquidator_client::swap::jupiter::Allowed;
+
 use super::*;
 use crate::{
     alerts::Format,
@@ -31,6 +33,8 @@ fn an_empty_file_only_simulates_on_the_main_market() {
     let config = parse("").unwrap();
     assert_eq!(config.markets, [MAIN_MARKET.parse().unwrap()]);
     assert!(!config.send && !config.mainnet && config.own_node);
+    let (seeking, _) = config.discover.clone().unwrap();
+    assert_eq!((seeking.per_pair, seeking.via.len()), (4, 2));
     assert_eq!((config.metrics, config.simulate), (None, Simulate::Local));
     assert_eq!(
         (rules(&config).tip.as_ref(), rules(&config).unit_price),
@@ -138,6 +142,9 @@ fn a_full_file_is_read() {
         dont_front = "jitodontfront111111111111111111111111111111"
         sol_usd = 150
         pools = ["{KEY}"]
+        discover_pools = 3
+        discover_minutes = 5
+        discover_via = ["{KEY}"]
         nodes = ["https://n", {{ url = "https://s", roles = ["scan", "stream"] }}]
         own_node = false
         block_engines = ["https://b/api/v1/bundles"]
@@ -168,6 +175,14 @@ fn a_full_file_is_read() {
         verify = false
         on_difference = "stop"
         differences = "kept"
+        [jupiter]
+        url = "https://j"
+        api_key = "SECRET"
+        refresh_seconds = 4
+        pause_ms = 200
+        max_accounts = 40
+        positive_slippage_bps = 6
+        on_path = true
         [alerts]
         webhook = "https://h/botX/sendMessage"
         format = "telegram"
@@ -228,6 +243,17 @@ fn a_full_file_is_read() {
     );
     assert_eq!(config.tip_floor, Some(("https://t".to_owned(), Percentile::P75)));
     assert_eq!((config.pools.len(), config.workers), (1, 3));
+    let asking = config.jupiter.unwrap();
+    assert!(!format!("{asking:?}").contains("SECRET"));
+    let allowed = Allowed { platform_fee_bps: 0, positive_slippage_bps: 6 };
+    let settings =
+        jupiter::Settings { url: "https://j".into(), key: Some("SECRET".into()), allowed };
+    let (refresh, oldest) = (Duration::from_secs(4), Duration::from_secs(12));
+    let pause = Duration::from_millis(200);
+    let expected = Asking { settings, refresh, oldest, pause, max_accounts: 40, on_path: true };
+    assert_eq!(asking, expected);
+    let seeking = Seeking { per_pair: 3, via: vec![key] };
+    assert_eq!(config.discover, Some((seeking, Duration::from_secs(300))));
     assert_eq!(
         (config.feed, config.websocket_url.as_deref(), config.simulate),
         (Feed::Websocket, Some("wss://w"), Simulate::Local)
@@ -268,6 +294,23 @@ fn what_does_not_go_together_is_a_mistake() {
         (&format!("allow_mints = [\"{KEY}\"]\ndeny_mints = [\"{KEY}\"]"), &["deny_mints"]),
         ("near_health = 0.9", &["near_health"]),
         ("simulate = \"none\"\nrefresh_prices = true", &["refresh_prices"]),
+        ("discover = false\ndiscover_minutes = 5", &["discover_minutes"]),
+        ("discover_pools = 0", &["discover_pools"]),
+        ("discover = 3", &["discover"]),
+        ("jupiter = true", &["jupiter"]),
+        ("[jupiter]", &["jupiter.url"]),
+        ("[jupiter]\nurl = \"ftp://x/SECRET\"", &["jupiter.url"]),
+        (
+            "[jupiter]\nurl = \"https://j\"\nrefresh_seconds = 9\noldest_seconds = 8\n\
+             max_accounts = 65\nplatform_fee_bps = 10001\non_path = 1\nkey = \"k\"",
+            &[
+                "jupiter.oldest_seconds",
+                "jupiter.max_accounts",
+                "jupiter.platform_fee_bps",
+                "jupiter.on_path",
+                "jupiter.key",
+            ],
+        ),
         ("[alerts]", &["alerts.webhook"]),
         ("[alerts]\nwebhook = \"http://h\"\nformat = \"telegram\"", &["alerts.telegram_chat"]),
         ("[alerts]\nwebhook = \"http://h\"\ntelegram_chat = \"1\"", &["alerts.telegram_chat"]),

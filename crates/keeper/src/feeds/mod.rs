@@ -4,6 +4,7 @@
 //! * [`feed`]: account updates as they happen, by a websocket or by Yellowstone
 //!   gRPC, with reconnecting.
 //! * `inclusion`: services that tell what tips are at.
+//! * [`jupiter`]: routes of an aggregator.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,6 +12,7 @@ use anyhow::{Result, anyhow};
 
 pub mod feed;
 pub mod inclusion;
+pub mod jupiter;
 pub mod source;
 pub mod websocket;
 #[cfg(feature = "yellowstone")]

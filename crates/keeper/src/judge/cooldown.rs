@@ -7,6 +7,8 @@ use std::{
 
 use solana_address::Address;
 
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(60 * 60 * 24);
 
 /// Keeps what was tried from being tried again too soon.
@@ -28,6 +30,15 @@ impl Cooldown {
         self.rest_for(key, now, self.length);
     }
 
+    /// Lets an obligation rest that failed alike so many times in a row: twice as long with
+    /// each, up to an hour.
+    pub fn rest_longer(&mut self, key: &Address, now: Instant, times: u32) {
+        let doublings = times.saturating_sub(1).min(16);
+        let least = if doublings == 0 { self.length } else { self.length.max(SECOND) };
+        let longest = self.length.max(HOUR);
+        self.rest_for(key, now, least.saturating_mul(1 << doublings).min(longest));
+    }
+
     /// Lets an obligation rest for a day: nothing that moves by the minute will make it
     /// worth a try.
     pub fn rest_a_day(&mut self, key: &Address, now: Instant) {
@@ -38,6 +49,11 @@ impl Cooldown {
         // A length beyond all time is forever.
         let forever = now + DAY * 365;
         self.until.insert(*key, now.checked_add(length).unwrap_or(forever));
+    }
+
+    /// Lets an obligation rest no longer.
+    pub fn wake(&mut self, key: &Address) {
+        self.until.remove(key);
     }
 
     /// Whether it still rests.
@@ -75,10 +91,28 @@ mod tests {
         cooldown.rest_a_day(&key, now);
         assert!(cooldown.is_resting(&key, now + Duration::from_secs(86_399)));
         assert!(!cooldown.is_resting(&key, now + Duration::from_secs(86_400)));
+        cooldown.wake(&key);
+        assert!(!cooldown.is_resting(&key, now));
         // A longer cooldown of the operator's stays.
         let mut cooldown = Cooldown::new(DAY * 2);
         cooldown.rest_a_day(&key, now);
         assert!(cooldown.is_resting(&key, now + DAY));
+    }
+
+    #[test]
+    fn what_fails_alike_rests_longer_each_time() {
+        let (now, key) = (Instant::now(), Address::new_unique());
+        let mut cooldown = Cooldown::new(30 * SECOND);
+        for (times, seconds) in [(1, 30), (2, 60), (3, 120), (8, 3_600), (u32::MAX, 3_600)] {
+            cooldown.rest_longer(&key, now, times);
+            assert!(cooldown.is_resting(&key, now + (seconds - 1) * SECOND), "{times}");
+            assert!(!cooldown.is_resting(&key, now + seconds * SECOND), "{times}");
+        }
+        let mut cooldown = Cooldown::new(Duration::ZERO);
+        cooldown.rest_longer(&key, now, 1);
+        assert!(!cooldown.is_resting(&key, now));
+        cooldown.rest_longer(&key, now, 2);
+        assert!(cooldown.is_resting(&key, now + SECOND));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
         reader::{Found, Look, News, Scan, Warm, Why},
     },
     feeds::feed::{Update, Version},
+    route::discovery::{Found as Kept, Want},
     watch::time::Moment,
 };
 
@@ -49,6 +50,8 @@ pub enum Told {
     Look(Result<Look, String>),
     Chain(Inclusion, Box<Chain>),
     Machine(Result<Code, String>),
+    /// The pools of a pair that are kept for an amount, and whether lists were refused.
+    Pools(Want, Result<(Vec<Address>, bool), String>),
     /// A worker is done with an obligation; how it ended is found out again.
     Done(Address),
     /// Nothing more begins.
@@ -130,6 +133,10 @@ impl Told {
             }
             Found::Machine(warm) => Self::Machine(answer(warm, |warm| Code::of(warm))),
             Found::Averages(found) => Self::Averages(answer(found, Clone::clone)),
+            Found::Pools(want, found) => {
+                let kept = |found: &Box<Kept>| (found.keys(), !found.failures.is_empty());
+                Self::Pools(*want, answer(found, kept))
+            }
         }
     }
 
@@ -223,6 +230,16 @@ impl Told {
                     });
                 });
             }
+            Self::Pools(Want { pair: (sold, bought), amount }, found) => {
+                pen.text.push(11);
+                pen.key(sold);
+                pen.key(bought);
+                pen.number(*amount);
+                pen.answer(found, |pen, (keys, refused)| {
+                    pen.keys(keys);
+                    pen.flag(*refused);
+                });
+            }
         }
     }
 
@@ -285,6 +302,10 @@ impl Told {
             10 => Self::Averages(
                 eye.answer(|eye| eye.list(|eye| Ok((eye.key()?, eye.option(Eye::key)?))))?,
             ),
+            11 => {
+                let want = Want { pair: (eye.key()?, eye.key()?), amount: eye.number()? };
+                Self::Pools(want, eye.answer(|eye| Ok((eye.keys()?, eye.flag()?)))?)
+            }
             other => bail!("an entry of kind {other}"),
         })
     }

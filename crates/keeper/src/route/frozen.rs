@@ -1,7 +1,7 @@
 //! Everything that one obligation's liquidation needs, read once: what the commands
 //! have in place of the loop's book.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::klend::ObligationAddresses;
@@ -11,13 +11,16 @@ use klend_model::{accounts, constants::SCOPE_PROGRAM_ID, keys::to_address};
 use solana_address::Address;
 use solana_sdk_ids::sysvar;
 
-use super::needs;
+use super::{
+    discovery::{self, Found, Seeking},
+    needs,
+};
 use crate::{
     book::{
         accounts::Accounts,
         chain::Chain,
         market::Market,
-        pools::Pools,
+        pools::{Offered, Pools},
         reader,
         scope::{self, Choice, Known, Refusals, Scope, Written},
         view::View,
@@ -29,6 +32,17 @@ use crate::{
 /// they name.
 const ROUNDS: usize = 8;
 
+/// Who lends, and where collateral may be sold.
+#[derive(Clone, Debug, Default)]
+pub struct Selling {
+    /// Markets whose reserves may lend as well.
+    pub lenders: Vec<Address>,
+    /// Pools that the operator names.
+    pub pools: Vec<Address>,
+    /// How pools are looked for, if they are.
+    pub seeking: Option<Seeking>,
+}
+
 /// Markets and what else was read for liquidations in the first of them.
 pub struct Ground {
     /// The market, then others that lend.
@@ -36,19 +50,20 @@ pub struct Ground {
     pub accounts: Accounts,
     pub chain: Chain,
     pub pools: Pools,
+    /// What looking for pools has found.
+    pub found: Vec<Found>,
 }
 
 impl Ground {
-    /// Reads a market; `lenders` are others whose reserves may lend as well, `keeper` the
-    /// one who liquidates. What `obligations` need is read too.
+    /// Reads a market, where `keeper` liquidates. What `obligations` need is read too.
     pub fn read(
         source: &dyn Source,
         market: &Address,
-        lenders: &[Address],
-        pools: &[Address],
+        selling: &Selling,
         keeper: &Address,
         obligations: &[(Address, &Obligation)],
     ) -> Result<Self> {
+        let Selling { lenders, pools, seeking } = selling;
         let others = lenders.iter().filter(|lender| *lender != market);
         let mut markets = [market]
             .into_iter()
@@ -63,8 +78,12 @@ impl Ground {
             markets,
             accounts: Accounts::default(),
             chain: Chain::default(),
-            pools: Pools { named: pools.to_vec(), stand_ins },
+            pools: Pools { named: pools.clone(), stand_ins, ..Pools::default() },
+            found: Vec::new(),
         };
+        if let Some(seeking) = seeking {
+            ground.seek(source, seeking, obligations)?;
+        }
         ground.read_more(source, &[sysvar::rent::ID])?;
         match ground.accounts.get(&sysvar::rent::ID) {
             Some(rent) => ground.chain.read_rent(rent)?,
@@ -72,6 +91,27 @@ impl Ground {
         }
         ground.complete(source, keeper, obligations)?;
         Ok(ground)
+    }
+
+    /// Looks for pools for the obligations' pairs.
+    fn seek(
+        &mut self,
+        source: &dyn Source,
+        seeking: &Seeking,
+        obligations: &[(Address, &Obligation)],
+    ) -> Result<()> {
+        let market = self.markets.first().context("no market was read")?;
+        let table = market.table()?;
+        let wanted = obligations
+            .iter()
+            .map(|(key, obligation)| discovery::wanted(&table, key, obligation, &seeking.via));
+        for wanted in discovery::merged(wanted.flatten()) {
+            let found = discovery::discover(source, &wanted, &self.pools.named, seeking.per_pair)?;
+            self.pools.found.insert(wanted.pair, found.keys());
+            self.found.push(found);
+        }
+        self.pools.seeks = true;
+        Ok(())
     }
 
     fn complete(
@@ -124,20 +164,18 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    /// Reads an obligation with its market; `lenders` are markets whose reserves may
-    /// lend as well, `keeper` the one who liquidates.
+    /// Reads an obligation with its market; `keeper` is the one who liquidates.
     pub fn read(
         source: &dyn Source,
         key: &Address,
-        lenders: &[Address],
-        pools: &[Address],
+        selling: &Selling,
         keeper: &Address,
     ) -> Result<Self> {
         let account = source.account("obligation", key)?;
         let obligation = accounts::obligation(key, &account.owner, &account.data)?;
         let market = to_address(&obligation.lending_market);
         let obligations = [(*key, obligation)];
-        let ground = Ground::read(source, &market, lenders, pools, keeper, &obligations)?;
+        let ground = Ground::read(source, &market, selling, keeper, &obligations)?;
         let scope = Scope::default();
         Ok(Self { key: *key, obligation: Box::new(*obligation), ground, scope })
     }
@@ -190,9 +228,24 @@ impl Frozen {
         self.ground.read_more(source, keys)
     }
 
+    /// Takes what an aggregator offers beside the pools.
+    pub fn offer(&mut self, offer: Offered) {
+        self.ground.pools.offers.entry(offer.pair).or_default().push(Arc::new(offer));
+    }
+
+    /// Forgets what an aggregator offered.
+    pub fn forget_offers(&mut self) {
+        self.ground.pools.offers.clear();
+    }
+
+    /// What looking for pools has found.
+    pub fn found(&self) -> &[Found] {
+        &self.ground.found
+    }
+
     /// It all, valued, behind prices that are written first if there are any.
     pub fn view<'a>(&'a self, written: Option<&'a Written>) -> Result<View<'a>> {
-        let Ground { markets, accounts, chain, pools } = &self.ground;
+        let Ground { markets, accounts, chain, pools, .. } = &self.ground;
         View::behind(written, markets, accounts, chain, pools)
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! * [`venue`]: pools, and what they pay.
 //! * [`position`]: an obligation with its venues, and its best liquidation.
+//! * [`discovery`]: which pools there are.
 //! * [`fees`]: what is offered to be included, and who gets it.
 //! * [`terms`]: what a transaction costs, and the least profit that is signed.
 //! * [`needs`]: what has to be read before an obligation is liquidated.
 //! * [`frozen`]: an obligation with everything it needs, read once: for the commands.
 
+pub mod discovery;
 pub mod fees;
 pub mod frozen;
 pub mod needs;

@@ -67,6 +67,12 @@ pub fn of_obligation(
     if let Ok(venue) = Venue::find(accounts, &sold, &bought, pools, market.clock, 0) {
         needs.extend(venue.mentions(keeper));
     }
+    let pairs = sold
+        .iter()
+        .flat_map(|from| bought.iter().map(move |to| (from.liquidity_mint, to.liquidity_mint)));
+    for offer in pairs.filter_map(|pair| pools.offers.get(&pair)).flatten() {
+        needs.extend(offer.accounts());
+    }
     // The programs of the pools, for the local machine.
     let owners = needs.iter().filter_map(|key| Some(accounts.get(key)?.owner));
     let owners: BTreeSet<Address> = owners.collect();

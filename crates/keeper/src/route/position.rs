@@ -12,7 +12,7 @@ use solana_address::Address;
 use super::{
     needs,
     terms::units_of_usd,
-    venue::{MOST_LEGS, NothingSells, Venue},
+    venue::{NothingSells, Pair, Venue, Ways},
 };
 use crate::{
     book::{market::Market, view::View},
@@ -98,18 +98,18 @@ impl<'a> Position<'a> {
     /// The most profitable liquidation.
     ///
     /// # Errors
-    /// As [`Self::best_over`].
+    /// As [`Self::best_by`].
     pub fn best(&self, search: &Search) -> Result<Best> {
-        self.best_over(search, MOST_LEGS)
+        self.best_by(search, Ways::ALL)
     }
 
-    /// The most profitable liquidation whose collateral is sold over at most `most_legs`.
+    /// The most profitable liquidation whose collateral is sold by these ways.
     ///
     /// # Errors
     /// klend's reason when it allows none, or that none can be funded and sold:
     /// [`NothingSells`] if no pool leads from any of its collaterals to any of its debts,
     /// [`NoWay`] otherwise.
-    pub fn best_over(&self, search: &Search, most_legs: usize) -> Result<Best> {
+    pub fn best_by(&self, search: &Search, ways: Ways) -> Result<Best> {
         let state = self.table.obligation(&self.key, self.obligation).map_err(|refusal| {
             anyhow::Error::new(refusal)
                 .context(format!("obligation {} cannot be refreshed", self.key))
@@ -136,7 +136,7 @@ impl<'a> Position<'a> {
                 if !permits(from) || !permits(to) {
                     return None;
                 }
-                self.venue.quote(from, to, amount, most_legs)
+                self.venue.quote(from, to, amount, ways)
             },
         );
         let best = best
@@ -155,20 +155,37 @@ impl<'a> Position<'a> {
         Ok(best)
     }
 
+    /// The debt's reserve and the collateral's of a pair of mints.
+    pub fn reserves_of(
+        &self,
+        (sold, bought): &Pair,
+    ) -> Option<(ReserveAddresses, ReserveAddresses)> {
+        let of = |keys: &[Address], mint: &Address| {
+            keys.iter()
+                .filter_map(|key| Some(ReserveAddresses::read(key, self.market.reserve(key).ok()?)))
+                .find(|reserve| reserve.liquidity_mint == *mint)
+        };
+        let repay = of(&self.addresses.borrow_reserves, bought)?;
+        Some((repay, of(&self.addresses.deposit_reserves, sold)?))
+    }
+
+    /// Mints of each collateral and each debt.
+    pub fn pairs(&self) -> Vec<Pair> {
+        let mint = |key: &Address| {
+            let reserve = self.market.reserve(key).ok()?;
+            Some(ReserveAddresses::read(key, reserve).liquidity_mint)
+        };
+        let sold = self.addresses.deposit_reserves.iter().filter_map(mint);
+        let bought: Vec<Address> = self.addresses.borrow_reserves.iter().filter_map(mint).collect();
+        sold.flat_map(|from| bought.iter().map(move |to| (from, *to))).collect()
+    }
+
     /// Why there is none although klend allows one.
     fn no_way(&self, search: &Search) -> anyhow::Error {
         let key = self.key;
-        let mint = |key: &Address| {
-            self.market.reserve(key).ok().map(|reserve| ReserveAddresses::read(key, reserve))
-        };
-        let (sold, bought): (Vec<_>, Vec<_>) = (
-            self.addresses.deposit_reserves.iter().filter_map(mint).collect(),
-            self.addresses.borrow_reserves.iter().filter_map(mint).collect(),
-        );
-        let pairs = sold.iter().flat_map(|from| bought.iter().map(move |to| (from, to)));
-        let checked: Vec<Result<(), NothingSells>> = pairs
-            .map(|(from, to)| self.venue.check_sells(&from.liquidity_mint, &to.liquidity_mint))
-            .collect();
+        let pairs = self.pairs();
+        let checked: Vec<Result<(), NothingSells>> =
+            pairs.iter().map(|(from, to)| self.venue.check_sells(from, to)).collect();
         if checked.iter().all(Result::is_err)
             && let Some(Err(nothing)) = checked.first()
         {

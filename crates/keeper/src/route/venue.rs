@@ -1,11 +1,13 @@
 //! Where seized collateral is sold, and what it brings.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::{
+    flash_liquidation::Requirement,
     klend::ReserveAddresses,
     receiver::{Intermediate, Route, swap_authority},
+    swap::jupiter::{JupiterRoute, Stated},
     token::associated_token_account,
 };
 use klend_model::{
@@ -20,7 +22,11 @@ use liquidation_venues::{
 };
 use solana_address::Address;
 
-use crate::book::{accounts::Accounts, pools::Pools};
+pub use crate::book::pools::Pair;
+use crate::book::{
+    accounts::Accounts,
+    pools::{Offered, Pools},
+};
 
 /// Basis points in one.
 const FULL_BPS: u64 = 10_000;
@@ -53,11 +59,41 @@ impl liquidation_venues::Accounts for Accounts {
     }
 }
 
-/// Mints sold and bought.
-pub type Pair = (Address, Address);
+/// Ways that may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// Legs that a route over pools has at most.
+    pub legs: usize,
+    /// Whether an aggregator's routes count.
+    pub offers: bool,
+}
 
-/// Legs that a route has at most.
-pub const MOST_LEGS: usize = 2;
+impl Ways {
+    /// All of them.
+    pub const ALL: Self = Self { legs: 2, offers: true };
+    /// Pools alone.
+    pub const POOLS: Self = Self { offers: false, ..Self::ALL };
+    /// One pool alone.
+    pub const ONE_POOL: Self = Self { legs: 1, offers: false };
+}
+
+/// Ticks that an aggregator's route is taken to cross: it does not say.
+const OFFERED_TICKS: u32 = 8;
+
+/// What sells an amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sold {
+    pub route: Route,
+    /// Ticks or bins that it crosses.
+    pub crossed: u32,
+    /// Lookup tables that it brings along.
+    pub tables: Vec<Address>,
+    /// Token accounts that have to exist for it, beside those of any route.
+    pub token_accounts: Vec<Requirement>,
+    /// What an aggregator's route states.
+    pub offered: Option<Stated>,
+}
+
 /// Compute units that legs may take together: what a liquidation with its loan and its
 /// refreshes leaves of a transaction's 1,400,000.
 const LEGS_UNITS: u32 = 900_000;
@@ -93,6 +129,8 @@ pub enum Venue {
         closed: Vec<(Pair, VenueError)>,
         /// Token programs of the mints that they trade.
         token_programs: BTreeMap<Address, Address>,
+        /// What an aggregator offers.
+        offers: Vec<Arc<Offered>>,
     },
     /// No pool is known: quotes assume the oracles' prices less this many bps,
     /// and nothing can be sent.
@@ -114,8 +152,8 @@ pub struct Sale<'a> {
     pub keeper_debt: &'a Address,
     /// Collateral to be sold, raw units.
     pub amount: u64,
-    /// Legs at most.
-    pub most_legs: usize,
+    /// What may be taken.
+    pub ways: Ways,
     /// How much less than quoted a leg may bring, bps.
     pub tolerance_bps: u16,
 }
@@ -157,10 +195,23 @@ impl Venue {
                 }
             }
         }
-        if !any && pools.named.is_empty() {
+        let is_wanted = |(from, to): &Pair| {
+            sold.iter().any(|reserve| reserve.liquidity_mint == *from)
+                && bought.iter().any(|reserve| reserve.liquidity_mint == *to)
+        };
+        // What it takes is read when it is offered; before that it cannot be built.
+        let is_read = |offer: &&Arc<Offered>| {
+            let JupiterRoute { lookup_tables, token_accounts, .. } = &offer.route;
+            let made = token_accounts.iter().map(Requirement::address);
+            lookup_tables.iter().copied().chain(made).all(|key| accounts.is_known(&key))
+        };
+        let offers = pools.offers.iter().filter(|(pair, _)| is_wanted(pair));
+        let offers: Vec<Arc<Offered>> =
+            offers.flat_map(|(_, offers)| offers).filter(is_read).cloned().collect();
+        if !any && offers.is_empty() && pools.named.is_empty() && !pools.seeks {
             return Ok(Self::Assumed { cost_bps });
         }
-        Ok(Self::Pools { curves, closed, token_programs })
+        Ok(Self::Pools { curves, closed, token_programs, offers })
     }
 
     /// The accounts that [`Self::find`] looks at, as far as `accounts` can tell.
@@ -170,7 +221,8 @@ impl Venue {
         bought: &[ReserveAddresses],
         pools: &Pools,
     ) -> Vec<Address> {
-        let mut needs: Vec<Address> = pools.named.iter().chain(&pools.stand_ins).copied().collect();
+        let mut needs: Vec<Address> = pools.real().into_iter().collect();
+        needs.extend(&pools.stand_ins);
         for (pool, _) in traded(accounts, sold, bought, pools) {
             needs.push(*pool.address());
             needs.extend(pool.accounts(accounts));
@@ -178,11 +230,10 @@ impl Venue {
         needs
     }
 
-    /// Accounts that the prices of the pools named depend on now: they move with the
-    /// price.
+    /// Accounts that the prices of pools depend on now: they move with the price.
     pub fn around_prices(accounts: &Accounts, pools: &Pools) -> Vec<Address> {
-        let of_pool = |key: &Address| Some(named(accounts, key)?.accounts(accounts));
-        pools.named.iter().filter_map(of_pool).flatten().collect()
+        let of_pool = |key: &Address| Some(read(accounts, key)?.accounts(accounts));
+        pools.real().iter().filter_map(of_pool).flatten().collect()
     }
 
     /// What routes of a keeper's may name: the legs' accounts, and both owners' accounts of
@@ -221,18 +272,19 @@ impl Venue {
         mentioned
     }
 
-    /// What an amount brings over at most `most_legs`.
+    /// What an amount brings.
     pub fn quote(
         &self,
         from: &ReserveState<'_>,
         to: &ReserveState<'_>,
         amount: u64,
-        most_legs: usize,
+        ways: Ways,
     ) -> Option<u64> {
         match self {
             Self::Pools { .. } => {
-                let plan = self.best(from.mint(), to.mint(), amount, most_legs)?;
-                Some(plan.amount_out)
+                let (from, to) = (from.mint(), to.mint());
+                let own = self.best(from, to, amount, ways.legs).map(|plan| plan.amount_out);
+                own.max(self.offer(from, to, amount, ways).map(|(_, pays)| pays))
             }
             Self::Assumed { cost_bps } => at_oracle_price(from, to, amount, *cost_bps),
         }
@@ -244,6 +296,22 @@ impl Venue {
         route::best(&curves, from, to, amount, most_legs, |plan| {
             plan.units() <= LEGS_UNITS && plan.depth(&curves) <= DEPTH
         })
+    }
+
+    /// The offer that pays most for an amount, and how much at least.
+    fn offer(
+        &self,
+        from: &Address,
+        to: &Address,
+        amount: u64,
+        ways: Ways,
+    ) -> Option<(&Offered, u64)> {
+        let Self::Pools { offers, .. } = self else { return None };
+        offers
+            .iter()
+            .filter(|offer| ways.offers && offer.pair == (*from, *to))
+            .filter_map(|offer| Some((&**offer, offer.route.pays(amount).filter(|it| *it > 0)?)))
+            .max_by_key(|(_, pays)| *pays)
     }
 
     fn curves(&self) -> Vec<&dyn Curve> {
@@ -258,17 +326,20 @@ impl Venue {
     /// # Errors
     /// [`NothingSells`].
     pub fn check_sells(&self, from: &Address, to: &Address) -> Result<(), NothingSells> {
-        let Self::Pools { curves, closed, .. } = self else { return Ok(()) };
+        let Self::Pools { curves, closed, offers, .. } = self else { return Ok(()) };
         let known = curves.iter().map(|curve| (*curve.sold(), *curve.bought()));
-        let pairs: Vec<Pair> = known.chain(closed.iter().map(|(pair, _)| *pair)).collect();
+        let offered = offers.iter().map(|offer| offer.pair);
+        let pairs: Vec<Pair> =
+            known.chain(closed.iter().map(|(pair, _)| *pair)).chain(offered).collect();
         if leads(&pairs, from, to) { Ok(()) } else { Err(NothingSells { from: *from, to: *to }) }
     }
 
     /// The venue in words.
     pub fn describe(&self) -> String {
         match self {
-            Self::Pools { curves, .. } => {
+            Self::Pools { curves, offers, .. } => {
                 let mut names: Vec<&str> = curves.iter().map(|curve| curve.name()).collect();
+                names.extend(offers.first().map(|_| "Jupiter"));
                 names.sort_unstable();
                 names.dedup();
                 names.join(" or ")
@@ -279,18 +350,22 @@ impl Venue {
         }
     }
 
-    /// The route that pays most, with ticks or bins that it crosses; `None` when collateral
-    /// and debt are one mint. The proceeds go to the keeper's own debt account where the
-    /// client knows all its programs well.
-    pub fn route(&self, sale: &Sale<'_>) -> Result<Option<(Route, u32)>> {
+    /// The route that pays most; `None` when collateral and debt are one mint. The proceeds
+    /// go to the keeper's own debt account where the client knows all its programs well. An
+    /// aggregator's has to pay more than the pools that are known.
+    pub fn route(&self, sale: &Sale<'_>) -> Result<Option<Sold>> {
         let Sale { keeper, withdraw, repay, .. } = *sale;
         if withdraw.liquidity_mint == repay.liquidity_mint {
             return Ok(None);
         }
         let (from, to) = (&withdraw.liquidity_mint, &repay.liquidity_mint);
-        let plan = self
-            .best(from, to, sale.amount, sale.most_legs)
-            .ok_or_else(|| self.no_route(from, to))?;
+        let plan = self.best(from, to, sale.amount, sale.ways.legs);
+        let own = plan.as_ref().map_or(0, |plan| plan.amount_out);
+        let offer = self.offer(from, to, sale.amount, sale.ways);
+        if let Some((offer, _)) = offer.filter(|(_, pays)| *pays > own) {
+            return by_offer(offer, sale).map(Some);
+        }
+        let plan = plan.ok_or_else(|| self.no_route(from, to))?;
         let mut route = Route::new(keeper, withdraw, repay);
         let between = match (plan.between, self) {
             (Some(mint), Self::Pools { token_programs, .. }) => {
@@ -320,7 +395,8 @@ impl Venue {
         route.intermediates = between.into_iter().collect();
         route.pay_directly(sale.keeper_debt);
         let crossed = plan.steps.iter().map(|step| step.quote.crossed).sum();
-        Ok(Some((route, crossed)))
+        let (tables, token_accounts) = (Vec::new(), Vec::new());
+        Ok(Some(Sold { route, crossed, tables, token_accounts, offered: None }))
     }
 
     fn no_route(&self, from: &Address, to: &Address) -> anyhow::Error {
@@ -337,10 +413,21 @@ impl Venue {
                 }
             }
             Self::Assumed { .. } => anyhow!(
-                "no venue sells {from} for {to}: give a pool with --pool or a route with --jupiter"
+                "no venue sells {from} for {to}: give a pool with --pool, have pools looked for with \
+                 --discover, or give a route with --jupiter"
             ),
         }
     }
+}
+
+/// What sells by an aggregator's route.
+pub fn by_offer(offer: &Offered, sale: &Sale<'_>) -> Result<Sold> {
+    let mut resized = offer.route.resized(sale.amount)?;
+    let tables = std::mem::take(&mut resized.lookup_tables);
+    let offered = Some(resized.stated);
+    let (route, token_accounts) =
+        resized.into_route(sale.keeper, sale.withdraw, sale.repay, sale.keeper_debt)?;
+    Ok(Sold { route, crossed: OFFERED_TICKS, tables, token_accounts, offered })
 }
 
 /// Whether pairs of mints lead from one to another, directly or over a third.
@@ -357,8 +444,8 @@ fn account<'a>(accounts: &'a Accounts, key: &Address) -> Option<liquidation_venu
     Some(liquidation_venues::Account { owner: &account.owner, data: &account.data })
 }
 
-/// A pool that the operator named, if it is one.
-fn named(accounts: &Accounts, key: &Address) -> Option<Box<dyn Pool>> {
+/// A pool of a real venue, if it is one.
+fn read(accounts: &Accounts, key: &Address) -> Option<Box<dyn Pool>> {
     liquidation_venues::read(key, account(accounts, key)?).ok()
 }
 
@@ -374,7 +461,7 @@ fn traded(
         reserves.iter().any(|reserve| reserve.liquidity_mint == *mint)
     };
     let mut traded: Vec<(Box<dyn Pool>, Vec<Pair>)> = Vec::new();
-    for pool in pools.named.iter().filter_map(|key| named(accounts, key)) {
+    for pool in pools.real().iter().filter_map(|key| read(accounts, key)) {
         let [first, second] = pool.mints();
         let pairs: Vec<Pair> = [(first, second), (second, first)]
             .into_iter()
@@ -476,7 +563,7 @@ mod tests {
         // A thin pool without a fee, and a deep one with one.
         pool(&mut accounts, 20, [1_000_000, 1_000_000], 0);
         pool(&mut accounts, 21, [1_000_000_000, 1_000_000_000], 30);
-        let pools = Pools { named: Vec::new(), stand_ins: vec![key(20), key(21)] };
+        let pools = Pools { stand_ins: vec![key(20), key(21)], ..Pools::default() };
         let needs = Venue::needs(&accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], &pools);
         assert!(needs.len() > 2 && accounts.unread(needs).is_empty());
         let venue = find(&accounts, &pools).unwrap();
@@ -486,7 +573,7 @@ mod tests {
         };
         assert_eq!(chosen(1_000), (key(20), 999));
         assert_eq!(chosen(500_000).0, key(21));
-        let (route, _) = sell(&venue, SOLD, BOUGHT, 500_000, 1).unwrap().unwrap();
+        let Sold { route, .. } = sell(&venue, SOLD, BOUGHT, 500_000, 1).unwrap().unwrap();
         assert_eq!(route.legs.len(), 1);
         assert!(route.legs[0].accounts.iter().any(|meta| meta.pubkey == key(21)));
         // Both together pay more, and each has to bring what it was quoted for less
@@ -494,7 +581,7 @@ mod tests {
         let much = 300_000_000;
         let plan = venue.best(&key(SOLD), &key(BOUGHT), much, 2).unwrap();
         assert!(plan.amount_out > chosen(much).1 && plan.steps.len() == 2);
-        let (route, _) = sell(&venue, SOLD, BOUGHT, much, 2).unwrap().unwrap();
+        let Sold { route, .. } = sell(&venue, SOLD, BOUGHT, much, 2).unwrap().unwrap();
         let least = |leg: &SwapLeg| u64::from_le_bytes(leg.data[9..17].try_into().unwrap());
         for (leg, step) in route.legs.iter().zip(&plan.steps) {
             assert_eq!(least(leg), step.quote.amount_out * 99 / 100);
@@ -519,20 +606,14 @@ mod tests {
         }
     }
 
-    fn sell(
-        venue: &Venue,
-        from: u8,
-        to: u8,
-        amount: u64,
-        most_legs: usize,
-    ) -> Result<Option<(Route, u32)>> {
+    fn sell(venue: &Venue, from: u8, to: u8, amount: u64, legs: usize) -> Result<Option<Sold>> {
         venue.route(&Sale {
             keeper: &key(7),
             withdraw: &reserve(from),
             repay: &reserve(to),
             keeper_debt: &key(8),
             amount,
-            most_legs,
+            ways: Ways { legs, offers: true },
             tolerance_bps: 100,
         })
     }
@@ -543,6 +624,9 @@ mod tests {
         assert_eq!(venue.describe(), "assumed: oracle prices less 0.25 %");
         let route = sell(&venue, SOLD, BOUGHT, 1, 2);
         assert!(route.unwrap_err().to_string().contains("give a pool with --pool"));
+        // Where pools were looked for, none means that nothing sells it.
+        let venue = find(&Accounts::default(), &Pools { seeks: true, ..Pools::default() }).unwrap();
+        assert!(sell(&venue, SOLD, BOUGHT, 1, 2).unwrap_err().is::<NothingSells>());
     }
 
     #[test]
@@ -550,7 +634,7 @@ mod tests {
         let mut accounts = Accounts::default();
         put(&mut accounts, &key(5), key(9), vec![0; 1_544]);
         let said = |named| {
-            let pools = Pools { named: vec![key(named)], stand_ins: Vec::new() };
+            let pools = Pools { named: vec![key(named)], ..Pools::default() };
             find(&accounts, &pools).err().unwrap().to_string()
         };
         assert!(said(5).contains("no venue that is known"), "{}", said(5));

@@ -8,14 +8,15 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, anyhow};
 use flash_liquidator_client::{
-    decode::{Decoded, Outcome, Witness},
+    decode::{Cause, Decoded, Outcome, Witness},
     klend::ObligationAddresses,
     token::NATIVE_MINT,
 };
 use klend_interface::state::Obligation;
-use klend_model::{keys::to_address, refusal::Refusal, reserve::ReserveState};
+use klend_model::{keys::to_address, refusal::Refusal, reserve::ReserveState, search::Best};
 use solana_account::Account;
 use solana_address::Address;
+use solana_instruction::error::InstructionError;
 use tracing::{error, info};
 
 use super::{
@@ -233,6 +234,7 @@ impl Engine {
             let Some((_, obligation)) = tracked(&self.states, key) else { continue };
             // Before the pools are read, their prices are not known.
             let position = Position::new(&view, key, obligation, search);
+            let pairs = position.as_ref().map(Position::pairs).unwrap_or_default();
             let missing = position.as_ref().map(Position::unread).unwrap_or_default();
             if !missing.is_empty() {
                 unread.extend(missing);
@@ -256,7 +258,9 @@ impl Engine {
                     let reason = format!("{refusal:#}");
                     info!(obligation = %key, reason, "not liquidated");
                     self.unsellable.insert(*key, debt);
-                    if refusal.is::<NothingSells>() {
+                    let is_final = refusal.is::<NothingSells>()
+                        && pairs.iter().all(|pair| self.is_sought(pair) && self.is_asked(pair));
+                    if is_final {
                         self.cooldown.rest_a_day(key, now);
                     } else {
                         self.cooldown.rest(key, now);
@@ -277,6 +281,12 @@ impl Engine {
         }
         while self.flights.has_room() {
             let Some((key, profit)) = self.queue.take() else { break };
+            if self.parts.config.jupiter.as_ref().is_some_and(|asking| asking.on_path)
+                && let Some(best) = self.best(&key)
+                && self.consult(&key, profit, &best)?
+            {
+                continue;
+            }
             match self.decide(&key) {
                 Ok(Some((mut job, begun, numbers))) => {
                     if self.flights.begin(&key) {
@@ -373,6 +383,15 @@ impl Engine {
                  not to go on"
             )),
         }
+    }
+
+    /// The best liquidation of an obligation, from what is known.
+    fn best(&self, key: &Address) -> Option<Best> {
+        let (_, obligation) = tracked(&self.states, key)?;
+        let markets = self.states.values().map(|state| &state.market);
+        let view = View::new(markets, &self.accounts, &self.chain, &self.pools).ok()?;
+        let search = &self.parts.config.wishes.search;
+        Position::new(&view, key, obligation, search).ok()?.best(search).ok()
     }
 
     /// A transaction for an obligation, from what is known; `None` if it is gone. Where
@@ -486,11 +505,21 @@ impl Engine {
             decoded.outcome = Outcome::of(failure.clone(), Some(witness));
         }
         let ended = &ended;
+        if let Ended::Attempted { decoded, .. } = ended
+            && let Outcome::Failed(failure) = &decoded.outcome
+        {
+            let is_too_deep = matches!(
+                failure.cause,
+                Cause::Instruction { error: InstructionError::CallDepth, .. }
+            );
+            self.offer_failed(plan, is_too_deep);
+        }
         if let Some((ticket, numbers)) = self.kept.remove(key) {
             let ended = self.record(plan, ended, *numbers);
             self.parts.records.end(ticket, ended, self.time.at.unix_ms);
         }
         let quoted = value_f64(plan.best.profit_value);
+        let alike = self.failed_alike(key, ended);
         let metrics = &self.parts.records.metrics;
         let mut rests = true;
         match ended {
@@ -498,7 +527,7 @@ impl Engine {
                 if signature.is_some() {
                     self.tries.remove(key);
                 }
-                report(metrics, key, decoded, signature.as_deref(), quoted);
+                report(metrics, key, decoded, signature.as_deref(), quoted, alike);
             }
             Ended::Ready { bytes } => {
                 info!(obligation = %key, bytes, quoted, "ready to be sent: send = false");
@@ -514,12 +543,12 @@ impl Engine {
                     let reason = format!("{reason:#}");
                     tracing::warn!(obligation = %key, reason, tries, "not landed");
                 } else {
-                    error!(obligation = %key, reason = format!("{reason:#}"), "failed");
+                    failed(key, None, &format!("{reason:#}"), alike);
                 }
             }
         }
         if rests {
-            self.cooldown.rest(key, self.time.now());
+            self.cooldown.rest_longer(key, self.time.now(), alike);
         }
         // What it moved, or what was not as it was known.
         let is_kept = |key: &Address| key == plan.obligation() || self.accounts.is_known(key);
@@ -529,6 +558,26 @@ impl Engine {
 }
 
 impl Engine {
+    /// How often in a row an obligation failed as it did now; 0 if it did not.
+    fn failed_alike(&mut self, key: &Address, ended: &Ended) -> u32 {
+        let why = match ended {
+            Ended::Attempted { decoded, .. } => match &decoded.outcome {
+                Outcome::Failed(failure) => Some(failure.cause.explain().title),
+                _ => None,
+            },
+            Ended::Failed(reason) if !reason.is::<Expired>() => Some(format!("{reason:#}")),
+            _ => None,
+        };
+        let Some(why) = why else {
+            self.failures.remove(key);
+            return 0;
+        };
+        let (last, times) = self.failures.entry(*key).or_default();
+        *times = if *last == why { times.saturating_add(1) } else { 1 };
+        *last = why;
+        *times
+    }
+
     /// What is counted and kept of an attempt.
     fn record(&self, plan: &Plan, ended: &Ended, mut numbers: Numbers) -> record::Ended {
         use record::Outcome as To;
@@ -647,6 +696,15 @@ fn tracked<'a>(
     states.values().find_map(|state| Some((state, state.tracker.get(key)?)))
 }
 
+/// Says that an attempt failed: an error the first time, news after that.
+fn failed(obligation: &Address, signature: Option<&str>, reason: &str, alike: u32) {
+    if alike > 1 {
+        info!(%obligation, signature, reason, times = alike, "failed again");
+    } else {
+        error!(%obligation, signature, reason, "failed");
+    }
+}
+
 /// Counts and logs how an attempt ended.
 fn report(
     metrics: &Metrics,
@@ -654,6 +712,7 @@ fn report(
     decoded: &Decoded,
     signature: Option<&str>,
     quoted: f64,
+    alike: u32,
 ) {
     let signature = signature.unwrap_or("simulated");
     match &decoded.outcome {
@@ -688,7 +747,7 @@ fn report(
         }
         Outcome::Failed(failure) => {
             metrics.failed.inc();
-            error!(%obligation, signature, reason = %failure.cause.explain(), "failed");
+            failed(obligation, Some(signature), &failure.cause.explain().to_string(), alike);
         }
     }
 }

@@ -16,12 +16,14 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
+use flash_liquidator_client::swap::jupiter::{Ask, JupiterRoute};
 use solana_account::Account;
 use solana_address::Address;
 use solana_signer::Signer;
 use tracing::info;
 
 use super::{
+    offers::Offering,
     time::Time,
     worker::{Ended, Job, Shared, Workers},
 };
@@ -29,7 +31,7 @@ use crate::{
     book::{
         accounts::Accounts,
         chain::Chain,
-        pools::Pools,
+        pools::{Pair, Pools},
         reader::{CHAIN_PAUSE, Found, Order, Reader, Why},
         scope::Scope,
     },
@@ -38,6 +40,7 @@ use crate::{
     feeds::{
         feed::{Connect, Feed, NAP, Update, Version, Wanted},
         inclusion::TipService,
+        jupiter::Trouble,
         source::Source,
     },
     health::{Health, board::Board},
@@ -49,6 +52,7 @@ use crate::{
         Recorder,
         told::{By, Told, Turn},
     },
+    route::discovery::Want,
     verify::{checker::Checker, collector::Collector},
 };
 
@@ -92,6 +96,8 @@ pub(super) enum Event {
     Fed(u64, Update),
     /// What a reader found; and once more, where it is recorded.
     Found(Found, Option<Box<Told>>),
+    /// Of the aggregator.
+    Offered(Box<(Ask, Result<JupiterRoute, Trouble>)>),
     Done(Box<Plan>, Ended),
 }
 
@@ -101,6 +107,18 @@ pub(super) struct Subscription {
     pub feed: Option<(Feed, Wanted)>,
     pub number: u64,
     pub flows: bool,
+}
+
+/// When a pair's pools were looked for, and for what.
+pub(super) struct Sought {
+    /// When that was ordered, or answered.
+    pub at: Instant,
+    /// The largest amount that they were to be sold for.
+    pub wanted: Want,
+    /// It was answered at least once.
+    pub answered: bool,
+    /// An answer is waited for.
+    pub ordered: bool,
 }
 
 pub(super) struct Engine {
@@ -114,6 +132,8 @@ pub(super) struct Engine {
     pub looker: Reader,
     /// Asks what the chain and inclusion are at: of services that nobody waits for.
     pub asker: Reader,
+    /// Looks for pools.
+    pub finder: Reader,
     pub workers: Workers,
     pub shared: Arc<Shared>,
     /// Markets that were scanned, lenders among them.
@@ -136,6 +156,10 @@ pub(super) struct Engine {
     pub scope: Option<Scope>,
     /// Price tables that are looked for.
     pub averages_ordered: bool,
+    /// Pairs whose pools were looked for, or are.
+    pub sought: BTreeMap<Pair, Sought>,
+    /// What the aggregator is asked, and what of it waits.
+    pub offering: Offering,
     /// Obligations whose needs are known.
     pub prepared: BTreeSet<Address>,
     /// Accounts that a look was ordered for.
@@ -148,6 +172,8 @@ pub(super) struct Engine {
     pub queue: Queue,
     pub cooldown: Cooldown,
     pub flights: Flights,
+    /// Why an obligation failed last, and how often in a row it did so.
+    pub failures: HashMap<Address, (String, u32)>,
     /// Tries in a row that did not land.
     pub tries: HashMap<Address, u32>,
     /// Markets whose scan was ordered, is wanted, and when it was last merged.
@@ -220,8 +246,9 @@ impl Engine {
                 let _ = found.send(Event::Found(what, copy));
             })
         };
-        let readers = [reader(), reader(), reader()];
-        Self::new(parts, events, shared, readers, workers)
+        let readers = [reader(), reader(), reader(), reader()];
+        let offering = Offering::new(parts.config.jupiter.as_ref(), &events)?;
+        Self::new(parts, events, shared, readers, workers, offering)
     }
 
     /// Without threads: what was found and how it ended is handed in, and what is to be
@@ -231,16 +258,18 @@ impl Engine {
         let (events, _) = mpsc::sync_channel(1);
         let shared = Shared::new(&parts, stop);
         let (workers, jobs) = Workers::none();
-        let readers = [Reader::idle(), Reader::idle(), Reader::idle()];
-        Ok((Self::new(parts, events, shared, readers, workers)?, jobs))
+        let readers = [Reader::idle(), Reader::idle(), Reader::idle(), Reader::idle()];
+        let offering = Offering::new(None, &events)?;
+        Ok((Self::new(parts, events, shared, readers, workers, offering)?, jobs))
     }
 
     fn new(
         parts: Parts,
         events: SyncSender<Event>,
         shared: Arc<Shared>,
-        [scanner, looker, asker]: [Reader; 3],
+        [scanner, looker, asker, finder]: [Reader; 4],
         workers: Workers,
+        offering: Offering,
     ) -> Result<Self> {
         let config = &parts.config;
         let time = Time::default();
@@ -251,12 +280,17 @@ impl Engine {
             scanner,
             looker,
             asker,
+            finder,
             workers,
             shared,
             states: BTreeMap::new(),
             accounts: Accounts::default(),
             chain: Chain::default(),
-            pools: Pools { named: config.pools.clone(), stand_ins: Vec::new() },
+            pools: Pools {
+                named: config.pools.clone(),
+                seeks: config.discover.is_some(),
+                ..Pools::default()
+            },
             early: BTreeMap::new(),
             market_feed: Subscription::default(),
             pool_feed: Subscription::default(),
@@ -265,6 +299,8 @@ impl Engine {
             pools_moved: false,
             scope: config.refresh_prices.then(Scope::default),
             averages_ordered: false,
+            sought: BTreeMap::new(),
+            offering,
             prepared: BTreeSet::new(),
             asked: HashSet::new(),
             loaded: BTreeSet::new(),
@@ -274,6 +310,7 @@ impl Engine {
             queue: Queue::default(),
             cooldown: Cooldown::new(config.cooldown),
             flights: Flights::new(config.workers),
+            failures: HashMap::new(),
             tries: HashMap::new(),
             scanning: BTreeSet::new(),
             scan_wanted: BTreeSet::new(),
@@ -343,7 +380,7 @@ impl Engine {
         let mut told = Vec::new();
         for mut event in first.into_iter().chain(events.try_iter().take(BATCH)) {
             if self.parts.recorder.is_some() {
-                told.push(self.told(&mut event));
+                told.extend(self.told(&mut event));
             }
             self.handle(event)?;
         }
@@ -386,8 +423,8 @@ impl Engine {
     }
 
     /// An event as it is recorded.
-    fn told(&self, event: &mut Event) -> Told {
-        match event {
+    fn told(&self, event: &mut Event) -> Option<Told> {
+        Some(match event {
             Event::Fed(number, update) => {
                 let by = if *number == self.market_feed.number {
                     By::Markets
@@ -400,7 +437,9 @@ impl Engine {
             }
             Event::Found(found, copy) => copy.take().map_or_else(|| Told::of(found), |copy| *copy),
             Event::Done(plan, _) => Told::Done(*plan.obligation()),
-        }
+            // Nobody is asked while it is recorded.
+            Event::Offered(_) => return None,
+        })
     }
 
     /// Whether everything is there that the path needs; noted when it first is.
@@ -469,6 +508,7 @@ impl Engine {
             self.next_scout = now + SCOUT_PAUSE;
             self.scout()?;
         }
+        self.keep_offers(now)?;
         // Without a feed, prices have to be looked at.
         let is_blind =
             !self.market_feed.flows || (!self.pool_feed.flows && self.followed().next().is_some());
@@ -505,6 +545,10 @@ impl Engine {
         match event {
             Event::Fed(number, update) => self.fed(number, update),
             Event::Found(found, _) => self.found(found),
+            Event::Offered(answered) => {
+                let (ask, answer) = *answered;
+                self.offered(&ask, answer)
+            }
             Event::Done(plan, ended) => self.done(&plan, ended),
         }
     }

@@ -12,10 +12,11 @@ use solana_address::Address;
 use solana_sdk_ids::sysvar;
 use tracing::{debug, info, warn};
 
-use super::engine::{Engine, Event, Subscription};
+use super::engine::{Engine, Event, Sought, Subscription};
 use crate::{
     book::{
         market::Market,
+        pools::Pair,
         reader::{Found, Look, News, Order, Scan, Warm, Why},
         scope::Known,
     },
@@ -26,7 +27,12 @@ use crate::{
         source::read_clock,
     },
     judge::state::{Effect, State},
-    route::{fees::UnitPrice, needs, venue::Venue},
+    route::{
+        discovery::{self, Found as Discovered, Unusable, Want, merged},
+        fees::UnitPrice,
+        needs,
+        venue::Venue,
+    },
 };
 
 /// Longest pause after a source failed again and again.
@@ -374,6 +380,7 @@ impl Engine {
                 }
             }
             Found::Chain(news) => self.chain_news(*news),
+            Found::Pools(wanted, found) => self.pools_found(&wanted, found)?,
             Found::Machine(warm) => {
                 self.machine_ordered = false;
                 match warm {
@@ -511,18 +518,29 @@ impl Engine {
             self.live.extend(around.iter().copied());
             wanted.extend(around);
         }
+        let via = self.parts.config.discover.as_ref().map(|(seeking, _)| seeking.via.clone());
+        let (mut sought, mut sold) = (Vec::new(), Vec::new());
         for state in self.states.values_mut() {
             let is_new = self.prepared.insert(state.market.key);
             if is_new {
                 wanted.extend(needs::of_market(&state.market, &self.keeper)?);
             }
-            for key in state.near(near)? {
-                if !self.prepared.insert(key) {
-                    continue;
-                }
+            let mut fresh = state.near(near)?;
+            fresh.retain(|key| self.prepared.insert(*key));
+            if fresh.is_empty() {
+                continue;
+            }
+            let market = &state.market;
+            let table = market.table()?;
+            for key in fresh {
                 let Some(obligation) = state.tracker.get(&key) else { continue };
+                if let Some(via) = &via {
+                    sought.extend(discovery::wanted(&table, &key, obligation, via));
+                }
+                if self.parts.config.jupiter.is_some() {
+                    sold.extend(discovery::wanted(&table, &key, obligation, &[]));
+                }
                 let addresses = ObligationAddresses::read(&key, obligation);
-                let market = &state.market;
                 // What is not in the market cannot be liquidated either.
                 let needed = needs::of_obligation(
                     market,
@@ -539,6 +557,8 @@ impl Engine {
         if self.followed().count() > live {
             self.subscribe_to_pools();
         }
+        self.may_sell(&sold);
+        self.seek(sought)?;
         self.ask(wanted)?;
         if self.asked.is_empty() && self.machines == 0 {
             self.order_machine()?;
@@ -572,6 +592,98 @@ impl Engine {
             scope.found(&table, averages);
         }
         self.scout()
+    }
+
+    /// Orders that the pools of pairs are looked for which were not, or too long ago, or for
+    /// much less.
+    fn seek(&mut self, wanted: Vec<Want>) -> Result<()> {
+        /// How much more than before makes another ranking.
+        const MUCH_MORE: u64 = 4;
+        let Some((seeking, pause)) = &self.parts.config.discover else { return Ok(()) };
+        let now = self.time.now();
+        let is_old = |sought: &Sought| now.saturating_duration_since(sought.at) >= *pause;
+        let again = self.sought.values().filter(|sought| is_old(sought));
+        let again: Vec<Want> = again.map(|sought| sought.wanted).collect();
+        for wanted in merged(wanted.into_iter().chain(again)) {
+            let sought = self.sought.entry(wanted.pair).or_insert(Sought {
+                at: now.checked_sub(*pause).unwrap_or(now),
+                wanted,
+                answered: false,
+                ordered: false,
+            });
+            let is_new = !sought.answered || is_old(sought);
+            let is_much = wanted.amount / MUCH_MORE > sought.wanted.amount;
+            if sought.ordered || !(is_new || is_much) {
+                continue;
+            }
+            sought.wanted.amount = sought.wanted.amount.max(wanted.amount);
+            (sought.ordered, sought.at) = (true, now);
+            let named = self.parts.config.pools.clone();
+            let order = Order::Pools { wanted: sought.wanted, named, per_pair: seeking.per_pair };
+            self.finder.order(order)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the pools of a pair into the book; what nothing sold is tried again.
+    fn pools_found(&mut self, wanted: &Want, found: Result<Box<Discovered>>) -> Result<()> {
+        let (sold, bought) = wanted.pair;
+        if let Some(sought) = self.sought.get_mut(&wanted.pair) {
+            (sought.ordered, sought.answered, sought.at) = (false, true, self.time.now());
+        }
+        let found = match found {
+            Ok(found) => found,
+            Err(reason) => {
+                // Those that are known stay.
+                self.parts.records.metrics.source_errors.inc();
+                warn!(%sold, %bought, reason = format!("{reason:#}"), "pools were not looked for");
+                return Ok(());
+            }
+        };
+        for reason in &found.failures {
+            warn!(%sold, %bought, reason, "pools were not listed");
+        }
+        for Unusable { pool, venue, reason } in &found.unusable {
+            info!(%pool, venue, reason, "a pool that cannot be sold in");
+        }
+        let best = found.pools.first();
+        info!(
+            %sold,
+            %bought,
+            amount = wanted.amount,
+            kept = found.pools.len(),
+            lesser = found.lesser,
+            empty = found.empty,
+            shallow = found.shallow,
+            best = best.map(|ranked| ranked.pool.to_string()),
+            pays = best.map(|ranked| ranked.pays),
+            "pools looked for"
+        );
+        // A list that was refused says nothing against what was found before.
+        let mut keys = found.keys();
+        if !found.failures.is_empty() {
+            let before = self.pools.found.get(&wanted.pair).into_iter().flatten().copied();
+            let before: Vec<Address> = before.filter(|key| !keys.contains(key)).collect();
+            keys.extend(before);
+        }
+        let before = self.pools.found.insert(wanted.pair, keys.clone()).unwrap_or_default();
+        if before != keys {
+            // They are read before they are needed, and what rests because nothing sold it
+            // does not rest any more.
+            self.prepared.retain(|key| self.states.contains_key(key));
+            for key in self.unsellable.keys() {
+                self.cooldown.wake(key);
+            }
+            self.next_scout = self.time.now();
+            self.evaluate_all = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the pools of a pair were looked for, or are not to be.
+    pub(super) fn is_sought(&self, pair: &Pair) -> bool {
+        self.parts.config.discover.is_none()
+            || self.sought.get(pair).is_some_and(|sought| sought.answered)
     }
 
     /// Orders a look at accounts that were never read, unless it is ordered already.

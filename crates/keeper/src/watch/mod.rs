@@ -3,6 +3,7 @@
 //! * [`engine`]: the turns of the loop, and what it knows.
 //! * [`intake`]: what feeds and readers bring, taken into the book.
 //! * [`decide`]: what is worth trying, how, and how it ended.
+//! * `offers`: what an aggregator is asked beside it.
 //! * [`time`]: the moment that counts, read or replayed.
 //! * [`replay`]: the loop over a recording.
 //! * [`chores`]: what is done between liquidations.
@@ -13,6 +14,7 @@ pub mod chores;
 pub mod decide;
 pub mod engine;
 pub mod intake;
+mod offers;
 pub mod replay;
 pub mod time;
 pub mod worker;

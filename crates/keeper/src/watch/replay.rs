@@ -30,6 +30,7 @@ use crate::{
         Recording,
         told::{By, Code, Told, Turn},
     },
+    route::discovery::Found as Kept,
 };
 
 /// How long an end is kept that the recording does not tell of: that run decided
@@ -176,6 +177,10 @@ impl Player {
             Told::Look(look) => Found::Look(look.map_err(anyhow::Error::msg)),
             Told::Chain(fees, chain) => Found::Chain(Box::new(chain.news(fees))),
             Told::Averages(found) => Found::Averages(found.map_err(anyhow::Error::msg)),
+            Told::Pools(want, kept) => {
+                let found = kept.map(|(keys, refused)| Box::new(Kept::of(want, keys, refused)));
+                Found::Pools(want, found.map_err(anyhow::Error::msg))
+            }
             Told::Machine(Err(reason)) => Found::Machine(Err(anyhow::Error::msg(reason))),
             Told::Machine(Ok(code)) => {
                 let machine = self.machine(&code)?;

@@ -66,10 +66,10 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Value) -> Option<Answer>) {
     }
 }
 
-/// The JSON body of the next request, or its path where it has none; `None` when
-/// the client hangs up.
+/// The JSON body of the next request, or its path where it has none, with an API's key
+/// behind it; `None` when the client hangs up.
 fn request(reader: &mut BufReader<TcpStream>) -> Option<Value> {
-    let (mut length, mut first) = (0, String::new());
+    let (mut length, mut first, mut key) = (0, String::new(), String::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
@@ -85,11 +85,14 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<Value> {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
         }
+        if let Some((_, value)) = line.split_once("x-api-key: ") {
+            key = format!(" {value}");
+        }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     if body.is_empty() {
-        return Some(Value::String(first.split(' ').nth(1)?.to_owned()));
+        return Some(Value::String(format!("{}{key}", first.split(' ').nth(1)?)));
     }
     serde_json::from_slice(&body).ok()
 }

@@ -2,11 +2,13 @@
 //! it, and on an RPC node (a virtual machine with that folder behind JSON-RPC on
 //! loopback, through a proxy where a test wants something to go wrong).
 
+mod discovery;
 mod display;
 mod docs;
 mod drill;
 mod faults;
 mod http;
+mod jupiter;
 mod node;
 mod page;
 mod proxy;
@@ -15,6 +17,7 @@ mod roads;
 mod scope;
 mod sending;
 mod service;
+mod shallow;
 #[cfg(feature = "vault")]
 mod vault;
 mod verify;

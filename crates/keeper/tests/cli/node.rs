@@ -19,6 +19,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use flash_liquidator_client::lookup_table;
 use klend_fork::{Price, World};
 use klend_model::constants::KLEND_PROGRAM_ID;
+use liquidation_venues::stand_in;
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
@@ -77,6 +78,8 @@ struct State {
     refusals: AtomicUsize,
     shows_processed: bool,
     dialect: bool,
+    /// The code that lists of other programs' accounts than klend's are refused with.
+    lists: Mutex<Option<i64>>,
     /// Most accounts in a call, and the answer to more.
     most: Mutex<Option<(usize, i64)>>,
     /// Sockets stand, and tell nothing.
@@ -178,6 +181,7 @@ impl Node {
             refusals: AtomicUsize::new(options.refusals),
             shows_processed: options.shows_processed,
             dialect: options.dialect,
+            lists: Mutex::default(),
             most: Mutex::default(),
             silent: AtomicBool::new(false),
             records: Mutex::default(),
@@ -335,6 +339,11 @@ impl Node {
         *self.state.most.lock().unwrap() = Some((most, code));
     }
 
+    /// Lists the accounts of no other programs than klend's and the stand-in venue's.
+    pub fn list_only_klend(&self, code: i64) {
+        *self.state.lists.lock().unwrap() = Some(code);
+    }
+
     /// Keeps sockets open and tells nothing by them any more, or again.
     pub fn silence(&self, is_silent: bool) {
         self.state.silent.store(is_silent, Ordering::SeqCst);
@@ -461,6 +470,11 @@ impl State {
             && params[0].as_array().unwrap().len() > most
         {
             return Some(http::Answer::error(id, code, "too many"));
+        }
+        if let ("getProgramAccounts", Some(code)) = (method, *self.lists.lock().unwrap())
+            && ![KLEND_PROGRAM_ID, stand_in::PROGRAM_ID].contains(&address(&params[0]))
+        {
+            return Some(http::Answer::error(id, code, "excluded from the index"));
         }
         let mut result = self.result(method, params);
         if self.dialect {

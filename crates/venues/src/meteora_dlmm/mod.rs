@@ -23,6 +23,7 @@ use crate::{
     Curve, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind, Known},
     bitmap::{self, Bitmap},
+    discovery::Listing,
     error::VenueError,
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
@@ -59,6 +60,8 @@ const POOL: Kind = Kind {
     discriminator: Some([33, 11, 49, 98, 181, 101, 177, 13]),
     len: 904,
 };
+/// Where a pool states its mints and vaults.
+pub(crate) const LISTING: Listing = Listing::of(POOL, [88, 120], [152, 184]);
 const EXTENSION: bitmap::Extension = bitmap::Extension {
     kind: Kind {
         what: "bitmap extension",
@@ -233,8 +236,8 @@ impl DlmmPool {
             [0, 1].iter().any(|n| data.key(REWARDS + n * REWARD_LEN) != Address::default());
         Ok(Self {
             pool,
-            mints: [data.key(88), data.key(120)],
-            vaults: [data.key(152), data.key(184)],
+            mints: LISTING.mints.map(|at| data.key(at)),
+            vaults: LISTING.vaults.map(|at| data.key(at)),
             oracle: data.key(552),
             bin_step,
             active_bin,

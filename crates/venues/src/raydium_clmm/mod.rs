@@ -25,6 +25,7 @@ use crate::{
     account::{Account, Accounts, Bytes, Kind, Known},
     bitmap::{self, Bitmap},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Volatility, Walk},
+    discovery::Listing,
     error::VenueError,
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
@@ -57,6 +58,8 @@ const POOL: Kind = Kind {
     discriminator: Some([247, 237, 227, 245, 215, 195, 222, 70]),
     len: 1544,
 };
+/// Where a pool states its mints and vaults.
+pub(crate) const LISTING: Listing = Listing::of(POOL, [73, 105], [137, 169]);
 const CONFIG: Kind = Kind {
     what: "fee configuration",
     program: PROGRAM_ID,
@@ -217,8 +220,8 @@ impl ClmmPool {
         Ok(Self {
             pool,
             config: data.key(9),
-            mints: [data.key(73), data.key(105)],
-            vaults: [data.key(137), data.key(169)],
+            mints: LISTING.mints.map(|at| data.key(at)),
+            vaults: LISTING.vaults.map(|at| data.key(at)),
             observation: data.key(201),
             tick_spacing,
             tick,

@@ -26,6 +26,7 @@ use crate::{
     Curve, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Range, Volatility, Walk},
+    discovery::Listing,
     error::VenueError,
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
@@ -69,6 +70,8 @@ const POOL: Kind = Kind {
     discriminator: Some([63, 149, 209, 12, 225, 128, 99, 9]),
     len: 653,
 };
+/// Where a pool states its mints and vaults.
+pub(crate) const LISTING: Listing = Listing::of(POOL, [101, 181], [133, 213]);
 const FIXED_ARRAY: Kind = Kind {
     what: "tick array",
     program: PROGRAM_ID,
@@ -168,8 +171,8 @@ impl Whirlpool {
             // is an adaptive one.
             adaptive: data.u16(43) != tick_spacing,
             tick,
-            mints: [data.key(101), data.key(181)],
-            vaults: [data.key(133), data.key(213)],
+            mints: LISTING.mints.map(|at| data.key(at)),
+            vaults: LISTING.vaults.map(|at| data.key(at)),
             sqrt_price,
             liquidity: data.u128(49),
             oracle,

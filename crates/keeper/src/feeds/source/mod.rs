@@ -13,6 +13,7 @@ use klend_model::{
     time::Clock,
     version::KlendVersion,
 };
+use liquidation_venues::discovery::Listing;
 use solana_account::Account;
 use solana_address::Address;
 
@@ -52,8 +53,8 @@ pub struct Filter {
     pub discriminator: &'static [u8],
     /// Bytes of data there have to be at least. Nodes are not told.
     pub min_len: usize,
-    /// A key they hold at an offset.
-    pub key_at: Option<(usize, Address)>,
+    /// Keys they hold at offsets.
+    pub keys_at: [Option<(usize, Address)>; 2],
     /// A byte they hold at an offset.
     pub byte_at: Option<(usize, u8)>,
 }
@@ -78,7 +79,7 @@ impl Filter {
     pub fn averages(prices: &Address) -> Self {
         Self {
             discriminator: &TWAPS,
-            key_at: Some((DISCRIMINATOR_SIZE, *prices)),
+            keys_at: [Some((DISCRIMINATOR_SIZE, *prices)), None],
             ..Self::at_least(DISCRIMINATOR_SIZE)
         }
     }
@@ -86,23 +87,33 @@ impl Filter {
     fn of_market<T: SplDiscriminate>(min_len: usize, market: &Address) -> Self {
         Self {
             discriminator: T::SPL_DISCRIMINATOR_SLICE,
-            key_at: Some((LENDING_MARKET_OFFSET, *market)),
+            keys_at: [Some((LENDING_MARKET_OFFSET, *market)), None],
             ..Self::at_least(min_len)
+        }
+    }
+
+    /// A venue's pools of two mints in this order.
+    pub fn pools(listing: &'static Listing, mints: [Address; 2]) -> Self {
+        let [first, second] = [0, 1].map(|n| Some((listing.mints[n], mints[n])));
+        Self {
+            discriminator: listing.discriminator.as_ref().map_or(&[], |first| &first[..]),
+            keys_at: [first, second],
+            ..Self::at_least(listing.len)
         }
     }
 
     /// Accounts of at least that length, whatever they hold.
     pub fn at_least(min_len: usize) -> Self {
-        Self { discriminator: &[], min_len, key_at: None, byte_at: None }
+        Self { discriminator: &[], min_len, keys_at: [None; 2], byte_at: None }
     }
 
     /// What nodes are asked to compare: offsets, and the bytes that have to be there.
     pub fn compared(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let discriminator = (!self.discriminator.is_empty()).then_some((0, self.discriminator));
-        let key = self.key_at.as_ref().map(|(offset, key)| (*offset, key.as_ref()));
+        let keys = self.keys_at.iter().flatten().map(|(offset, key)| (*offset, key.as_ref()));
         let byte =
             self.byte_at.as_ref().map(|(offset, byte)| (*offset, std::slice::from_ref(byte)));
-        [discriminator, key, byte].into_iter().flatten()
+        discriminator.into_iter().chain(keys).chain(byte)
     }
 
     /// Whether an account with this data passes.
