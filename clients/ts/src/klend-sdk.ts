@@ -52,7 +52,6 @@ export interface SdkReserve {
       readonly feeVault: SdkAddress;
       readonly tokenProgram: SdkAddress;
       readonly mintDecimals: SdkNumber;
-      readonly absoluteReferralRateSf: SdkNumber;
       /** Its name since version 8 of the SDK. */
       readonly totalAvailableAmount?: SdkNumber;
       /** Its name before. */
@@ -63,6 +62,7 @@ export interface SdkReserve {
       readonly supplyVault: SdkAddress;
     };
     readonly config: {
+      readonly protocolTakeRatePct: SdkNumber;
       readonly fees: { readonly flashLoanFeeSf: SdkNumber };
       readonly tokenInfo: {
         readonly name: readonly number[] | Uint8Array;
@@ -136,7 +136,7 @@ export async function reserveFromSdk(reserve: SdkReserve): Promise<Reserve> {
     decimals: fields.u64('liquidity.mintDecimals'),
     availableAmount: fields.u64(fields.has(available) ? available : 'liquidity.availableAmount'),
     flashLoanFeeSf: fields.u64('config.fees.flashLoanFeeSf'),
-    absoluteReferralRateSf: fields.u128('liquidity.absoluteReferralRateSf'),
+    protocolTakeRatePct: fields.u8('config.protocolTakeRatePct'),
   });
 }
 

@@ -21,7 +21,7 @@ use klend_flash_keeper::{
     keys::Key,
     route::{
         fees::Offer,
-        frozen::Frozen,
+        frozen::{Frozen, Selling},
         position::{NoWay, Position, Search},
         terms::TooLittle,
     },
@@ -178,7 +178,7 @@ impl Fork {
     fn decide(&self, debt: u64, unit_price: u64, tip: u64) -> Result<Option<Tried>> {
         let source = self.source(debt)?;
         let keeper = self.key.pubkey();
-        let frozen = Frozen::read(&source, &self.obligation, &[], &[], &keeper)?;
+        let frozen = Frozen::read(&source, &self.obligation, &Selling::default(), &keeper)?;
         let view = frozen.view(None)?;
         let wishes = Wishes {
             search: Search {

@@ -53,13 +53,10 @@ pub fn accounts() -> [Account; 3] {
                     liquidity(offset_of!(ReserveLiquidity, total_available_amount)),
                 ),
                 ("decimals", liquidity(offset_of!(ReserveLiquidity, mint_decimals))),
-                (
-                    "absoluteReferralRateSf",
-                    liquidity(offset_of!(ReserveLiquidity, absolute_referral_rate_sf)),
-                ),
                 ("liquidityTokenProgram", liquidity(offset_of!(ReserveLiquidity, token_program))),
                 ("ctokenMint", collateral(offset_of!(ReserveCollateral, mint_pubkey))),
                 ("collateralSupplyVault", collateral(offset_of!(ReserveCollateral, supply_vault))),
+                ("protocolTakeRatePct", config(offset_of!(ReserveConfig, protocol_take_rate_pct))),
                 (
                     "flashLoanFeeSf",
                     config(

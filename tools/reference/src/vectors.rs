@@ -50,12 +50,8 @@ pub fn vectors() -> Result<Value> {
     // Only one of the two reserves pays referrers: the order of the states matters.
     let market = world.obligation_addresses(&referred)?.lending_market;
     world.edit_lending_market(&market, |market| market.referral_fee_bps = 1_500)?;
-    world.edit_reserve(&usdc, |reserve| {
-        reserve.liquidity.absolute_referral_rate_sf = 1_u128.into();
-    })?;
-    world.edit_reserve(&pyusd, |reserve| {
-        reserve.liquidity.absolute_referral_rate_sf = 0_u128.into();
-    })?;
+    world.edit_reserve(&usdc, |reserve| reserve.config.protocol_take_rate_pct = 10)?;
+    world.edit_reserve(&pyusd, |reserve| reserve.config.protocol_take_rate_pct = 0)?;
     world.edit_obligation(&referred, |obligation| obligation.referrer = to_v2(&key(77)))?;
 
     let mut cases = Vec::new();

@@ -212,7 +212,7 @@ export async function readReserve(account: AccountData): Promise<Reserve> {
     decimals: fields.u64(RESERVE.decimals),
     availableAmount: fields.u64(RESERVE.availableAmount),
     flashLoanFeeSf: fields.u64(RESERVE.flashLoanFeeSf),
-    absoluteReferralRateSf: fields.u128(RESERVE.absoluteReferralRateSf),
+    protocolTakeRatePct: fields.u8(RESERVE.protocolTakeRatePct),
   });
 }
 
@@ -234,12 +234,12 @@ export interface StoredReserve extends Omit<
   readonly symbol: Uint8Array;
   readonly decimals: bigint;
   readonly flashLoanFeeSf: bigint;
-  readonly absoluteReferralRateSf: bigint;
+  readonly protocolTakeRatePct: number;
 }
 
 /** Says with `null` what klend says with a special value. */
 export async function reserveFrom(stored: StoredReserve): Promise<Reserve> {
-  const { absoluteReferralRateSf, ...same } = stored;
+  const { protocolTakeRatePct, ...same } = stored;
   const oracle = (address: Address): Address | null =>
     address === KLEND.noOracle ? null : optional(address);
   const end = stored.symbol.indexOf(0);
@@ -258,7 +258,7 @@ export async function reserveFrom(stored: StoredReserve): Promise<Reserve> {
     decimals: Number(stored.decimals),
     flashLoanFeeSf:
       stored.flashLoanFeeSf === KLEND.flashLoansDisabled ? null : stored.flashLoanFeeSf,
-    paysReferrers: absoluteReferralRateSf !== 0n,
+    paysReferrers: protocolTakeRatePct > 0,
   };
 }
 

@@ -18,7 +18,7 @@ use crate::{
         reader::{Found, Look, News, Scan, Warm, Why},
     },
     feeds::feed::{Update, Version},
-    route::discovery::{Found as Kept, Want},
+    route::discovery::Want,
     watch::time::Moment,
 };
 
@@ -134,8 +134,8 @@ impl Told {
             Found::Machine(warm) => Self::Machine(answer(warm, |warm| Code::of(warm))),
             Found::Averages(found) => Self::Averages(answer(found, Clone::clone)),
             Found::Pools(want, found) => {
-                let kept = |found: &Box<Kept>| (found.keys(), !found.failures.is_empty());
-                Self::Pools(*want, answer(found, kept))
+                let kept = answer(found, |found| (found.keys(), !found.failures.is_empty()));
+                Self::Pools(*want, kept)
             }
         }
     }
