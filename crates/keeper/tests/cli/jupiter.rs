@@ -9,7 +9,7 @@ use std::{
     env, fs,
     path::PathBuf,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -27,7 +27,7 @@ use solana_address::{Address, address};
 use crate::{
     discovery::{Flaw, account, folder_with, key, market, put},
     folder_arg, http, json_of, keeper, obligations, refused, text,
-    watch::{Watch, messages, until},
+    watch::{Watch, messages},
 };
 
 const EVENT_AUTHORITY: Address = address!("D8cy77BBepLMngZx6ZukaTff5hCt1HrWyKk3Hnd9oitf");
@@ -356,14 +356,25 @@ fn a_watch_asks_beside_the_path_and_no_more_than_it_may() {
     watch.stop();
 
     // On the path, where the operator says so: for just what is sold.
-    let (url, asked) = serve(Manner::Honest, 20);
-    let mut watch = Watch::start(&config(&url, "on_path = true\noldest_seconds = 60"), &source);
-    watch.wait_for("offered");
-    until("it is asked for just what is sold", || {
-        let asked = asked.lock().unwrap();
-        asked.iter().any(|ask| ask["amount"] != asked[0]["amount"])
-    });
-    watch.stop();
+    // While another question is open it decides at once, and rests ever longer: on a busy
+    // machine it may take a new start.
+    let is_asked = || {
+        let (url, asked) = serve(Manner::Honest, 20);
+        let config = config(&url, "on_path = true\noldest_seconds = 60");
+        let mut watch = Watch::start(&config, &source);
+        watch.wait_for("offered");
+        let begun = Instant::now();
+        let is_just_what_is_sold = || {
+            let asked = asked.lock().unwrap();
+            asked.iter().any(|ask| ask["amount"] != asked[0]["amount"])
+        };
+        while !is_just_what_is_sold() && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        watch.stop();
+        is_just_what_is_sold()
+    };
+    assert!((0..3).any(|_| is_asked()), "it is asked for just what is sold");
 
     // A limit is kept, said once, and nothing is sold by it; it is tried first before that
     // nothing sells is final.
