@@ -82,13 +82,13 @@ fn dispatch(cli: &Cli) -> Result<Ending> {
     let open = || -> Result<Context> {
         let SourceArgs { rpc, fork, klend, rpc_timeout } = &cli.source;
         let timeout = Duration::from_secs(*rpc_timeout);
-        let source = feeds::source::open(rpc.as_deref(), fork.as_deref(), timeout, *klend)?;
+        let source = feeds::source::open(rpc, fork.as_deref(), timeout, *klend)?;
         Ok(Context { source, klend: *klend, json: cli.json })
     };
     match &cli.command {
         Command::Explain { transaction } => {
             // A file needs no source.
-            let context = if cli.source.rpc.is_some() { Some(open()?) } else { None };
+            let context = if !cli.source.rpc.is_empty() { Some(open()?) } else { None };
             commands::explain::run(context.as_ref(), transaction, cli.json)?;
         }
         Command::Races(args) => {

@@ -25,9 +25,6 @@ use solana_signer::Signer;
 mod alone;
 mod complete;
 mod flows;
-#[path = "../../../crates/keeper/tests/cli/http.rs"]
-#[allow(dead_code)]
-mod http;
 mod keeper;
 #[path = "../../../crates/keeper/tests/cli/node.rs"]
 #[allow(dead_code)]

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use flash_liquidator_client::budget::compile_v0;
+use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
 use solana_instruction::Instruction;
@@ -15,14 +16,14 @@ use solana_rpc_client::rpc_client::RpcClient;
 use solana_rpc_client_api::{
     client_error::{Error as ClientError, ErrorKind},
     config::{CommitmentConfig, RpcSendTransactionConfig},
-    request::{RpcError, RpcResponseErrorData},
+    request::{RpcError, RpcRequest, RpcResponseErrorData},
 };
 use solana_signature::Signature;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 
 /// How long a transaction may take to be confirmed.
-const CONFIRMATION: Duration = Duration::from_secs(60);
+const CONFIRMATION: Duration = Duration::from_secs(180);
 /// Pause between two looks.
 const POLL: Duration = Duration::from_millis(100);
 /// Signatures that one `getSignatureStatuses` may ask for.
@@ -72,6 +73,41 @@ impl Chain {
         Ok(self.client.get_account_with_commitment(key, confirmed)?.value)
     }
 
+    /// Accounts by key, as many as one call tells, and the slot they are of.
+    pub fn accounts(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+        let confirmed = CommitmentConfig::confirmed();
+        let answer = self.client.get_multiple_accounts_with_commitment(keys, confirmed)?;
+        Ok((answer.context.slot, answer.value))
+    }
+
+    /// Signatures of transactions that name an account, the newest first, down to the one
+    /// after `until`.
+    pub fn signatures_of(&self, account: &Address, until: Option<&str>) -> Result<Vec<String>> {
+        const MOST: usize = 1_000;
+        let (mut all, mut before) = (Vec::<String>::new(), None);
+        loop {
+            let params = json!([account.to_string(), {
+                "commitment": "confirmed", "limit": MOST, "until": until, "before": before,
+            }]);
+            let page: Vec<Value> = self.client.send(RpcRequest::GetSignaturesForAddress, params)?;
+            let is_last = page.len() < MOST;
+            let named = |one: &Value| Some(one["signature"].as_str()?.to_owned());
+            all.extend(page.iter().filter_map(named));
+            before = all.last().cloned();
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// A transaction as `getTransaction` answers.
+    pub fn transaction(&self, signature: &str) -> Result<Value> {
+        let params = json!([signature, {
+            "encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0,
+        }]);
+        Ok(self.client.send(RpcRequest::GetTransaction, params)?)
+    }
+
     /// An account that has to be there.
     pub fn wanted(&self, what: &str, key: &Address) -> Result<Account> {
         self.account(key)?.with_context(|| format!("{what} {key} is not there"))
@@ -116,12 +152,26 @@ impl Chain {
     /// Sends many transactions that do not depend on each other, without preflight, and
     /// waits for all of them.
     pub fn send_all(&self, transactions: &[Vec<Instruction>], signers: &[&Keypair]) -> Result<()> {
+        let each: Vec<_> = transactions.iter().map(|all| (all.clone(), signers.to_vec())).collect();
+        self.confirm(&self.begin(&each)?)
+    }
+
+    /// Sends transactions of several senders and waits for all of them.
+    pub fn send_each(&self, transactions: &[(Vec<Instruction>, Vec<&Keypair>)]) -> Result<()> {
+        self.confirm(&self.begin(transactions)?)
+    }
+
+    /// Sends transactions, whatever becomes of them.
+    pub fn begin(
+        &self,
+        transactions: &[(Vec<Instruction>, Vec<&Keypair>)],
+    ) -> Result<Vec<(Signature, VersionedTransaction)>> {
         let mut sent = Vec::with_capacity(transactions.len());
-        for instructions in transactions {
+        for (instructions, signers) in transactions {
             let transaction = self.sign(instructions, signers)?;
             sent.push((self.hand_over(&transaction)?, transaction));
         }
-        self.confirm(&sent)
+        Ok(sent)
     }
 
     /// What the node's simulation says instead of success.

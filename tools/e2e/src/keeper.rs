@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::processes::Process;
 
-/// Longest a command may take.
-const LIMIT: Duration = Duration::from_secs(120);
+/// Longest a command may take: `setup` waits for a block to be finalized.
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// The binary and where it finds things.
 pub struct Keeper {

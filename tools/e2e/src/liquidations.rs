@@ -10,22 +10,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use flash_liquidator_client::{
-    compute_budget::{ComputeBudget, MAX_COMPUTE_UNITS},
-    klend::{self, FarmMode, ObligationAddresses, ObligationKind, ReserveAddresses},
-    token::{associated_token_account, create_associated_token_account},
-};
+use flash_liquidator_client::klend::ReserveAddresses;
 use klend_model::accounts;
 use serde_json::Value;
 use solana_address::Address;
-use solana_instruction::Instruction;
-use solana_keypair::Keypair;
 use solana_signer::Signer;
 
 use crate::{
     chain::Chain,
     keeper::{Keeper, amount, at, text},
     oracle::Oracle,
+    positions::{Opening, held},
     report::Report,
     scene::{DEPOSIT, Scene},
     server::Server,
@@ -71,7 +66,9 @@ pub fn run(report: &mut Report, scene: &mut Scene, server: &Server, binary: &Pat
         for ((borrower, debt), percent) in scene.borrowers.iter().zip(debts).zip(LOANS_TO_VALUE) {
             // Both debts have six decimals and are worth a dollar; lamports have nine.
             let owed = (DEPOSIT as f64 / 1e9 * price * 1e6) as u64 / 100 * percent;
-            let obligation = open(chain, borrower, &scene.sol, &debt, DEPOSIT, owed)?;
+            let opening =
+                Opening { collateral: scene.sol, debt, deposited: DEPOSIT, borrowed: owed };
+            let obligation = opening.of(chain, borrower)?;
             positions.push(Position { obligation, debt });
         }
         let positions: [Position; 3] = positions.try_into().ok().context("three positions")?;
@@ -382,89 +379,9 @@ fn undo(report: &mut Report, scene: &Scene, chain: &Chain, keeper: &Keeper, tabl
     });
 }
 
-/// Opens a position as its owner would, through the node.
-fn open(
-    chain: &Chain,
-    owner: &Keypair,
-    collateral: &ReserveAddresses,
-    debt: &ReserveAddresses,
-    deposited: u64,
-    borrowed: u64,
-) -> Result<Address> {
-    let key = owner.pubkey();
-    let market = collateral.lending_market;
-    let kind = ObligationKind::Vanilla { id: 0 };
-    let obligation = kind.address(&key, &market);
-    let create = |reserve: &ReserveAddresses| {
-        let program = &reserve.liquidity_token_program;
-        create_associated_token_account(&key, &key, &reserve.liquidity_mint, program)
-    };
-    let stake = |reserve: &ReserveAddresses, mode: FarmMode| {
-        klend::init_obligation_farm(&key, &key, &obligation, reserve, mode)
-    };
-    let mut instructions = vec![
-        klend::init_user_metadata(&key, &key, None),
-        klend::init_obligation(&key, &key, &market, kind),
-        create(debt),
-    ];
-    instructions.extend(stake(collateral, FarmMode::Collateral));
-    instructions.extend(stake(debt, FarmMode::Debt));
-    chain.send(&generously(instructions), &[owner]).context("obligation")?;
-
-    let source = associated_token_account(
-        &key,
-        &collateral.liquidity_mint,
-        &collateral.liquidity_token_program,
-    );
-    let refresh =
-        |deposits: &[Address]| klend::refresh_obligation(&market, &obligation, deposits, &[], &[]);
-    chain
-        .send(
-            &generously(vec![
-                klend::refresh_reserve(collateral),
-                refresh(&[]),
-                klend::deposit(&key, &obligation, collateral, &source, deposited),
-            ]),
-            &[owner],
-        )
-        .context("deposit")?;
-
-    let destination =
-        associated_token_account(&key, &debt.liquidity_mint, &debt.liquidity_token_program);
-    let addresses = ObligationAddresses {
-        obligation,
-        lending_market: market,
-        owner: key,
-        deposit_reserves: vec![collateral.reserve],
-        borrow_reserves: vec![],
-        referrer: None,
-        elevation_group: 0,
-    };
-    chain
-        .send(
-            &generously(vec![
-                klend::refresh_reserve(collateral),
-                klend::refresh_reserve(debt),
-                refresh(&[collateral.reserve]),
-                klend::borrow(&addresses, debt, &destination, borrowed),
-            ]),
-            &[owner],
-        )
-        .context("borrow")?;
-    ensure!(chain.tokens(&destination)? == borrowed, "the loan did not arrive");
-    Ok(obligation)
-}
-
-/// What sets a scene is not what is being measured.
-fn generously(instructions: Vec<Instruction>) -> Vec<Instruction> {
-    let budget = ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 };
-    budget.instructions().into_iter().chain(instructions).collect()
-}
-
 /// Where the keeper holds a reserve's token.
 fn keeper_account(scene: &Scene, reserve: &ReserveAddresses) -> Address {
-    let program = &reserve.liquidity_token_program;
-    associated_token_account(&scene.keeper.pubkey(), &reserve.liquidity_mint, program)
+    held(&scene.keeper.pubkey(), reserve)
 }
 
 /// Units a position owes, as klend last wrote it down.

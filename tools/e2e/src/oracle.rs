@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use klend_fork::World;
+use klend_fork::{Price, World};
 use scope_stand_in::{Update, difference, update_data};
 use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
@@ -61,19 +61,35 @@ impl Oracle {
     /// Moves SOL to a percentage of the price it has in the scene, which follows.
     /// Returns the new price in US dollars.
     pub fn move_sol(&self, scene: &mut Scene, chain: &Chain, percent: u64) -> Result<f64> {
-        let sol = scene.sol.reserve;
+        let price = scene.world.price(&scene.sol.reserve)?;
+        let price = price.scaled(percent, 100).context("a price of zero")?;
+        self.set_sol(&mut scene.world, &scene.sol.reserve, chain, price, &[], &[&scene.publisher])?;
+        Ok(price.to_f64())
+    }
+
+    /// Gives SOL a price, in the world too; what `before` does happens in the same
+    /// transaction. The first of `signers` pays.
+    pub fn set_sol(
+        &self,
+        world: &mut World,
+        sol: &Address,
+        chain: &Chain,
+        price: Price,
+        before: &[Instruction],
+        signers: &[&Keypair],
+    ) -> Result<()> {
         let table = |world: &World| {
             world.account(&self.table).map(|account| account.data).context("no price table")
         };
-        let before = table(&scene.world)?;
-        let price = scene.world.price(&sol)?.scaled(percent, 100).context("a price of zero")?;
-        scene.world.set_price(&sol, price)?;
-        let updates = difference(&before, &table(&scene.world)?);
+        let old = table(world)?;
+        world.set_price(sol, price)?;
+        let updates = difference(&old, &table(world)?);
         if updates.is_empty() {
             return Err(anyhow!("the price stays as it is"));
         }
-        publish(chain, &scene.publisher, self.table, &updates)?;
-        Ok(price.to_f64())
+        let mut instructions = before.to_vec();
+        instructions.push(update(self.table, &updates));
+        chain.send(&instructions, signers).map(|_| ())
     }
 }
 
@@ -88,10 +104,13 @@ impl Drop for Oracle {
 }
 
 fn publish(chain: &Chain, publisher: &Keypair, table: Address, updates: &[Update]) -> Result<()> {
-    let instruction = Instruction {
+    chain.send(&[update(table, updates)], &[publisher]).map(|_| ())
+}
+
+fn update(table: Address, updates: &[Update]) -> Instruction {
+    Instruction {
         program_id: scope_stand_in::ID,
         accounts: vec![AccountMeta::new(table, false)],
         data: update_data(updates),
-    };
-    chain.send(&[instruction], &[publisher]).map(|_| ())
+    }
 }

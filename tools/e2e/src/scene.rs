@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use klend_fork::{NATIVE_MINT, Programs, World, deploy_folder};
+use klend_fork::{NATIVE_MINT, Pool, Programs, World, deploy_folder};
 use solana_account::Account;
 use solana_address::Address;
 use solana_keypair::Keypair;
@@ -25,6 +25,10 @@ const POOL_DEPTH_USD: u64 = 50_000_000;
 const POOL_FEE_BPS: u16 = 5;
 /// Price at which the pools sell SOL, per cent of the oracle's first price.
 const POOL_PRICE_PERCENT: u64 = 80;
+/// SOL that each of the crowd has to deposit, lamports.
+const SOL_OF_ONE: u64 = 10_000_000_000_000;
+/// Units of every token that the arbitrageur has: enough to move a pool anywhere.
+const ARBITRAGE_UNITS: u64 = 1_000_000_000_000_000;
 /// The slot the accounts are of. The cluster begins with slot 0.
 const SLOT: u64 = 1;
 /// How old the accounts are.
@@ -67,14 +71,23 @@ pub struct Scene {
     pub stranger: Keypair,
     /// Owners of the positions.
     pub borrowers: [Keypair; 3],
+    /// Owners of many more, for the soak.
+    pub crowd: Vec<Keypair>,
+    /// Keepers that race each other in the soak.
+    pub racers: [Keypair; 2],
+    /// Who keeps the pools at the oracle's price in the soak.
+    pub arbitrageur: Keypair,
+    /// Pools of SOL and each debt.
+    pub pools: [Pool; 2],
 }
 
 impl Scene {
-    /// Writes the accounts and the programs into `folder`.
+    /// Writes the accounts and the programs into `folder`; `crowd` borrowers are there
+    /// besides the three.
     ///
     /// # Errors
     /// When the programs have not been built, or a file cannot be written.
-    pub fn new(folder: &Path) -> Result<Self> {
+    pub fn new(folder: &Path, crowd: usize) -> Result<Self> {
         let mut world = World::builtin()?;
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
         // The cluster's clock follows votes and may be a little behind.
@@ -100,16 +113,11 @@ impl Scene {
         let price = world.price(&sol.reserve)?;
         let pool_price = price.scaled(POOL_PRICE_PERCENT, 100).context("a price of zero")?;
         world.set_price(&sol.reserve, pool_price)?;
-        let mut pools = Vec::new();
-        for debt in [&usdc, &pyusd] {
-            let pool = world.create_pool_at_oracle_price(
-                &sol.reserve,
-                &debt.reserve,
-                POOL_DEPTH_USD,
-                POOL_FEE_BPS,
-            )?;
-            pools.push(pool.pool);
-        }
+        let mut pool = |debt: &ReserveAddresses| {
+            let (depth, fee) = (POOL_DEPTH_USD, POOL_FEE_BPS);
+            world.create_pool_at_oracle_price(&sol.reserve, &debt.reserve, depth, fee)
+        };
+        let pools = [pool(&usdc)?, pool(&pyusd)?];
         world.set_price(&sol.reserve, price)?;
 
         let borrowers = [(); 3].map(|()| Keypair::new());
@@ -117,12 +125,22 @@ impl Scene {
         for borrower in &borrowers {
             world.give(&borrower.pubkey(), &NATIVE_MINT, DEPOSIT)?;
         }
+        let crowd: Vec<Keypair> = std::iter::repeat_with(Keypair::new).take(crowd).collect();
+        for one in &crowd {
+            world.give(&one.pubkey(), &NATIVE_MINT, SOL_OF_ONE)?;
+        }
+        let racers = [(); 2].map(|()| Keypair::new());
+        let arbitrageur = Keypair::new();
+        for reserve in [&sol, &usdc, &pyusd] {
+            world.give(&arbitrageur.pubkey(), &reserve.liquidity_mint, ARBITRAGE_UNITS)?;
+        }
 
         let mut snapshot = world.snapshot();
-        for pool in pools {
+        for Pool { pool, .. } in pools {
             snapshot.accounts.insert(pool, world.account(&pool).context("a pool is gone")?);
         }
-        for wallet in borrowers.iter().chain([&keeper, &publisher, &deployer, &stranger]) {
+        let wallets = borrowers.iter().chain(&crowd).chain(&racers);
+        for wallet in wallets.chain([&keeper, &publisher, &deployer, &stranger, &arbitrageur]) {
             let account = Account {
                 lamports: WALLET_LAMPORTS,
                 owner: solana_sdk_ids::system_program::ID,
@@ -132,13 +150,8 @@ impl Scene {
         }
         snapshot.write(&folder.join("genesis"))?;
 
-        let key_file = |name: &str, key: &Keypair| -> Result<PathBuf> {
-            let path = folder.join(name);
-            fs::write(&path, serde_json::to_string(&key.to_bytes().to_vec())?)?;
-            Ok(path)
-        };
-        let keeper_file = key_file("keeper-keypair.json", &keeper)?;
-        let deployer_file = key_file("deployer-keypair.json", &deployer)?;
+        let keeper_file = write_key(&folder.join("keeper-keypair.json"), &keeper)?;
+        let deployer_file = write_key(&folder.join("deployer-keypair.json"), &deployer)?;
         let programs = write_programs(&folder.join("programs"))?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -154,6 +167,10 @@ impl Scene {
             deployer_file,
             stranger,
             borrowers,
+            crowd,
+            racers,
+            arbitrageur,
+            pools,
         })
     }
 
@@ -161,6 +178,12 @@ impl Scene {
     pub fn upgrade_authority(&self) -> Address {
         self.deployer.pubkey()
     }
+}
+
+/// Writes a key file.
+pub fn write_key(path: &Path, key: &Keypair) -> Result<PathBuf> {
+    fs::write(path, serde_json::to_string(&key.to_bytes().to_vec())?)?;
+    Ok(path.to_owned())
 }
 
 /// The programs of the tests, and Scope's stand-in, which a virtual machine does

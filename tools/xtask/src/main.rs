@@ -41,6 +41,8 @@ enum Command {
     Bench(cmd::bench::Args),
     /// Run the keeper and a deployment against a local validator
     E2e(cmd::tool::Args),
+    /// Let two keepers race each other on a local validator through faults, for long
+    Soak(cmd::e2e::SoakArgs),
     /// Bend transactions and the bytes the program parses, at random, for long
     Fuzz(cmd::fuzz::Args),
     /// Compile the last commit in two other folders and compare the programs
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => cmd::tool::demo(args),
         Command::Bench(args) => cmd::bench::run(args),
         Command::E2e(args) => cmd::e2e::run(args),
+        Command::Soak(args) => cmd::e2e::soak(args),
         Command::Fuzz(args) => cmd::fuzz::run(args),
         Command::Reproduce(args) => cmd::reproduce::run(args),
         Command::Package(args) => cmd::package::run(args),

@@ -27,6 +27,7 @@ use crate::{
     book::{pools::Offered, view::View},
     route::{
         fees::{FeeRules, Offer, most_unit_price, pick, priority_fee},
+        halted::Halted,
         position::{Position, Search},
         terms::{Costs, Exchange, SIGNATURE_FEE, least_profit, least_profit_by_hand, units_of_usd},
         venue::{Sale, Sold, Ways, by_offer, leg_tolerance},
@@ -126,8 +127,9 @@ impl Plan {
     ///
     /// # Errors
     /// [`Unread`]; [`TooLittle`](crate::route::terms::TooLittle) and
-    /// [`TooDear`](crate::route::fees::TooDear) when it does not pay; klend's reason
-    /// when it allows no liquidation.
+    /// [`TooDear`](crate::route::fees::TooDear) when it does not pay; [`Halted`] when it
+    /// would make an account that cannot be used; klend's reason when it allows no
+    /// liquidation.
     ///
     /// A route of two legs that does not fit into a transaction with the lookup tables at
     /// hand gives way to the best of one leg, with the size that is best for that.
@@ -177,10 +179,7 @@ impl Plan {
             min_profit: 0,
             slippage_bps: wishes.slippage_bps,
             loan_margin_bps: wishes.search.loan_margin_bps,
-            deadline_slot: match wishes.deadline_slots {
-                0 => 0,
-                slots => position.market.clock.slot.saturating_add(slots),
-            },
+            deadline_slot: deadline(position.market.clock.slot, wishes.deadline_slots),
             redemption: Redemption::RequireFull,
         };
         let order =
@@ -257,6 +256,11 @@ impl Plan {
         for wanted in requirements {
             if view.accounts.get(&wanted.address()).is_some() {
                 continue;
+            }
+            if let Requirement::TokenAccount { mint, .. } = &wanted
+                && let Some(halted) = Halted::anew(view.accounts, mint)
+            {
+                return Err(halted.into());
             }
             let len = match &wanted {
                 Requirement::TokenAccount { token_program, .. }
@@ -335,6 +339,13 @@ impl Plan {
             }
         };
         Ok(())
+    }
+
+    /// Lets its deadline be so many slots after `slot`, if that is later than it was; 0 for
+    /// no deadline.
+    pub fn begin_at(&mut self, slot: u64, slots: u64) {
+        let terms = &mut self.order.terms;
+        terms.deadline_slot = terms.deadline_slot.max(deadline(slot, slots));
     }
 
     /// Asks for a tenth more compute units than a simulation used, and for what half as
@@ -419,6 +430,11 @@ impl Plan {
         }
         tables(view, self.table_keys.iter())
     }
+}
+
+/// The last slot of `slots` that begin after `slot`; 0 where there is no deadline.
+fn deadline(slot: u64, slots: u64) -> u64 {
+    if slots == 0 { 0 } else { slot.saturating_add(slots) }
 }
 
 /// Said where costs cannot be counted.

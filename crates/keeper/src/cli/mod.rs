@@ -57,9 +57,17 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     /// RPC node: a URL, or mainnet, devnet, localhost. What follows the host is
-    /// never shown.
-    #[arg(long, global = true, value_name = "URL", env = "KEEPER_RPC_URL", hide_env_values = true)]
-    pub rpc: Option<String>,
+    /// never shown. Several, after commas or each with its own --rpc, stand in for each
+    /// other, the first one first.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        value_delimiter = ',',
+        env = "KEEPER_RPC_URL",
+        hide_env_values = true
+    )]
+    pub rpc: Vec<String>,
     /// Fork folder, or "builtin".
     #[arg(long, global = true, value_name = "DIR")]
     pub fork: Option<String>,

@@ -136,11 +136,13 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
     }
     if let (Some(rpc), Outcome::Succeeded) = (sends, &outcome) {
         plan.limit_units(simulation.units);
-        let road = match &block_engine {
-            Some(engine) => Road::to(Kind::Engine, engine),
-            None => Road::to(Kind::Node, rpc),
+        // Programs and accounts may have been slow to come: its time begins now.
+        plan.begin_at(rpc.clock()?.slot, wishes.deadline_slots);
+        let roads = match &block_engine {
+            Some(engine) => Road::all(Kind::Engine, engine),
+            None => Road::all(Kind::Node, rpc),
         };
-        let way = Way { rpc, roads: &[road], slot: &|| 0 };
+        let way = Way { rpc, roads: &roads, slot: &|| 0 };
         match send_by_hand(&way, &key, &plan, &tables)? {
             Sent::Executed(executed) => {
                 outcome = executed.decoded.outcome.clone();

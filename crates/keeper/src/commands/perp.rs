@@ -77,7 +77,7 @@ pub fn run(context: &Context, args: &PerpArgs) -> Result<Ending> {
     if let (Some(rpc), Outcome::Succeeded) = (sends, &outcome) {
         transaction.limit_units(simulation.units)?;
         let built = transaction.instructions()?;
-        let roads = [Road::to(Kind::Node, rpc)];
+        let roads = Road::all(Kind::Node, rpc);
         let way = Way { rpc, roads: &roads, slot: &|| 0 };
         match way.deliver(&key, &built, &tables, transaction.deadline_slot)? {
             Delivered::Landed(signature) => {

@@ -31,6 +31,7 @@ use crate::{
     land::{
         attempt::{Declined, require_consent, send_instructions},
         deliver::wait_for_finality,
+        steps::{Step, carry_out},
     },
     route::venue::balance,
 };
@@ -284,7 +285,7 @@ fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
             instructions: vec![creation.clone()],
         })
         .collect();
-    let failed = carry_out(rpc, keeper_key, &steps)?;
+    let failed = carry_out(rpc, keeper_key, &steps, CREATIONS_PER_TRANSACTION)?;
     let (mut tables, mut last) = (Vec::new(), None);
     for table in &known {
         tables.push(table.key);
@@ -333,42 +334,6 @@ fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
         bail!("{} could not be made:\n  {}", failed.len(), failed.join("\n  "));
     }
     Ok(())
-}
-
-/// Something to do, and its name.
-struct Step {
-    what: String,
-    instructions: Vec<Instruction>,
-}
-
-/// Does steps, some in one transaction; where the chain declines that, each alone. Returns
-/// those that it declines then, and why.
-fn carry_out(rpc: &Rpc, key: &Key, steps: &[Step]) -> Result<Vec<String>> {
-    let mut failed = Vec::new();
-    for chunk in steps.chunks(CREATIONS_PER_TRANSACTION) {
-        let send = |steps: &[Step]| {
-            let all: Vec<Instruction> =
-                steps.iter().flat_map(|step| step.instructions.clone()).collect();
-            send_instructions(rpc, key, &all)
-        };
-        let Err(error) = send(chunk) else { continue };
-        if !error.is::<Declined>() {
-            return Err(error);
-        }
-        for step in chunk {
-            let alone = if chunk.len() == 1 {
-                format!("{error:#}")
-            } else {
-                match send(std::slice::from_ref(step)) {
-                    Ok(_) => continue,
-                    Err(error) if error.is::<Declined>() => format!("{error:#}"),
-                    Err(error) => return Err(error),
-                }
-            };
-            failed.push(format!("{}: {alone}", step.what));
-        }
-    }
-    Ok(failed)
 }
 
 /// The newest slot that had a block, as tables are made with.
@@ -514,16 +479,8 @@ fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
         if !swept.is_empty() {
             args.program.require(rpc)?;
         }
-        let sweeps = sweep::transactions(rpc, &keeper, &swept)?.into_iter();
-        for instructions in sweeps {
-            if let Err(error) = send_instructions(rpc, keeper_key, &instructions) {
-                if !error.is::<Declined>() {
-                    return Err(error);
-                }
-                failed.push(format!("accounts of the swap authority: {error:#}"));
-            }
-        }
-        failed.extend(carry_out(rpc, keeper_key, &steps)?);
+        failed.extend(sweep::carry_out(rpc, keeper_key, &swept)?);
+        failed.extend(carry_out(rpc, keeper_key, &steps, CREATIONS_PER_TRANSACTION)?);
     }
     if context.json {
         print_json(&json!({

@@ -1,11 +1,10 @@
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::{
     receiver::{Swept, swap_authority, sweep},
     token::{self, associated_token_account, create_associated_token_account},
 };
 use serde_json::json;
 use solana_address::Address;
-use solana_instruction::Instruction;
 use solana_signer::Signer;
 
 use super::{Context, print_json};
@@ -14,7 +13,7 @@ use crate::{
     feeds::source::{Rpc, Source},
     format::tokens,
     keys::Key,
-    land::attempt::send_instructions,
+    land::steps::{self, Step},
     route::venue::balance,
 };
 
@@ -38,11 +37,10 @@ pub fn run(context: &Context, args: &SweepArgs) -> Result<()> {
     let rpc = source.rpc().context("sweep needs an RPC node: a fork has nothing to keep")?;
     let key = Key::load(&args.signer, true)?;
     let found = find(rpc, &key.pubkey())?;
+    let mut failed = Vec::new();
     if args.yes && !found.is_empty() {
         args.program.require(rpc)?;
-        for instructions in transactions(rpc, &key.pubkey(), &found)? {
-            send_instructions(rpc, &key, &instructions)?;
-        }
+        failed = carry_out(rpc, &key, &found)?;
     }
     let lamports: u64 = found.iter().map(|found| found.lamports).sum();
     if context.json {
@@ -57,26 +55,31 @@ pub fn run(context: &Context, args: &SweepArgs) -> Result<()> {
                 })
             })
             .collect();
-        return print_json(&json!({
+        print_json(&json!({
             "keeper": key.pubkey().to_string(),
             "accounts": accounts,
             "lamports": lamports,
-            "done": args.yes,
-        }));
-    }
-    for found in &found {
+            "failed": failed,
+            "done": args.yes && failed.is_empty(),
+        }))?;
+    } else {
+        for found in &found {
+            println!(
+                "{} raw units of {} in {}",
+                found.units, found.swept.mint, found.swept.swap_account
+            );
+        }
         println!(
-            "{} raw units of {} in {}",
-            found.units, found.swept.mint, found.swept.swap_account
+            "{} token accounts of the swap authority; they hold {} SOL, rent included",
+            found.len(),
+            tokens(lamports, 9)
         );
+        if !args.yes {
+            println!("Nothing was done; --yes does it.");
+        }
     }
-    println!(
-        "{} token accounts of the swap authority; they hold {} SOL, rent included",
-        found.len(),
-        tokens(lamports, 9)
-    );
-    if !args.yes {
-        println!("Nothing was done; --yes does it.");
+    if !failed.is_empty() {
+        bail!("{} are left:\n  {}", failed.len(), failed.join("\n  "));
     }
     Ok(())
 }
@@ -99,24 +102,26 @@ pub fn find(rpc: &Rpc, keeper: &Address) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// The instructions of each transaction that sweeps these accounts. The keeper's own are
-/// created where they are missing.
-pub fn transactions(rpc: &Rpc, keeper: &Address, found: &[Found]) -> Result<Vec<Vec<Instruction>>> {
+/// Sweeps them, several in one transaction; the keeper's own accounts are created where
+/// they are missing. Returns those that the chain declines, and why.
+pub fn carry_out(rpc: &Rpc, key: &Key, found: &[Found]) -> Result<Vec<String>> {
+    let keeper = key.pubkey();
     let keys: Vec<Address> = found.iter().map(|found| found.swept.keeper_account).collect();
     let there = rpc.accounts(&keys)?;
-    let all: Vec<_> = found.iter().map(|found| found.swept).zip(there).collect();
-    Ok(all
-        .chunks(SWEPT_PER_TRANSACTION)
-        .map(|chunk| {
-            let missing = chunk.iter().filter(|(_, account)| account.is_none());
-            let mut instructions: Vec<Instruction> = missing
-                .map(|(Swept { mint, token_program, .. }, _)| {
-                    create_associated_token_account(keeper, keeper, mint, token_program)
-                })
-                .collect();
-            let swept: Vec<Swept> = chunk.iter().map(|(swept, _)| *swept).collect();
-            instructions.push(sweep(keeper, &swept));
-            instructions
+    let steps: Vec<Step> = found
+        .iter()
+        .zip(there)
+        .map(|(Found { swept, .. }, account)| {
+            let Swept { swap_account, mint, token_program, .. } = swept;
+            let mut instructions = Vec::new();
+            if account.is_none() {
+                let creation =
+                    create_associated_token_account(&keeper, &keeper, mint, token_program);
+                instructions.push(creation);
+            }
+            instructions.push(sweep(&keeper, &[*swept]));
+            Step { what: format!("account {swap_account} of the swap authority"), instructions }
         })
-        .collect())
+        .collect();
+    steps::carry_out(rpc, key, &steps, SWEPT_PER_TRANSACTION)
 }

@@ -115,7 +115,8 @@ fn follow(
     let wanted = Wanted { markets: vec![*market], accounts, ..Wanted::default() };
     let (sender, updates) = mpsc::sync_channel(CAPACITY);
     let socket = Box::new(NodeSocket::new(rpc.websocket_url()?, SILENCE / 2));
-    let _feed = feed::start(vec![socket], wanted, move |update| sender.try_send(update).is_ok());
+    let take = move |update| sender.try_send(update).is_ok();
+    let _feed = feed::start(vec![socket], wanted, Arc::clone(rpc.horizon()), take);
     let mut followed: Option<(State, Collector)> = None;
     let (mut first, mut newest) = (None, 0);
     while first.is_none_or(|first| newest < first + blocks + REST) {

@@ -195,7 +195,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     let parts = Parts {
         source: Arc::clone(source),
         key,
-        roads: roads(&config, &**source),
+        roads: roads(&config, &*context.source),
         tips: tips.transpose()?.map(Arc::new),
         records,
         health,
@@ -241,12 +241,14 @@ fn identify(source: &dyn Source, said: Option<KlendVersion>) -> String {
     klend
 }
 
-/// Everywhere that transactions are sent, all at once.
+/// Everywhere that transactions are sent, all at once: the nodes that the command line
+/// names, those of the settings, block engines.
 fn roads(config: &Config, source: &dyn Source) -> Vec<Road> {
-    let own = source.rpc().filter(|_| config.own_node).map(|rpc| Road::to(Kind::Node, rpc));
-    let to = |kind| move |url: &String| Road::to(kind, &Rpc::new(url, TIMEOUT));
-    let nodes = config.with(Role::Send).map(|node| &node.url).map(to(Kind::Node));
-    own.into_iter().chain(nodes).chain(config.block_engines.iter().map(to(Kind::Engine))).collect()
+    let own = source.rpc().filter(|_| config.own_node).map(|rpc| Road::all(Kind::Node, rpc));
+    let nodes: Vec<&String> = config.with(Role::Send).map(|node| &node.url).collect();
+    let nodes = Road::all(Kind::Node, &Rpc::all(&nodes, TIMEOUT));
+    let engines = Road::all(Kind::Engine, &Rpc::all(&config.block_engines, TIMEOUT));
+    own.into_iter().flatten().chain(nodes).chain(engines).collect()
 }
 
 /// The source, with the nodes that stand in for it.
@@ -312,13 +314,15 @@ fn connector(config: &Config, source: &dyn Source) -> Result<Option<Connect>> {
         urls.iter().map(socket).collect()
     };
     let websocket = |rpc: Option<&Rpc>| -> Result<Option<Connect>> {
-        let url = match (&config.websocket_url, rpc) {
-            (Some(url), _) => url.clone(),
-            (None, Some(rpc)) => rpc.websocket_url()?,
+        let mut urls = match (&config.websocket_url, rpc) {
+            (Some(url), _) => vec![url.clone()],
+            (None, Some(rpc)) => {
+                let each = rpc.each(Role::Stream, TIMEOUT);
+                each.iter().map(Rpc::websocket_url).collect::<Result<_>>()?
+            }
             (None, None) => bail!("feed = \"websocket\" needs an RPC node: a fork does not change"),
         };
-        let mut urls = others.clone();
-        urls.insert(0, url);
+        urls.extend_from_slice(&others);
         Ok(Some(Box::new(move || sockets(&urls))))
     };
     match (config.feed, source.rpc()) {

@@ -13,18 +13,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use solana_account::Account;
 use solana_address::Address;
 use solana_sdk_ids::sysvar;
 use tracing::warn;
 
-use super::source::Filter;
+use super::{horizon::Horizon, source::Filter};
 
 /// Pause before the first try to connect again; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause: within five seconds of being well again, a node is heard.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// A connection that held so long was a good one: the pause starts over.
 const GOOD: Duration = Duration::from_secs(60);
 /// How quickly a stop is noticed.
@@ -170,14 +170,17 @@ impl Drop for Feed {
 /// them; when it returns `false`, there were more than can be handled, and the connection
 /// is given up, because what is missing has to be read again anyway. While one of them
 /// stands nothing is missed, so they are connected with the first and lost with the last.
+/// One that tells of slots beyond the `horizon` is given up.
 pub fn start(
     connectors: Vec<Box<dyn Connector>>,
     wanted: Wanted,
+    horizon: Arc<Horizon>,
     take: impl Fn(Update) -> bool + Send + Sync + 'static,
 ) -> Feed {
     let stop = Arc::new(AtomicBool::new(false));
     let feed = Feed { stop: Arc::clone(&stop) };
-    let (sink, wanted) = (Arc::new(Sink { take, standing: Mutex::new(0) }), Arc::new(wanted));
+    let sink = Arc::new(Sink { take, horizon, standing: Mutex::new(0) });
+    let wanted = Arc::new(wanted);
     for connector in connectors {
         let (sink, wanted, stop) = (Arc::clone(&sink), Arc::clone(&wanted), Arc::clone(&stop));
         thread::spawn(move || keep(connector, &wanted, &sink, &stop));
@@ -188,6 +191,7 @@ pub fn start(
 /// Where all connections of a feed lead, and how many of them stand.
 struct Sink<T> {
     take: T,
+    horizon: Arc<Horizon>,
     standing: Mutex<usize>,
 }
 
@@ -234,7 +238,12 @@ fn keep<T: Fn(Update) -> bool>(
                     stands.store(is_taken, Ordering::Relaxed);
                     is_taken
                 }
-                update => (sink.take)(update),
+                update => {
+                    if let Update::Account { version, .. } = &update {
+                        sink.horizon.take(version.slot).map_err(Error::msg)?;
+                    }
+                    (sink.take)(update)
+                }
             };
             if is_taken { Ok(()) } else { Err(anyhow!(FLOOD)) }
         };
@@ -310,7 +319,7 @@ mod tests {
     fn a_feed_that_panics_is_a_lost_connection() {
         let (sender, updates) = mpsc::channel();
         let take = move |update| sender.send(update).is_ok();
-        let _feed = start(vec![Box::new(Faulty)], wanted(), take);
+        let _feed = start(vec![Box::new(Faulty)], wanted(), Arc::default(), take);
         for _ in 0..2 {
             let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };
             assert_eq!(reason, "the feed broke down");
@@ -325,7 +334,7 @@ mod tests {
     fn it_connects_again_after_pauses_that_grow() {
         let (sender, updates) = mpsc::channel();
         let take = move |update| sender.send(update).is_ok();
-        let feed = start(vec![Box::new(Flaky { breaks: 2 })], wanted(), take);
+        let feed = start(vec![Box::new(Flaky { breaks: 2 })], wanted(), Arc::default(), take);
         let pauses: Vec<Duration> = std::iter::from_fn(|| match updates.recv().unwrap() {
             Update::Lost { reason, pause } => {
                 assert_eq!(reason, "broken");
@@ -362,7 +371,7 @@ mod tests {
         let take = move |update| sender.send(update).is_ok();
         let cut = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
         let all = cut.iter().map(|cut| Box::new(Steady(Arc::clone(cut))) as Box<dyn Connector>);
-        let _feed = start(all.collect(), wanted(), take);
+        let _feed = start(all.collect(), wanted(), Arc::default(), take);
         let wait = Duration::from_millis(150);
         assert!(matches!(updates.recv().unwrap(), Update::Connected));
         thread::sleep(wait);
@@ -381,7 +390,7 @@ mod tests {
         let (sender, updates) = mpsc::sync_channel(1);
         sender.send(Update::Connected).unwrap();
         let take = move |update| sender.try_send(update).is_ok();
-        let _feed = start(vec![Box::new(Flaky { breaks: 0 })], wanted(), take);
+        let _feed = start(vec![Box::new(Flaky { breaks: 0 })], wanted(), Arc::default(), take);
         thread::sleep(Duration::from_millis(20));
         assert!(matches!(updates.recv().unwrap(), Update::Connected));
         let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };

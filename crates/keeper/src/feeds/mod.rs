@@ -3,6 +3,7 @@
 //! * [`source`]: accounts by request, from a node, a folder or the built-in fork.
 //! * [`feed`]: account updates as they happen, by a websocket or by Yellowstone
 //!   gRPC, with reconnecting.
+//! * [`horizon`]: which slots are believed.
 //! * `inclusion`: services that tell what tips are at.
 //! * [`jupiter`]: routes of an aggregator.
 
@@ -11,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Result, anyhow};
 
 pub mod feed;
+pub mod horizon;
 pub mod inclusion;
 pub mod jupiter;
 pub mod source;

@@ -321,7 +321,7 @@ mod tests {
         let (sender, heard) = mpsc::channel();
         let geyser = Box::new(Geyser::new(url, Some("token".to_owned()), Duration::from_secs(30)));
         let take = move |update| sender.send(update).is_ok();
-        let feed = super::super::feed::start(vec![geyser], wanted, take);
+        let feed = super::super::feed::start(vec![geyser], wanted, Default::default(), take);
         let next = || heard.recv_timeout(Duration::from_secs(30)).unwrap();
         for _ in 0..2 {
             // The server may need a moment to listen.

@@ -97,7 +97,7 @@ pub fn send_by_hand(
 
 /// Sends instructions of `setup` and fails unless they succeed; returns the signature.
 pub fn send_instructions(rpc: &Rpc, key: &Key, instructions: &[Instruction]) -> Result<String> {
-    let roads = [Road::to(Kind::Node, rpc)];
+    let roads = Road::all(Kind::Node, rpc);
     let way = Way { rpc, roads: &roads, slot: &|| 0 };
     let (signature, decoded) = match way.deliver(key, instructions, &[], 0)? {
         Delivered::Landed(signature) => {

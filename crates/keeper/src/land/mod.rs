@@ -5,3 +5,4 @@ pub mod deliver;
 pub mod funds;
 pub mod report;
 pub mod roads;
+pub mod steps;

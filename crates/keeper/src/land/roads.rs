@@ -18,7 +18,7 @@ use anyhow::Result;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use crate::feeds::source::{Cure, Refused, Rpc, Source as _};
+use crate::feeds::source::{Cure, Refused, Rpc, Source as _, nodes::Role};
 
 /// Longest a road may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,9 +52,10 @@ impl Road {
         Self { name, kind, rpc }
     }
 
-    /// A road to where `rpc` goes.
-    pub fn to(kind: Kind, rpc: &Rpc) -> Self {
-        Self::new(kind, Arc::new(rpc.again(PATIENCE)))
+    /// A road to each node of `rpc` that takes transactions.
+    pub fn all(kind: Kind, rpc: &Rpc) -> Vec<Self> {
+        let each = rpc.each(Role::Send, PATIENCE).into_iter();
+        each.map(|rpc| Self::new(kind, Arc::new(rpc))).collect()
     }
 
     fn send(&self, bytes: &[u8]) -> Answer {

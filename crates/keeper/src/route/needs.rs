@@ -50,6 +50,14 @@ pub fn of_market(market: &Market, keeper: &Address) -> Result<Vec<Address>> {
     Ok(needs)
 }
 
+/// Mints of a market whose authority may change what can be done with them.
+pub fn mutable_mints(market: &Market) -> Result<Vec<Address>> {
+    let reserves = market.reserves()?.into_iter();
+    let reserves = reserves.map(|(key, reserve)| ReserveAddresses::read(&key, reserve));
+    let mutable = reserves.filter(|it| it.liquidity_token_program == TOKEN_2022_PROGRAM_ID);
+    Ok(mutable.map(|reserve| reserve.liquidity_mint).collect())
+}
+
 /// Accounts that liquidations of one obligation may name besides: its stakes in
 /// farms, its referrer's states, and the pools for its pairs with all that swaps in
 /// them name, as far as `accounts` can tell; ask again when those are read.

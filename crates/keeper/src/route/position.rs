@@ -10,6 +10,7 @@ use klend_model::{
 use solana_address::Address;
 
 use super::{
+    halted::Halted,
     needs,
     terms::units_of_usd,
     venue::{NothingSells, Pair, Venue, Ways},
@@ -106,9 +107,9 @@ impl<'a> Position<'a> {
     /// The most profitable liquidation whose collateral is sold by these ways.
     ///
     /// # Errors
-    /// klend's reason when it allows none, or that none can be funded and sold:
-    /// [`NothingSells`] if no pool leads from any of its collaterals to any of its debts,
-    /// [`NoWay`] otherwise.
+    /// klend's reason when it allows none, or that none can be funded and sold: [`Halted`]
+    /// if a mint's authority has stopped it, [`NothingSells`] if no pool leads from any of
+    /// its collaterals to any of its debts, [`NoWay`] otherwise.
     pub fn best_by(&self, search: &Search, ways: Ways) -> Result<Best> {
         let state = self.table.obligation(&self.key, self.obligation).map_err(|refusal| {
             anyhow::Error::new(refusal)
@@ -119,8 +120,10 @@ impl<'a> Position<'a> {
             margin_bps: u64::from(search.loan_margin_bps),
             max_fee_bps: u64::from(search.max_fee_bps),
         };
+        let halted = self.halted();
         let permits = |reserve: &klend_model::reserve::ReserveState<'_>| {
             search.policy.permits_in(&reserve.key, reserve.mint())
+                && !halted.iter().any(|it| it.mint == *reserve.mint())
         };
         let most = |debt: &klend_model::reserve::ReserveState<'_>| match search.max_repay_usd {
             Some(usd) => units_of_usd(debt, usd as f64).unwrap_or(u64::MAX),
@@ -144,10 +147,13 @@ impl<'a> Position<'a> {
                 anyhow::Error::new(refusal)
                     .context(format!("klend does not let obligation {} be liquidated", self.key))
             })?
-            .map_or_else(|| Err(self.no_way(search)), Ok)?;
+            .map_or_else(|| Err(self.no_way(search, &halted)), Ok)?;
         // The search asks about no swap where debt and collateral are one token.
         for reserve in [&best.request.repay_reserve, &best.request.withdraw_reserve] {
             let state = self.table.reserve(reserve).context("a reserve is not in the table")?;
+            if let Some(halted) = halted.iter().find(|it| it.mint == *state.mint()) {
+                return Err((*halted).into());
+            }
             if !permits(state) {
                 return Err(anyhow!("reserve {reserve} is not wanted by the operator's lists"));
             }
@@ -180,9 +186,20 @@ impl<'a> Position<'a> {
         sold.flat_map(|from| bought.iter().map(move |to| (from, *to))).collect()
     }
 
+    /// Its mints of which no token can be moved.
+    fn halted(&self) -> Vec<Halted> {
+        let reserves = self.addresses.distinct_reserves();
+        let mints = reserves.iter().filter_map(|key| Some(*self.table.reserve(key)?.mint()));
+        mints.filter_map(|mint| Halted::now(self.view.accounts, &mint)).collect()
+    }
+
     /// Why there is none although klend allows one.
-    fn no_way(&self, search: &Search) -> anyhow::Error {
+    fn no_way(&self, search: &Search, halted: &[Halted]) -> anyhow::Error {
         let key = self.key;
+        if let Some(halted) = halted.first() {
+            return anyhow::Error::new(*halted)
+                .context(format!("obligation {key} can be liquidated, and not now"));
+        }
         let pairs = self.pairs();
         let checked: Vec<Result<(), NothingSells>> =
             pairs.iter().map(|(from, to)| self.venue.check_sells(from, to)).collect();

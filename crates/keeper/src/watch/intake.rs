@@ -1,12 +1,14 @@
 //! What feeds and readers bring, taken into the book.
 
 use std::{
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
-use flash_liquidator_client::klend::ObligationAddresses;
+use flash_liquidator_client::{
+    klend::ObligationAddresses, token::TOKEN_2022_PROGRAM_ID, token_2022,
+};
 use solana_account::Account;
 use solana_address::Address;
 use solana_sdk_ids::sysvar;
@@ -35,8 +37,9 @@ use crate::{
     },
 };
 
-/// Longest pause after a source failed again and again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause after a source failed again and again: within five seconds of being well
+/// again, it is asked.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// Obligations that are looked at, one by one, to see whether they are still there or
 /// have changed unseen.
 const AUDITED: usize = 64;
@@ -44,6 +47,17 @@ const AUDITED: usize = 64;
 const TELLING: Duration = Duration::from_secs(3);
 /// Accounts whose recent fees are asked about: klend's own calls name few more.
 const FEE_ACCOUNTS: usize = 32;
+
+/// Says what a mint's authority has changed.
+fn tell_traits(mint: &Address, before: Option<&Account>, after: Option<&Account>) {
+    let traits = |account: &Account| token_2022::traits(&account.owner, &account.data);
+    let (Some(before), Some(after)) = (before.map(traits), after.map(traits)) else { return };
+    if before != after {
+        let words: Vec<String> = after.iter().map(ToString::to_string).collect();
+        let has = if words.is_empty() { "nothing special".to_owned() } else { words.join(", ") };
+        warn!(%mint, has, "a mint has changed");
+    }
+}
 
 impl Engine {
     pub(super) fn fed(&mut self, number: u64, update: Update) -> Result<()> {
@@ -144,17 +158,19 @@ impl Engine {
         if self.accounts.is_known(&key) || self.asked.contains(&key) || is_live {
             let known = self.accounts.get(&key);
             let differs = known.map(|known| &known.data) != account.as_ref().map(|new| &new.data);
+            let before = known.filter(|known| known.owner == TOKEN_2022_PROGRAM_ID).cloned();
             if !self.accounts.put(&key, version, account.clone()) {
                 self.parts.records.metrics.stale_updates.inc();
             } else if differs {
                 changed = true;
-                // What a pool pays has changed.
+                // What a pool pays, or what a mint allows, has changed.
                 self.pools_moved |= self.live.contains(&key);
                 if let Some(scope) = &mut self.scope
                     && scope.changed(&key)
                 {
                     self.heard.get_or_insert(heard);
                 }
+                tell_traits(&key, before.as_ref(), account.as_ref());
             }
         }
         let Some(account) = account else {
@@ -316,7 +332,9 @@ impl Engine {
         self.feeds_started += 1;
         let (number, events) = (self.feeds_started, self.events.clone());
         let take = move |update| events.try_send(Event::Fed(number, update)).is_ok();
-        let feed = feed::start(connector(), wanted.clone(), take);
+        let horizon = self.parts.source.rpc().map(|rpc| Arc::clone(rpc.horizon()));
+        let horizon = horizon.unwrap_or_default();
+        let feed = feed::start(connector(), wanted.clone(), horizon, take);
         Subscription { feed: Some((feed, wanted)), number, flows: false }
     }
 
@@ -524,6 +542,7 @@ impl Engine {
             let is_new = self.prepared.insert(state.market.key);
             if is_new {
                 wanted.extend(needs::of_market(&state.market, &self.keeper)?);
+                self.live.extend(needs::mutable_mints(&state.market)?);
             }
             let mut fresh = state.near(near)?;
             fresh.retain(|key| self.prepared.insert(*key));

@@ -11,6 +11,8 @@
 //!   until its fate is known.
 
 pub mod chores;
+#[cfg(test)]
+mod crash;
 pub mod decide;
 pub mod engine;
 pub mod intake;

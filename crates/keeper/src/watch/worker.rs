@@ -318,3 +318,137 @@ impl Worker {
         self.machine.as_mut().map(|(_, machine)| machine).context("there is no virtual machine")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use klend_fork::World;
+    use klend_model::time::Clock;
+    use solana_account::Account;
+    use solana_address::Address;
+    use solana_signer::Signer as _;
+
+    use super::*;
+    use crate::{
+        build::plan::{Fees, Least, Wishes},
+        feeds::source::{BuiltinFork, Filter, KLEND, Progress, Visitor},
+        ledger::metrics::Metrics,
+        route::{
+            fees::Offer,
+            frozen::{Frozen, Selling},
+            position::{Position, Search},
+        },
+    };
+
+    /// The built-in fork, which breaks down when it is first asked whether it is a node.
+    struct Rotten {
+        fork: BuiltinFork,
+        was_asked: AtomicBool,
+    }
+
+    impl Source for Rotten {
+        fn name(&self) -> String {
+            self.fork.name()
+        }
+
+        fn clock(&self) -> Result<Clock> {
+            self.fork.clock()
+        }
+
+        fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+            self.fork.accounts_at(keys)
+        }
+
+        fn program_accounts(
+            &self,
+            program: &Address,
+            filter: Filter,
+        ) -> Result<Vec<(Address, Account)>> {
+            self.fork.program_accounts(program, filter)
+        }
+
+        fn visit_obligations(&self, market: &Address, it: Progress, visit: Visitor) -> Result<()> {
+            self.fork.visit_obligations(market, it, visit)
+        }
+
+        fn world(&self, keys: &[Address]) -> Result<World> {
+            self.fork.world(keys)
+        }
+
+        fn rpc(&self) -> Option<&Rpc> {
+            assert!(self.was_asked.swap(true, Ordering::Relaxed), "a test's");
+            None
+        }
+    }
+
+    fn wishes() -> Wishes {
+        Wishes {
+            search: Search { max_fee_bps: 10, loan_margin_bps: 5, ..Search::default() },
+            slippage_bps: 50,
+            tolerance_bps: 2_500,
+            least: Least::Usd(0.0),
+            fees: Fees::Stated { offer: Offer { unit_price: 0, tip: 0 }, tip_account: None },
+            deadline_slots: 32,
+            sol_usd: None,
+            dont_front: None,
+            jupiter: None,
+            tables: Vec::new(),
+        }
+    }
+
+    /// A plan for the obligation of the fork that can be liquidated.
+    fn plan(source: &dyn Source, keeper: &Address) -> Result<Plan> {
+        let filter = Filter::at_least(klend_model::accounts::OBLIGATION_LEN);
+        let mut refused = None;
+        for (key, account) in source.program_accounts(&KLEND, filter)? {
+            if klend_model::accounts::obligation(&key, &account.owner, &account.data).is_err() {
+                continue;
+            }
+            let frozen = Frozen::read(source, &key, &Selling::default(), keeper)?;
+            let view = frozen.view(None)?;
+            let position = Position::new(&view, &key, &frozen.obligation, &wishes().search)?;
+            match Plan::new(&position, keeper, &wishes(), 0, 0) {
+                Ok(plan) => return Ok(plan),
+                Err(reason) => refused = Some(reason),
+            }
+        }
+        Err(refused.context("there is no obligation")?)
+    }
+
+    #[test]
+    fn a_worker_that_panics_fails_its_job_and_takes_the_next() {
+        let was_asked = AtomicBool::new(false);
+        let source = Arc::new(Rotten { fork: BuiltinFork::new().unwrap(), was_asked });
+        let key = Key::simulated();
+        let plan = plan(&*source, &key.pubkey()).unwrap();
+        let addresses = plan.mentioned().unwrap();
+        let table = AddressLookupTableAccount { key: Address::new_unique(), addresses };
+        let shared = Shared {
+            source,
+            key: Arc::new(key),
+            roads: Vec::new(),
+            send: false,
+            stop: Arc::default(),
+            records: Arc::new(Records::new(Arc::new(Metrics::new()), None)),
+            slot: AtomicU64::new(0),
+            machine: Mutex::default(),
+        };
+        let (sender, ended) = mpsc::channel();
+        let done = move |_: Box<Plan>, ended: Ended| drop(sender.send(ended));
+        let workers = Workers::start(1, &Arc::new(shared), done);
+        for _ in 0..2 {
+            let job = Job {
+                plan: Box::new(plan.clone()),
+                tables: vec![table.clone()],
+                stage: None,
+                blockhash: None,
+                heard: Instant::now(),
+                ticket: None,
+            };
+            workers.jobs.send(job).unwrap();
+        }
+        let Ended::Failed(reason) = ended.recv().unwrap() else { panic!("it did not fail") };
+        assert_eq!(reason.to_string(), "the worker broke down");
+        assert!(matches!(ended.recv().unwrap(), Ended::Ready { .. }));
+        workers.join().unwrap();
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use fault_proxy::proxy::{Fault, Proxy};
 use flash_liquidator_client::token::TOKEN_PROGRAM_ID;
 use klend_fork::{Snapshot, World};
 use liquidation_venues::{
@@ -16,9 +17,7 @@ use solana_address::Address;
 use crate::{
     SOL_RESERVE, folder, json_of, keeper,
     node::Node,
-    obligations,
-    proxy::{Fault, Proxy},
-    text,
+    obligations, text,
     watch::{Watch, messages, passes},
 };
 

@@ -5,12 +5,12 @@ use std::{
     thread,
 };
 
+use fault_proxy::proxy::{Fault, Proxy};
+
 use crate::{
     MARKET, SOL_RESERVE, folder, folder_arg, json_of,
     node::{Node, Options},
-    obligations,
-    proxy::{Fault, Proxy},
-    refused,
+    obligations, refused,
 };
 
 const READ: &str = "getMultipleAccounts";

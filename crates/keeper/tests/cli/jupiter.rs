@@ -13,6 +13,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use fault_proxy::http;
 use flash_liquidator_client::{
     receiver::swap_authority,
     swap::jupiter,
@@ -26,7 +27,7 @@ use solana_address::{Address, address};
 
 use crate::{
     discovery::{Flaw, account, folder_with, key, market, put},
-    folder_arg, http, json_of, keeper, obligations, refused, text,
+    folder_arg, json_of, keeper, obligations, refused, text,
     watch::{Watch, messages},
 };
 

@@ -16,6 +16,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use fault_proxy::{http, in_dialect};
 use flash_liquidator_client::lookup_table;
 use klend_fork::{Price, World};
 use klend_model::constants::KLEND_PROGRAM_ID;
@@ -30,8 +31,6 @@ use solana_message::{
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use tungstenite::{Error, Message, WebSocket};
-
-use crate::http;
 
 const FIRST_HEIGHT: u64 = 1_000;
 /// Blocks a blockhash is valid for.
@@ -386,24 +385,6 @@ impl Node {
 
 /// Pause between two notifications of the clock.
 const HEARTBEAT: Duration = Duration::from_millis(100);
-
-/// An answer as somebody writes it who passes it on by JavaScript and adds to it.
-fn in_dialect(value: &mut Value) {
-    match value {
-        Value::Array(list) => list.iter_mut().for_each(in_dialect),
-        Value::Object(fields) => {
-            if let Some(epoch) = fields.get_mut("rentEpoch") {
-                *epoch = json!(1.844_674_407_370_955_2e19);
-                fields.insert("hash".to_owned(), json!(null));
-            }
-            if fields.contains_key("slot") {
-                fields.insert("apiVersion".to_owned(), json!("4.2.2"));
-            }
-            fields.values_mut().for_each(in_dialect);
-        }
-        _ => {}
-    }
-}
 
 fn wire(account: &Account) -> Value {
     json!({

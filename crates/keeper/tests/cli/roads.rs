@@ -3,10 +3,10 @@
 
 use std::{thread, time::Duration};
 
+use fault_proxy::http::{self, Answer};
 use serde_json::{Value, json};
 
 use crate::{
-    http::{self, Answer},
     node::{Fate, Options},
     sending::{Stage, TIP_ACCOUNT},
     watch::{Watch, messages, trusted},

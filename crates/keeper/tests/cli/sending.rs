@@ -1,8 +1,20 @@
 //! Keys, sending, confirming, setting up.
 
-use std::{path::Path, sync::OnceLock};
+use std::{
+    path::Path,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
-use flash_liquidator_client::receiver::swap_authority;
+use fault_proxy::proxy::{Fault, Proxy};
+use flash_liquidator_client::{
+    receiver::swap_authority,
+    token::{TOKEN_PROGRAM_ID, associated_token_account},
+};
 use serde_json::{Value, json};
 use solana_address::Address;
 use solana_keypair::Keypair;
@@ -11,9 +23,7 @@ use solana_signer::Signer;
 use crate::{
     MARKET, SOL_RESERVE, folder, folder_arg, json_of, keeper,
     node::{Fate, Node, Options},
-    obligations,
-    proxy::{Fault, Proxy},
-    refused, text,
+    obligations, refused, text,
 };
 
 pub const TIP_ACCOUNT: &str = "Cdah2U5ak3JjX9UjTPhRZEuMtkDdWbwympS5HqZ7uXkV";
@@ -375,6 +385,100 @@ fn sweep_fetches_what_lies_in_the_swap_authoritys_accounts() {
         }
     }
     assert_eq!(json_of(&sweep)["accounts"], json!([]));
+}
+
+/// One that the chain declines does not keep the others: each is tried alone, once.
+#[test]
+fn a_sweep_that_is_declined_leaves_only_what_cannot_be_swept() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let keeper_key = key().pubkey();
+    let (authority, _) = swap_authority(&keeper_key);
+    let mints: Vec<Address> = {
+        let mut world = stage.node.world();
+        let reserves: Vec<Address> = world.reserves().unwrap().into_keys().take(3).collect();
+        let mint = |key: &Address| world.reserve_addresses(key).unwrap().ctoken_mint;
+        let mints: Vec<Address> = reserves.iter().map(mint).collect();
+        for mint in &mints {
+            world.give(&authority, mint, 7).unwrap();
+            world.give(&keeper_key, mint, 1).unwrap();
+        }
+        // Somebody froze the keeper's account of the second.
+        let frozen = associated_token_account(&keeper_key, &mints[1], &TOKEN_PROGRAM_ID);
+        let mut account = world.account(&frozen).unwrap();
+        const STATE: usize = 108;
+        const FROZEN: u8 = 2;
+        account.data[STATE] = FROZEN;
+        world.set_account(&frozen, account).unwrap();
+        mints
+    };
+    let sweep = ["--rpc", stage.node.url(), "sweep", "--keypair", &stage.keypair, "--yes"];
+    let whose = ["--program-hash", &stage.hash, "--program-authority", "none"];
+    let said = refused(&[&sweep[..], &whose].concat(), 1);
+    assert!(said.contains("1 are left") && said.contains("swap authority"), "{said}");
+    // Two alone; what was simulated to a failure was not sent.
+    assert_eq!(stage.node.signatures(), 2);
+    let world = stage.node.world();
+    let left: Vec<u64> =
+        mints.iter().map(|mint| world.balance_of(&authority, mint).unwrap()).collect();
+    assert_eq!(left, [0, 7, 0]);
+}
+
+/// Everything that is read before takes longer than the deadline allows: its time begins
+/// when nothing more has to be read.
+#[test]
+fn a_deadline_begins_after_the_last_download() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let node = &stage.node;
+    const READS: &str = "getMultipleAccounts";
+    let stop = AtomicBool::new(false);
+    let (report, passed) = thread::scope(|scope| {
+        let passing = scope.spawn(|| {
+            let (mut seen, mut passed) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                let calls = node.calls(READS);
+                if calls > seen {
+                    seen = calls;
+                    passed += 20;
+                    node.world().warp_slots(20);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            passed
+        });
+        let args = stage.liquidate(node.url(), &at_risk);
+        let report = json_of(&[&args[..], &["--yes"]].concat());
+        stop.store(true, Ordering::Relaxed);
+        (report, passing.join().unwrap())
+    });
+    assert!(passed > 60, "only {passed} slots passed: nothing is shown");
+    assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");
+}
+
+/// Two nodes; the first dies in the middle of a liquidation. What it was asked to simulate
+/// and to send goes by the second, as one transaction.
+#[test]
+fn a_node_that_dies_under_way_is_stood_in_for() {
+    let (at_risk, _) = obligations();
+    let gone = |proxy: &Proxy, method| {
+        proxy.during(Some(method), Fault::DroppedConnection, Duration::from_secs(600))
+    };
+    for dies_at in ["simulateTransaction", "sendTransaction", "getSignatureStatuses"] {
+        let stage = Stage::new(Fate::Executed { after_polls: 2 });
+        let node = &stage.node;
+        let [first, second] = [(); 2].map(|()| Proxy::to(node.url(), &[]));
+        // What comes later in its life, it does not see either.
+        let order =
+            ["simulateTransaction", "sendTransaction", "getSignatureStatuses", "getTransaction"];
+        let from = order.iter().position(|method| *method == dies_at).unwrap();
+        let met: Vec<_> = order[from..].iter().map(|method| gone(&first, method)).collect();
+        let urls = format!("{},{}", first.url(), second.url());
+        let args = stage.liquidate(&urls, &at_risk);
+        let report = json_of(&[&args[..], &["--yes"]].concat());
+        assert_eq!(report["transaction"]["outcome"], "succeeded", "{dies_at}: {report}");
+        assert_eq!(node.signatures(), 1, "{dies_at}");
+        assert!(met[0].load(Ordering::Relaxed) > 0, "{dies_at}: it was not asked");
+    }
 }
 
 #[test]

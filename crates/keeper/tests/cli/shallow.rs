@@ -30,7 +30,7 @@ fn on_shallow_pools_the_best_size_is_found() {
         let numbered: Vec<(u8, u64, Flaw)> =
             pools.iter().zip([20, 30]).map(|(sol, number)| (number, *sol, Flaw::None)).collect();
         let (_parent, path) = folder_with(&numbered);
-        let source = source::open(None, path.to_str(), source::TIMEOUT, None).unwrap();
+        let source = source::open(&[], path.to_str(), source::TIMEOUT, None).unwrap();
         let selling = Selling {
             pools: numbered.iter().map(|(number, ..)| key(*number)).collect(),
             ..Selling::default()

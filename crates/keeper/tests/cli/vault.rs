@@ -4,11 +4,11 @@
 use std::process::{Command, Output};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use fault_proxy::http::{self, Answer};
 use serde_json::{Value, json};
 use solana_signer::Signer;
 
 use crate::{
-    http::{self, Answer},
     node::Fate,
     obligations,
     sending::{Stage, key},

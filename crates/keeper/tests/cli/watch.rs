@@ -7,15 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fault_proxy::proxy::{Fault, Proxy};
 use serde_json::{Value, json};
 use solana_address::Address;
 
 use crate::{
     SOL_RESERVE, folder, folder_arg, json_of, keeper,
     node::{Fate, Node, Options},
-    obligations,
-    proxy::{Fault, Proxy},
-    refused,
+    obligations, refused,
     sending::Stage,
     text,
 };
@@ -68,6 +67,11 @@ impl Watch {
                 return line["fields"].clone();
             }
         }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn count(&self, message: &str) -> usize {

@@ -1,7 +1,9 @@
 //! The loop while its node, its feed or its roads lie, lag, starve or are silent.
 
-use std::{thread, time::Duration};
+use std::{process::Command, sync::atomic::Ordering, thread, time::Duration};
 
+use fault_proxy::proxy::{Fault, Proxy};
+use klend_fork::{Position, World};
 use serde_json::{Value, json};
 use solana_address::Address;
 
@@ -9,7 +11,6 @@ use crate::{
     folder, folder_arg, json_of,
     node::{Fate, Node, Options},
     obligations,
-    proxy::{Fault, Proxy},
     sending::{Stage, key},
     watch::{Watch, messages, metric, passes, sol, trusted, until},
 };
@@ -294,4 +295,146 @@ fn two_streams_lose_no_update_when_one_is_cut() {
     assert_eq!(line["obligation"], json!(at_risk));
     let lines = watch.stop();
     assert_eq!(messages(&lines, "updates broke off: polling"), 0, "{lines:#?}");
+}
+
+/// The same in the loop: the node that reads, and takes transactions first, dies once
+/// something was signed.
+#[test]
+fn a_liquidation_in_flight_outlives_the_node_that_took_it() {
+    let (stage, config) =
+        sending(Options { fate: Fate::Executed { after_polls: 6 }, ..Options::default() }, "");
+    let [first, second] = [(); 2].map(|()| Proxy::to(stage.node.url(), &[]));
+    let config = format!(
+        "{config}nodes = [{{ url = {:?}, roles = [\"scan\", \"simulate\"] }}, {:?}]",
+        second.url(),
+        second.url()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", first.url()]);
+    watch.wait_for("signed");
+    let met = first.during(None, Fault::DroppedConnection, Duration::from_secs(600));
+    watch.wait_for("liquidated");
+    let lines = watch.stop();
+    assert!(met.load(Ordering::Relaxed) > 0);
+    assert!(messages(&lines, "node taken out") >= 1, "{lines:#?}");
+    assert_eq!((stage.node.signatures(), messages(&lines, "signed")), (1, 1), "{lines:#?}");
+    assert_eq!(messages(&lines, "failed") + messages(&lines, "not landed"), 0, "{lines:#?}");
+}
+
+/// A node whose slots are not to come is left out, and its word changes nothing.
+#[test]
+fn a_node_from_the_far_future_poisons_nothing() {
+    let (stage, config) =
+        sending(Options { fate: Fate::Executed { after_polls: 2 }, ..Options::default() }, "");
+    let [first, second] = [(); 2].map(|()| Proxy::to(stage.node.url(), &[]));
+    stage.node.scale_price(&sol(), 150);
+    let config =
+        format!("{config}nodes = [{{ url = {:?}, roles = [\"scan\", \"send\"] }}]", second.url());
+    let mut watch = Watch::start(&config, &["--rpc", first.url()]);
+    watch.wait_for("ready");
+    let met = first.during(None, Fault::FarFuture, Duration::from_secs(600));
+    until("it was asked", || met.load(Ordering::Relaxed) > 3);
+    stage.node.scale_price(&sol(), 66);
+    watch.wait_for("liquidated");
+    let lines = watch.stop();
+    let told = |line: &Value| reason(&line["fields"]).contains("9223372036854775808");
+    assert!(lines.iter().any(told), "{lines:#?}");
+    assert_eq!(messages(&lines, "failed") + messages(&lines, "not landed"), 0, "{lines:#?}");
+}
+
+/// A mint with an extension by which its authority pauses it.
+fn pausable(world: &mut World, mint: &Address, paused: bool) {
+    const BASE: usize = 165;
+    const MINT: u8 = 1;
+    const PAUSABLE: [u8; 4] = [26, 0, 33, 0];
+    let mut account = world.account(mint).unwrap();
+    account.data.resize(BASE, 0);
+    account.data.push(MINT);
+    account.data.extend(PAUSABLE);
+    account.data.extend([7; 32]);
+    account.data.push(u8::from(paused));
+    account.lamports = account.lamports.max(10_000_000);
+    world.set_account(mint, account).unwrap();
+}
+
+/// Its authority pauses a mint and lets it go again: what would have to move it waits.
+#[test]
+fn a_mint_that_is_paused_while_it_is_watched_is_left_alone_until_it_is_not() {
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    let (obligation, mint) = {
+        let mut world = node.world();
+        let debt = world.reserve_named("PYUSD").unwrap();
+        let owner = world.actor("who owes a token that can be paused");
+        // 10 SOL, and 58 per cent of their worth in a token of a dollar and six decimals.
+        let owed = (world.price(&sol()).unwrap().to_f64() * 5.8e6) as u64;
+        let (deposits, borrows) = ([(sol(), 10_000_000_000)], [(debt, owed)]);
+        let position = Position::new(&deposits, &borrows);
+        let obligation = world.open_position(&owner, &position).unwrap();
+        world.create_pool_at_oracle_price(&sol(), &debt, 1_000_000, 5).unwrap();
+        let mint = world.reserve_addresses(&debt).unwrap().liquidity_mint;
+        pausable(&mut world, &mint, false);
+        (json!(obligation.to_string()), mint)
+    };
+    let config = "feed = \"poll\"\npoll_ms = 50\ncooldown_seconds = 1\nnear_health = 10";
+    let mut watch = Watch::start(config, &["--rpc", node.url()]);
+    watch.wait_for("ready");
+    let mut wait_for = |message: &str| {
+        loop {
+            let line = watch.wait_for(message);
+            if line["obligation"].is_null() || line["obligation"] == obligation {
+                return line;
+            }
+        }
+    };
+    let change = |paused| {
+        let mut world = node.world();
+        world.warp_slots(1);
+        pausable(&mut world, &mint, paused);
+    };
+    change(true);
+    let changed = wait_for("a mint has changed");
+    assert_eq!(changed["mint"], json!(mint.to_string()));
+    assert_eq!(changed["has"], "it is paused");
+    node.scale_price(&sol(), 75);
+    let left = wait_for("not liquidated");
+    assert!(reason(&left).contains("it is paused"), "{left}");
+    change(false);
+    wait_for("liquidated");
+    let lines = watch.stop();
+    assert_eq!(messages(&lines, "failed"), 0, "{lines:#?}");
+}
+
+/// No file and no socket can be opened for a while: nothing ends, and it goes on after.
+#[test]
+fn without_file_descriptors_it_waits_and_goes_on() {
+    let (at_risk, _) = obligations();
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    let config = format!(
+        "websocket_url = {:?}\npoll_ms = 100\nsilence_seconds = 1\nrescan_seconds = 1\n\
+         cooldown_seconds = 600",
+        node.websocket()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", node.url()]);
+    watch.wait_for("updates flow");
+    watch.wait_for("ready");
+    let process = format!("--pid={}", watch.id());
+    let limit = |files: u32| {
+        let limit = format!("--nofile={files}:");
+        let done = Command::new("prlimit").args([&process, &limit]).status().unwrap();
+        assert!(done.success());
+    };
+    limit(3);
+    // Whatever is open ends: it has to be opened again.
+    node.cut(false);
+    let lost = watch.wait_for("updates broke off: polling");
+    let short = std::iter::repeat_with(|| watch.wait_for("updates broke off: polling"));
+    let short =
+        std::iter::once(lost).chain(short).find(|line| reason(line).contains("os error 24"));
+    assert!(short.is_some());
+    node.scale_price(&sol(), 66);
+    limit(1_024);
+    let line = watch.wait_for("liquidated");
+    assert_eq!(line["obligation"], json!(at_risk));
+    watch.stop();
 }

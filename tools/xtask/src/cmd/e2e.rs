@@ -1,12 +1,14 @@
-//! `cargo xtask e2e`: the keeper and a deployment against a local validator. Builds the
-//! programs, the keeper and the validator, then hands over to `tools/e2e`.
+//! `cargo xtask e2e`: the keeper and a deployment against a local validator, and
+//! `cargo xtask soak`: two keepers that race each other on one through faults, for as long
+//! as is asked. Builds the programs, the keeper and the validator, then hands over to
+//! `tools/e2e`.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::build;
+use super::build::{self, ToolchainArgs};
 use super::tool::{self, Args};
 use crate::node::{self, Node};
 use crate::process;
@@ -15,17 +17,49 @@ use crate::workspace::Workspace;
 /// What the validator is built with, besides Rust and a C++ compiler.
 const PACKAGES: &str = "libclang-dev protobuf-compiler libssl-dev pkg-config make";
 
+#[derive(clap::Args)]
+pub struct SoakArgs {
+    #[command(flatten)]
+    toolchain: ToolchainArgs,
+    /// How long faults happen at random
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_440))]
+    minutes: u64,
+    /// Write what happened to this file
+    #[arg(long)]
+    log: Option<PathBuf>,
+    /// Chooses faults and prices
+    #[arg(long, default_value_t = 18)]
+    seed: u64,
+}
+
 pub fn run(args: Args) -> Result<()> {
     let workspace = Workspace::load()?;
     let mut tool = tool::command(&workspace, "e2e")?;
     if !args.want_help() {
         tool = Node::prepare(&workspace)?.before_others(tool);
-        build::build(&workspace, args.toolchain)?;
-        tool.env("E2E_VALIDATOR", validator(&workspace)?)
-            .env("E2E_KEEPER", tool::command(&workspace, "keeper")?.get_program())
-            .env("E2E_MIGRATIONS", node::migrations(&workspace));
+        prepare(&workspace, args.toolchain, &mut tool)?;
     }
     process::run("e2e", tool.args(&args.tool_args))
+}
+
+pub fn soak(args: SoakArgs) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let mut tool = tool::command(&workspace, "e2e")?;
+    prepare(&workspace, args.toolchain, &mut tool)?;
+    tool.arg("--soak").arg(args.minutes.to_string()).arg("--seed").arg(args.seed.to_string());
+    if let Some(log) = &args.log {
+        tool.arg("--log").arg(log);
+    }
+    process::run("soak", &mut tool)
+}
+
+/// Builds what the tool runs, and tells it where that is.
+fn prepare(workspace: &Workspace, toolchain: ToolchainArgs, tool: &mut Command) -> Result<()> {
+    build::build(workspace, toolchain)?;
+    tool.env("E2E_VALIDATOR", validator(workspace)?)
+        .env("E2E_KEEPER", tool::command(workspace, "keeper")?.get_program())
+        .env("E2E_MIGRATIONS", node::migrations(workspace));
+    Ok(())
 }
 
 /// Builds the validator, in a target folder of its own: it shares no build with the

@@ -181,17 +181,17 @@ pub trait Source: Send + Sync {
 /// Opens what `--rpc` or `--fork` names; `klend` is what the operator says the klend
 /// there is.
 pub fn open(
-    rpc: Option<&str>,
+    rpc: &[String],
     fork: Option<&str>,
     timeout: Duration,
     klend: Option<KlendVersion>,
 ) -> Result<Arc<dyn Source>> {
     let source: Arc<dyn Source> = match (rpc, fork) {
-        (Some(_), Some(_)) => bail!("--rpc and --fork exclude each other"),
-        (Some(url), None) => Arc::new(Rpc::new(url, timeout)),
-        (None, Some("builtin")) => Arc::new(BuiltinFork::new()?),
-        (None, Some(folder)) => Arc::new(Folder::open(folder.as_ref())?),
-        (None, None) => {
+        ([_, ..], Some(_)) => bail!("--rpc and --fork exclude each other"),
+        (urls @ [_, ..], None) => Arc::new(Rpc::all(urls, timeout)),
+        ([], Some("builtin")) => Arc::new(BuiltinFork::new()?),
+        ([], Some(folder)) => Arc::new(Folder::open(folder.as_ref())?),
+        ([], None) => {
             bail!("no source: give --rpc URL, --fork DIR or --fork builtin")
         }
     };
@@ -273,7 +273,8 @@ mod tests {
 
     #[test]
     fn a_source_is_one_thing() {
-        assert!(open(None, None, TIMEOUT, None).is_err());
-        assert!(open(Some("http://localhost"), Some("builtin"), TIMEOUT, None).is_err());
+        assert!(open(&[], None, TIMEOUT, None).is_err());
+        let node = ["http://localhost".to_owned()];
+        assert!(open(&node, Some("builtin"), TIMEOUT, None).is_err());
     }
 }

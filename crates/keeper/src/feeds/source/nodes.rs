@@ -71,7 +71,12 @@ impl Node {
         Self { endpoint: Endpoint::new(url), roles, standing: Mutex::default() }
     }
 
-    fn has(&self, role: Role) -> bool {
+    /// The same over connections of its own, and well.
+    pub fn again(&self) -> Self {
+        Self::new(&self.endpoint.url, self.roles.clone())
+    }
+
+    pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
 
@@ -132,19 +137,21 @@ impl Nodes {
         self.nodes.iter().any(|node| node.has(role) && node.out_until().is_none())
     }
 
-    /// Asks one node after the other, once each, without pauses.
+    /// Asks one node after the other, once each, without pauses, until `judge` takes an
+    /// answer.
     pub fn call_once<T: DeserializeOwned>(
         &self,
         role: Role,
         method: &'static str,
         params: &Value,
+        judge: impl Fn(&T) -> Result<(), String>,
     ) -> Result<T> {
         let deadline = Instant::now() + self.timeout;
         let mut tries = self.nodes.iter().filter(|node| node.has(role)).count();
         loop {
             let (node, has_others) = self.choose(role).with_context(|| no_node(role))?;
             tries = tries.saturating_sub(1);
-            match node.endpoint.call(method, params, deadline) {
+            match ask(node, method, params, deadline, &judge) {
                 Ok(answer) => {
                     node.well();
                     return Ok(answer);
@@ -179,11 +186,7 @@ impl Nodes {
             let (node, has_others) = self.choose(role).with_context(|| no_node(role))?;
             let deadline = until.min(Instant::now() + self.timeout);
             tries += 1;
-            let answer = node.endpoint.call(method, params, deadline).and_then(|answer| {
-                let judged = judge(&answer).map_err(|why| Failure::lost(why, Cure::Later));
-                judged.map(|()| answer)
-            });
-            let failure = match answer {
+            let failure = match ask(node, method, params, deadline, &judge) {
                 Ok(answer) => {
                     node.well();
                     return Ok(answer);
@@ -230,6 +233,19 @@ impl Nodes {
     }
 }
 
+/// A node's answer, if it is one that counts.
+fn ask<T: DeserializeOwned>(
+    node: &Node,
+    method: &str,
+    params: &Value,
+    deadline: Instant,
+    judge: &impl Fn(&T) -> Result<(), String>,
+) -> Result<T, Failure> {
+    let answer = node.endpoint.call(method, params, deadline)?;
+    judge(&answer).map_err(|why| Failure::lost(why, Cure::Later))?;
+    Ok(answer)
+}
+
 fn no_node(role: Role) -> String {
     format!("no node is there to {role:?}").to_lowercase()
 }
@@ -274,7 +290,7 @@ mod tests {
         let error = format!("{error:#}");
         assert!(error.contains("ms are left") && !error.contains("SECRET"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(1));
-        let error = nodes.call_once::<u64>(Role::Send, "getSlot", &Value::Null).unwrap_err();
+        let error = nodes.call_once(Role::Send, "getSlot", &Value::Null, judge).unwrap_err();
         assert_eq!(error.to_string(), "no node is there to send");
     }
 }

@@ -1,31 +1,23 @@
+//! RPC nodes as a source: accounts in batches and lists that are believed, whichever of
+//! the nodes answers.
+
 use std::{
     collections::BTreeMap,
-    fmt,
-    marker::PhantomData,
     sync::{
-        Mutex, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use klend_fork::{Programs, Snapshot, World, lenient};
+use klend_fork::{Programs, Snapshot, World};
 use klend_model::{constants::KLEND_PROGRAM_ID, time::Clock, version::KlendVersion};
-use serde::{
-    Deserialize, Deserializer,
-    de::{
-        DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor as JsonVisitor,
-        value::SeqAccessDeserializer,
-    },
-};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
-use solana_hash::Hash;
-use solana_sdk_ids::{address_lookup_table, bpf_loader_upgradeable, sysvar};
-use solana_transaction_error::TransactionError;
+use solana_sdk_ids::{address_lookup_table, sysvar};
 use tracing::warn;
 
 use super::{
@@ -34,9 +26,19 @@ use super::{
     nodes::{Node, Nodes, Role},
     read_clock,
 };
+use crate::feeds::horizon::Horizon;
+
+mod chain;
+mod wire;
+
+pub use chain::{Seen, Sent, Simulated, Status};
+use wire::{Answer, Keyed, Listed, parse_address};
+pub use wire::{WireAccount, program_data_address, wire_filters};
 
 /// Accounts one `getMultipleAccounts` may ask for.
 const BATCH: usize = 100;
+/// Calls that were taken in a row until more accounts are tried at a time.
+const PATIENCE: usize = 200;
 /// Longest a node may take to answer, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many slots a node's answer may be behind the newest one seen.
@@ -45,33 +47,15 @@ const MAX_SLOTS_BEHIND: u64 = 32;
 /// Bytes of a program data account that say when it was deployed: tag and slot.
 const PROGRAM_DATA_HEADER: usize = 12;
 
-/// How far a transaction has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seen {
-    /// The node knows of none.
-    Nowhere,
-    /// It is in a block, which may still be dropped.
-    Processed,
-    Confirmed,
-    Finalized,
-}
-
-/// What a node knows of a signature.
-#[derive(Clone, Copy, Debug)]
-pub struct Status {
-    /// The slot that the node has come to.
-    pub slot: u64,
-    pub seen: Seen,
-}
-
 /// The RPC nodes of a cluster.
 pub struct Rpc {
     nodes: Nodes,
-    /// The newest slot an answer was of. Nodes may differ, and so may those behind one
-    /// address.
-    newest: AtomicU64,
-    /// Accounts one call asks for: as many as nodes have taken.
+    /// The newest slot that an answer or an update was of. Nodes may differ, and so may
+    /// those behind one address.
+    horizon: Arc<Horizon>,
+    /// Accounts one call asks for: as many as nodes have taken, and how often in a row.
     batch: AtomicUsize,
+    taken: AtomicUsize,
     /// Programs' code, by program data account. Kept because it is large and
     /// rarely changes; the header, fetched each time, says when it did.
     code: Mutex<BTreeMap<Address, Account>>,
@@ -79,156 +63,42 @@ pub struct Rpc {
     klend: OnceLock<KlendVersion>,
 }
 
-/// What an account looks like in an answer.
-/// Accounts may have more in them.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WireAccount {
-    #[serde(deserialize_with = "lenient::number")]
-    lamports: u64,
-    data: (String, String),
-    owner: String,
-    executable: bool,
-    #[serde(default = "lenient::exempt", deserialize_with = "lenient::number")]
-    rent_epoch: u64,
-}
-
-#[derive(Deserialize)]
-struct Answer<T> {
-    context: Context_,
-    value: T,
-}
-
-#[derive(Deserialize)]
-struct Context_ {
-    slot: u64,
-}
-
-/// A list, with the slot it is of where the node says it.
-struct Listed<T> {
-    slot: Option<u64>,
-    value: Vec<T>,
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Listed<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> JsonVisitor<'de> for Either<T> {
-            type Value = Listed<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list, or a list and its context")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Listed<T>, A::Error> {
-                let value = Vec::deserialize(SeqAccessDeserializer::new(list))?;
-                Ok(Listed { slot: None, value })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listed<T>, A::Error> {
-                let (mut slot, mut value) = (None, None);
-                while let Some(key) = map.next_key::<String>()? {
-                    match &*key {
-                        "context" => slot = Some(map.next_value::<Context_>()?.slot),
-                        "value" => value = Some(map.next_value()?),
-                        _ => drop(map.next_value::<IgnoredAny>()?),
-                    }
-                }
-                let value = value.ok_or_else(|| serde::de::Error::missing_field("value"))?;
-                Ok(Listed { slot, value })
-            }
-        }
-        deserializer.deserialize_any(Either(PhantomData))
-    }
-}
-
-#[derive(Deserialize)]
-struct Keyed {
-    pubkey: String,
-    account: WireAccount,
-}
-
-impl WireAccount {
-    /// The account, whose data has to be in base64.
-    pub fn decode(self) -> Result<Account> {
-        let (data, encoding) = self.data;
-        if encoding != "base64" {
-            bail!("data is encoded as {encoding}, base64 was asked for");
-        }
-        Ok(Account {
-            lamports: self.lamports,
-            data: STANDARD.decode(data)?,
-            owner: parse_address(&self.owner)?,
-            executable: self.executable,
-            rent_epoch: self.rent_epoch,
-        })
-    }
-}
-
-impl Keyed {
-    fn decode(self) -> Result<(Address, Account)> {
-        Ok((parse_address(&self.pubkey)?, self.account.decode()?))
-    }
-}
-
-fn parse_address(text: &str) -> Result<Address> {
-    text.parse().with_context(|| format!("{text:?} is not an address"))
-}
-
-/// What a node's simulation of a transaction showed.
-pub struct Simulated {
-    pub error: Option<TransactionError>,
-    pub logs: Vec<String>,
-    pub units: u64,
-}
-
-/// A transaction that a node has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    pub signature: String,
-    pub slot: u64,
-    pub failed: bool,
-}
-
-#[derive(Deserialize)]
-struct WireSent {
-    signature: String,
-    slot: u64,
-    #[serde(default)]
-    err: Value,
-}
-
 impl Rpc {
-    /// Signatures that one call may tell.
-    pub const SIGNATURES: usize = 1_000;
-
     /// A node that has `timeout` to answer a call, for everything.
     pub fn new(url: &str, timeout: Duration) -> Self {
+        Self::all(&[url], timeout)
+    }
+
+    /// Nodes that are all there for everything, the preferred ones first.
+    pub fn all<T: AsRef<str>>(urls: &[T], timeout: Duration) -> Self {
         let roles = Role::ALL.map(|(_, role)| role).to_vec();
-        Self::of(vec![Node::new(resolve(url), roles)], timeout)
+        let node = |url: &T| Node::new(resolve(url.as_ref()), roles.clone());
+        Self::of(urls.iter().map(node).collect(), timeout)
     }
 
     /// Nodes of one cluster, the preferred ones first, each with so much time to answer.
     pub fn of(nodes: Vec<Node>, timeout: Duration) -> Self {
         Self {
             nodes: Nodes::new(nodes, timeout),
-            newest: AtomicU64::new(0),
+            horizon: Arc::default(),
             batch: AtomicUsize::new(BATCH),
+            taken: AtomicUsize::new(0),
             code: Mutex::default(),
             klend: OnceLock::new(),
         }
     }
 
-    /// This node first, then others.
+    /// These nodes first, then others.
     pub fn with(&self, others: Vec<Node>) -> Self {
-        let roles = Role::ALL.map(|(_, role)| role).to_vec();
-        let nodes = std::iter::once(Node::new(self.url(), roles)).chain(others).collect();
+        let nodes = self.nodes.iter().map(Node::again).chain(others).collect();
         Self::of(nodes, self.nodes.timeout)
     }
 
-    /// The same node with another patience, over connections of its own.
-    pub fn again(&self, timeout: Duration) -> Self {
-        Self::new(self.url(), timeout)
+    /// Each of its nodes that has a role, by itself, with another patience and over
+    /// connections of its own.
+    pub fn each(&self, role: Role, timeout: Duration) -> Vec<Self> {
+        let able = self.nodes.iter().filter(|node| node.has(role));
+        able.map(|node| Self::of(vec![node.again()], timeout)).collect()
     }
 
     /// The preferred node's address.
@@ -238,7 +108,12 @@ impl Rpc {
 
     /// The newest slot an answer was of.
     pub fn newest(&self) -> u64 {
-        self.newest.load(Ordering::Relaxed)
+        self.horizon.newest()
+    }
+
+    /// Which slots are believed, here and of updates.
+    pub fn horizon(&self) -> &Arc<Horizon> {
+        &self.horizon
     }
 
     /// Where the node tells of changes, by Solana's convention: the same address
@@ -267,7 +142,7 @@ impl Rpc {
         method: &'static str,
         params: &Value,
     ) -> Result<T> {
-        self.nodes.call_once(Role::Scan, method, params)
+        self.nodes.call_once(Role::Scan, method, params, |_| Ok(()))
     }
 
     /// Calls a node, again or another one where that may help.
@@ -280,10 +155,6 @@ impl Rpc {
         self.newest().saturating_sub(MAX_SLOTS_BEHIND)
     }
 
-    fn saw(&self, slot: u64) {
-        self.newest.fetch_max(slot, Ordering::Relaxed);
-    }
-
     /// One batch, complete and not older than it may be.
     fn batch(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
         let min_slot = self.oldest();
@@ -293,6 +164,7 @@ impl Rpc {
         }]);
         let judge = |answer: &Answer<Vec<Option<WireAccount>>>| {
             let (there, slot) = (answer.value.len(), answer.context.slot);
+            self.horizon.take(slot)?;
             (there == keys.len() && slot >= min_slot).then_some(()).ok_or_else(|| {
                 format!(
                     "{there} of {} accounts at slot {slot}, wanted slot {min_slot} or later",
@@ -301,7 +173,6 @@ impl Rpc {
             })
         };
         let answer = self.nodes.call(Role::Scan, "getMultipleAccounts", &params, judge)?;
-        self.saw(answer.context.slot);
         let accounts = answer
             .value
             .into_iter()
@@ -322,6 +193,12 @@ impl Rpc {
                 Ok((slot, batch)) => {
                     oldest = oldest.min(slot);
                     accounts.extend(batch);
+                    if self.taken.fetch_add(1, Ordering::Relaxed) >= PATIENCE {
+                        // What made it take less may be over.
+                        self.taken.store(0, Ordering::Relaxed);
+                        let most = self.batch.load(Ordering::Relaxed).saturating_mul(2);
+                        self.batch.store(most.min(BATCH), Ordering::Relaxed);
+                    }
                 }
                 Err(error) if count > 1 && wants_less(&error) => {
                     let smaller = count / 2;
@@ -332,6 +209,7 @@ impl Rpc {
                         "asking for less"
                     );
                     self.batch.fetch_min(smaller, Ordering::Relaxed);
+                    self.taken.store(0, Ordering::Relaxed);
                 }
                 Err(error) => return Err(error),
             }
@@ -355,7 +233,8 @@ impl Rpc {
             Some(slot) if slot < min_slot => {
                 Err(format!("slot {slot}, wanted {min_slot} or later"))
             }
-            _ => Ok(()),
+            Some(slot) => self.horizon.take(slot),
+            None => Ok(()),
         };
         let ask = || self.nodes.call(Role::Scan, "getProgramAccounts", &params, judge);
         let mut listed: Listed<Keyed> = ask()?;
@@ -363,7 +242,6 @@ impl Rpc {
             warn!(least = filter.min_len, "no account of this kind: asked again");
             listed = ask()?;
         }
-        listed.slot.into_iter().for_each(|slot| self.saw(slot));
         Ok(listed.value)
     }
 
@@ -395,22 +273,6 @@ impl Rpc {
             .into_iter()
             .map(|account| account.map(WireAccount::decode).transpose())
             .collect()
-    }
-
-    /// How many slots the node says it is behind the cluster.
-    pub fn slots_behind(&self) -> Result<u64> {
-        const BEHIND: i64 = -32005;
-        match self.call_once::<String>("getHealth", &json!([])) {
-            Ok(_) => Ok(0),
-            Err(error) => match error.chain().find_map(|cause| cause.downcast_ref::<Refused>()) {
-                // "Node is behind by 42 slots", or "Node is unhealthy" that does not know.
-                Some(refused) if refused.code == BEHIND => {
-                    let digits = refused.message.split(|letter: char| !letter.is_ascii_digit());
-                    Ok(digits.filter_map(|digits| digits.parse().ok()).next().unwrap_or(u64::MAX))
-                }
-                _ => Err(error),
-            },
-        }
     }
 
     /// Balances of the token accounts of `owner`, in whole tokens by mint.
@@ -450,125 +312,6 @@ impl Rpc {
         Ok(keys.iter().filter_map(|key| Some((*key, code.get(key)?.clone()))).collect())
     }
 
-    /// A recent blockhash and the last block height it is valid in.
-    pub fn latest_blockhash(&self) -> Result<(Hash, u64)> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Latest {
-            blockhash: String,
-            last_valid_block_height: u64,
-        }
-        let answer: Answer<Latest> =
-            self.call("getLatestBlockhash", &json!([{"commitment": "confirmed"}]))?;
-        let hash = answer.value.blockhash.parse().context("blockhash")?;
-        Ok((hash, answer.value.last_valid_block_height))
-    }
-
-    /// The newest confirmed slot and the height of its block.
-    pub fn now(&self) -> Result<(u64, u64)> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Epoch {
-            absolute_slot: u64,
-            block_height: u64,
-        }
-        let epoch: Epoch =
-            self.call_once("getEpochInfo", &json!([{ "commitment": "confirmed" }]))?;
-        Ok((epoch.absolute_slot, epoch.block_height))
-    }
-
-    /// The cluster's genesis hash, which tells mainnet from the rest.
-    pub fn genesis_hash(&self) -> Result<String> {
-        self.call("getGenesisHash", &json!([]))
-    }
-
-    /// What recent transactions that write these accounts paid for a compute unit,
-    /// micro-lamports: the median of what the node remembers, `None` if that is
-    /// nothing.
-    pub fn recent_unit_price(&self, writes: &[Address]) -> Result<Option<u64>> {
-        /// Accounts one call may name.
-        const MOST: usize = 128;
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Paid {
-            prioritization_fee: u64,
-        }
-        let names: Vec<String> = writes.iter().take(MOST).map(ToString::to_string).collect();
-        let answer: Vec<Paid> = self.call("getRecentPrioritizationFees", &json!([names]))?;
-        let mut paid: Vec<u64> = answer.iter().map(|paid| paid.prioritization_fee).collect();
-        paid.sort_unstable();
-        Ok(paid.get(paid.len() / 2).copied())
-    }
-
-    /// The accounts that a block engine wants its tips in.
-    pub fn tip_accounts(&self) -> Result<Vec<Address>> {
-        let names: Vec<String> = self.call("getTipAccounts", &json!([]))?;
-        names.iter().map(|name| parse_address(name)).collect()
-    }
-
-    /// Simulates a transaction on the node, as if its blockhash were a recent
-    /// one; signatures are not looked at.
-    pub fn simulate(&self, transaction: &[u8]) -> Result<Simulated> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Value_ {
-            err: Option<TransactionError>,
-            logs: Option<Vec<String>>,
-            units_consumed: Option<u64>,
-        }
-        let newest = self.newest();
-        let params = json!([STANDARD.encode(transaction), {
-            "encoding": "base64",
-            "commitment": "confirmed",
-            "sigVerify": false,
-            "replaceRecentBlockhash": true,
-            "minContextSlot": newest,
-        }]);
-        // A refusal from before what is known already is no refusal.
-        let judge = |answer: &Answer<Value_>| {
-            let slot = answer.context.slot;
-            (slot >= newest)
-                .then_some(())
-                .ok_or_else(|| format!("simulated at slot {slot}, wanted {newest} or later"))
-        };
-        let answer = self.nodes.call(Role::Simulate, "simulateTransaction", &params, judge)?;
-        let simulated = answer.value;
-        Ok(Simulated {
-            error: simulated.err,
-            logs: simulated.logs.unwrap_or_default(),
-            units: simulated.units_consumed.unwrap_or_default(),
-        })
-    }
-
-    /// Hands a signed transaction to the node, once. Sending the same bytes again
-    /// is harmless: a signature is executed at most once.
-    pub fn send(&self, transaction: &[u8]) -> Result<String> {
-        let params = json!([STANDARD.encode(transaction), {
-            "encoding": "base64", "skipPreflight": true, "maxRetries": 0
-        }]);
-        self.nodes.call_once(Role::Send, "sendTransaction", &params)
-    }
-
-    /// What a node knows of a signature, and the slot it has come to.
-    pub fn status(&self, signature: &str) -> Result<Status> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Wire {
-            confirmation_status: Option<String>,
-        }
-        let answer: Answer<Vec<Option<Wire>>> =
-            self.call_once("getSignatureStatuses", &json!([[signature]]))?;
-        let seen = match answer.value.into_iter().next().flatten() {
-            None => Seen::Nowhere,
-            Some(wire) => match wire.confirmation_status.as_deref() {
-                Some("finalized") => Seen::Finalized,
-                Some("confirmed") => Seen::Confirmed,
-                _ => Seen::Processed,
-            },
-        };
-        Ok(Status { slot: answer.context.slot, seen })
-    }
-
     /// Every token account of `owner` under one of the token programs.
     pub fn token_accounts(
         &self,
@@ -598,32 +341,6 @@ impl Rpc {
         }]);
         let listed: Listed<Keyed> = self.call("getProgramAccounts", &params)?;
         listed.value.into_iter().map(Keyed::decode).collect()
-    }
-
-    /// Transactions that name an account, the newest first, at most
-    /// [`SIGNATURES`](Self::SIGNATURES); those
-    /// before another one's signature.
-    pub fn signatures_of(&self, account: &Address, before: Option<&str>) -> Result<Vec<Sent>> {
-        let mut options = json!({ "commitment": "confirmed", "limit": Self::SIGNATURES });
-        if let Some(before) = before {
-            options["before"] = json!(before);
-        }
-        let listed: Vec<WireSent> =
-            self.call("getSignaturesForAddress", &json!([account.to_string(), options]))?;
-        let listed = listed.into_iter().map(|WireSent { signature, slot, err }| Sent {
-            signature,
-            slot,
-            failed: !err.is_null(),
-        });
-        Ok(listed.collect())
-    }
-
-    /// A transaction as `getTransaction` answers; `None` if the node has none.
-    pub fn transaction(&self, signature: &str) -> Result<Option<Value>> {
-        let params = json!([signature, {
-            "encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 1
-        }]);
-        self.call("getTransaction", &params)
     }
 }
 
@@ -733,21 +450,6 @@ fn resolve(url: &str) -> &str {
 fn wants_less(error: &anyhow::Error) -> bool {
     let refused = error.chain().find_map(|cause| cause.downcast_ref::<Refused>());
     refused.is_some_and(|refused| refused.cure() == Cure::Smaller)
-}
-
-/// Where an upgradeable program keeps its code.
-pub fn program_data_address(account: &Account) -> Option<Address> {
-    (account.executable && account.owner == bpf_loader_upgradeable::ID)
-        .then(|| account.data.get(4..)?.first_chunk().copied().map(Address::new_from_array))?
-}
-
-/// The filter as `getProgramAccounts` and `programSubscribe` take it.
-pub fn wire_filters(filter: &Filter) -> Value {
-    let memcmp = |(offset, bytes): (usize, &[u8])| {
-        let bytes = bs58::encode(bytes).into_string();
-        json!({ "memcmp": { "offset": offset, "bytes": bytes } })
-    };
-    filter.compared().map(memcmp).collect()
 }
 
 #[cfg(test)]

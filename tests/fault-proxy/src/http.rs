@@ -11,11 +11,14 @@ use serde_json::{Value, json};
 
 /// What is answered to a request.
 pub struct Answer {
+    /// HTTP's status line, and headers after it where there are more.
     pub status: &'static str,
+    /// The body.
     pub body: String,
 }
 
 impl Answer {
+    /// A body of JSON.
     pub fn ok(body: Value) -> Self {
         Self { status: "200 OK", body: body.to_string() }
     }

@@ -1,0 +1,342 @@
+//! What goes wrong, and what the keepers said to it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use fault_proxy::{proxy::Fault as Call, socket::Fault as Socket};
+
+use super::{
+    Dice,
+    racer::{Line, Racer},
+};
+
+/// Pause between two faults. Somewhat less than a second, as not all are met.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1_000));
+/// How long one lasts.
+const LENGTH: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(3_500));
+/// How long after its end a keeper's words still are about it.
+const AFTER: Duration = Duration::from_secs(6);
+/// One of so many happens in both nodes of a keeper at once.
+const BOTH: u64 = 5;
+
+/// Where something goes wrong.
+#[derive(Clone, Copy)]
+enum What {
+    /// Calls, of a method or all of them.
+    Call(Option<&'static str>, Call),
+    /// Subscriptions.
+    Socket(Socket),
+}
+
+/// What a keeper has to say to it.
+#[derive(Clone, Copy, PartialEq)]
+enum Wants {
+    /// That it was met, and what is done about it.
+    Words,
+    /// Nothing, if nothing is lost by it; why that is so.
+    Nothing(&'static str),
+}
+
+const ACCOUNTS: Option<&str> = Some("getMultipleAccounts");
+const SCAN: Option<&str> = Some("getProgramAccounts");
+const SEND: Option<&str> = Some("sendTransaction");
+const STATUS: Option<&str> = Some("getSignatureStatuses");
+const EPOCH: Option<&str> = Some("getEpochInfo");
+const BLOCKHASH: Option<&str> = Some("getLatestBlockhash");
+
+const READ: Wants = Wants::Nothing("read as it is");
+const STALE: Wants = Wants::Nothing("older than what is known: left aside");
+const OTHER: Wants = Wants::Nothing("the other stream, a scan or an audit tells it");
+const KEPT: Wants = Wants::Nothing("what it lacks is kept until a second answer lacks it");
+const PIECES: Wants = Wants::Nothing("asked for in small pieces already");
+
+/// Every kind of fault.
+const KINDS: &[(What, Wants)] = &[
+    (What::Call(None, Call::TooManyRequests), Wants::Words),
+    (What::Call(None, Call::AskedLater(1)), Wants::Words),
+    (What::Call(None, Call::AskedLater(60)), Wants::Words),
+    (What::Call(None, Call::InternalError), Wants::Words),
+    (What::Call(None, Call::Code(200)), Wants::Words),
+    (What::Call(None, Call::Code(410)), Wants::Words),
+    (What::Call(None, Call::Code(-32_603)), Wants::Words),
+    (What::Call(None, Call::Code(-32_429)), Wants::Words),
+    (What::Call(None, Call::Code(-32_007)), Wants::Words),
+    (What::Call(None, Call::Code(-32_097)), Wants::Words),
+    (What::Call(None, Call::Code(-32_010)), Wants::Words),
+    (What::Call(None, Call::Code(-32_005)), Wants::Words),
+    (What::Call(None, Call::DroppedConnection), Wants::Words),
+    (What::Call(None, Call::Timeout), Wants::Words),
+    (What::Call(None, Call::Slow(Duration::from_millis(300))), READ),
+    (What::Call(None, Call::Dialect), READ),
+    (What::Call(ACCOUNTS, Call::TruncatedJson), Wants::Words),
+    (What::Call(ACCOUNTS, Call::PartialAnswer), Wants::Words),
+    (What::Call(ACCOUNTS, Call::LostAnswer), Wants::Words),
+    (What::Call(ACCOUNTS, Call::NodeIsBehind), Wants::Words),
+    (What::Call(ACCOUNTS, Call::StaleSlot), Wants::Words),
+    (What::Call(ACCOUNTS, Call::FarFuture), Wants::Words),
+    (What::Call(ACCOUNTS, Call::AtMost(5, -32_602)), PIECES),
+    (What::Call(ACCOUNTS, Call::AtMost(5, 413)), PIECES),
+    (What::Call(SCAN, Call::EmptyList), Wants::Words),
+    (What::Call(SCAN, Call::ShortList), KEPT),
+    (What::Call(SCAN, Call::TruncatedJson), Wants::Words),
+    (What::Call(SCAN, Call::Code(413)), Wants::Words),
+    (What::Call(SEND, Call::LostAnswer), Wants::Words),
+    (What::Call(SEND, Call::DroppedConnection), Wants::Words),
+    (What::Call(SEND, Call::Code(-32_005)), Wants::Words),
+    (What::Call(SEND, Call::TooManyRequests), Wants::Words),
+    (What::Call(SEND, Call::Code(-32_603)), Wants::Words),
+    (What::Call(STATUS, Call::StaleSlot), STALE),
+    (What::Call(STATUS, Call::FarFuture), Wants::Words),
+    (What::Call(STATUS, Call::TruncatedJson), Wants::Words),
+    (What::Call(STATUS, Call::DroppedConnection), Wants::Words),
+    (What::Call(EPOCH, Call::TruncatedJson), Wants::Words),
+    (What::Call(EPOCH, Call::FarFuture), Wants::Words),
+    (What::Call(BLOCKHASH, Call::Code(-32_603)), Wants::Words),
+    (What::Socket(Socket::Refused), Wants::Words),
+    (What::Socket(Socket::Cut), Wants::Words),
+    (What::Socket(Socket::Silent), OTHER),
+    (What::Socket(Socket::DeadPrograms), OTHER),
+    (What::Socket(Socket::Late(Duration::from_millis(800))), READ),
+    (What::Socket(Socket::OldSlots), STALE),
+    (What::Socket(Socket::FarFuture), Wants::Words),
+    (What::Socket(Socket::Dialect), READ),
+    (What::Socket(Socket::Truncated), Wants::Words),
+];
+
+/// What the keeper says when calls go wrong.
+const OF_CALLS: &[&str] = &[
+    "asked again",
+    "node taken out",
+    "asking for less",
+    "asking for addresses first",
+    "a scan came short: again",
+    "no account of this kind: asked again",
+    "reserves that the node did not list",
+    "the source failed",
+    "the chain was not read",
+    "the rent was not read",
+    "sending failed",
+    "refused",
+    "no news",
+    "not over yet by the second answer",
+    // Of every road, once an attempt is over: what it said, or that it was silent.
+    "road",
+];
+
+/// What it says when updates do.
+const OF_SOCKETS: &[&str] = &[
+    "updates broke off: polling",
+    "one of the streams broke off",
+    "updates of pools broke off: polling for them",
+    "a change was not told of: subscribing anew",
+    "a change of a pool was not told of: subscribing anew",
+    "an update was not understood",
+];
+
+/// A fault that happened.
+struct Happened {
+    /// Since the beginning.
+    at: Duration,
+    length: Duration,
+    racer: usize,
+    nodes: &'static [usize],
+    kind: usize,
+    met: Vec<Arc<AtomicUsize>>,
+}
+
+impl Happened {
+    /// Calls or messages that met it.
+    fn met(&self) -> usize {
+        self.met.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// What the keeper said to it: each message and how often.
+    fn answers<'a>(&self, lines: &'a [Line]) -> BTreeMap<&'a str, usize> {
+        let words = match KINDS[self.kind].0 {
+            What::Call(..) => OF_CALLS,
+            What::Socket(_) => OF_SOCKETS,
+        };
+        let mut said = BTreeMap::new();
+        let from = lines.partition_point(|line| line.at < self.at);
+        for line in &lines[from..] {
+            if line.at > self.at + self.length + AFTER {
+                break;
+            }
+            if words.contains(&&*line.message) {
+                *said.entry(&*line.message).or_default() += 1;
+            }
+        }
+        said
+    }
+}
+
+/// Faults, in the order they happened.
+pub struct Storm {
+    dice: Dice,
+    begun: Instant,
+    next: Instant,
+    happened: Vec<Happened>,
+}
+
+impl Storm {
+    /// Calm.
+    pub fn new(seed: u64) -> Self {
+        let now = Instant::now();
+        Self { dice: Dice::new(seed), begun: now, next: now, happened: Vec::new() }
+    }
+
+    /// How many faults there were.
+    pub fn count(&self) -> usize {
+        self.happened.len()
+    }
+
+    /// At most so many kinds, each once.
+    pub fn some(&mut self, most: usize) -> Vec<usize> {
+        let mut kinds: Vec<usize> = (0..KINDS.len()).collect();
+        while kinds.len() > most {
+            kinds.remove(self.dice.below(kinds.len() as u64) as usize);
+        }
+        kinds
+    }
+
+    /// What a kind is called.
+    pub fn name(&self, kind: usize) -> String {
+        match KINDS[kind].0 {
+            What::Call(None, fault) => format!("every call {fault:?}"),
+            What::Call(Some(method), fault) => format!("{method} {fault:?}"),
+            What::Socket(fault) => format!("websocket {fault:?}"),
+        }
+    }
+
+    /// Lets a kind of fault happen for a while in nodes of one keeper.
+    pub fn inject(
+        &mut self,
+        racers: &[Racer; 2],
+        racer: usize,
+        nodes: &'static [usize],
+        kind: usize,
+        length: Duration,
+    ) {
+        let met = nodes.iter().map(|node| {
+            let node = &racers[racer].nodes[*node];
+            match KINDS[kind].0 {
+                What::Call(method, fault) => node.calls.during(method, fault, length),
+                What::Socket(fault) => node.socket.during(fault, length),
+            }
+        });
+        let (met, at) = (met.collect(), self.begun.elapsed());
+        self.happened.push(Happened { at, length, racer, nodes, kind, met });
+    }
+
+    /// Lets something go wrong, if it is time.
+    pub fn blow(&mut self, racers: &[Racer; 2]) {
+        if Instant::now() < self.next {
+            return;
+        }
+        self.next = Instant::now() + self.dice.between(PAUSE.0, PAUSE.1);
+        let kind = self.dice.below(KINDS.len() as u64) as usize;
+        let length = self.dice.between(LENGTH.0, LENGTH.1);
+        let racer = self.dice.below(2) as usize;
+        let nodes: &[usize] = match self.dice.below(BOTH) {
+            0 => &[0, 1],
+            number if number % 2 == 0 => &[0],
+            _ => &[1],
+        };
+        self.inject(racers, racer, nodes, kind, length);
+    }
+
+    /// How many were met and answered; and those that were met and not answered.
+    pub fn answers(&self, lines: &[Vec<Line>; 2]) -> (String, Vec<String>) {
+        let (mut met, mut answered, mut silent) = (0, 0, Vec::new());
+        for one in &self.happened {
+            if one.met() == 0 {
+                continue;
+            }
+            met += 1;
+            if !one.answers(&lines[one.racer]).is_empty() {
+                answered += 1;
+            } else if KINDS[one.kind].1 == Wants::Words {
+                silent.push(format!("{} at {:.1} s", self.name(one.kind), one.at.as_secs_f64()));
+            }
+        }
+        let seen = format!(
+            "{} faults, {met} met: {answered} with an answer in the log, {} that need none, {} \
+             without",
+            self.happened.len(),
+            met - answered - silent.len(),
+            silent.len()
+        );
+        (seen, silent)
+    }
+
+    /// One line for each kind.
+    pub fn table(&self, lines: &[Vec<Line>; 2]) -> String {
+        let mut text =
+            String::from("  times   met  calls  kind, and what was done about it (how often)\n");
+        for (kind, (_, wants)) in KINDS.iter().enumerate() {
+            let all = self.happened.iter().filter(|one| one.kind == kind);
+            let (mut times, mut met, mut calls) = (0, 0, 0);
+            let mut said = BTreeMap::<&str, usize>::new();
+            for one in all {
+                times += 1;
+                met += usize::from(one.met() > 0);
+                calls += one.met();
+                if one.met() > 0 {
+                    let answers = one.answers(&lines[one.racer]);
+                    answers.into_keys().for_each(|answer| *said.entry(answer).or_default() += 1);
+                }
+            }
+            let _ = writeln!(
+                text,
+                "  {times:>5} {met:>5} {calls:>6}  {}: {}",
+                self.name(kind),
+                words(&said, *wants)
+            );
+        }
+        text
+    }
+
+    /// One line for each fault.
+    pub fn lines(&self, lines: &[Vec<Line>; 2]) -> String {
+        let mut text = String::from(
+            "\nEvery fault: second, keeper, its nodes, seconds it lasted, calls or messages that \
+             met it, kind, and what the keeper said\n",
+        );
+        for one in &self.happened {
+            let nodes: Vec<&str> = one.nodes.iter().map(|node| ["a", "b"][*node]).collect();
+            let _ = write!(
+                text,
+                "{:.1} {} {} {:.1} {} {}: ",
+                one.at.as_secs_f64(),
+                one.racer + 1,
+                nodes.concat(),
+                one.length.as_secs_f64(),
+                one.met(),
+                self.name(one.kind)
+            );
+            if one.met() == 0 {
+                text.push_str("not met\n");
+                continue;
+            }
+            text.push_str(&words(&one.answers(&lines[one.racer]), KINDS[one.kind].1));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn words(said: &BTreeMap<&str, usize>, wants: Wants) -> String {
+    let all: Vec<String> = said.iter().map(|(what, count)| format!("{what} ({count})")).collect();
+    match (all.is_empty(), wants) {
+        (true, Wants::Nothing(why)) => why.to_owned(),
+        (true, Wants::Words) => "nothing".to_owned(),
+        (false, _) => all.join(", "),
+    }
+}
