@@ -70,7 +70,7 @@ pub struct View<'a> {
 
 impl View<'_> {
     /// Maintenance margin of the account, its isolated positions left out.
-    /// `margin_buffer` is [`State::margin_buffer`], or 0.
+    /// `margin_buffer` is `State::margin_buffer`, or 0.
     ///
     /// # Errors
     /// [`PerpError::MarketMissing`]; [`PerpError::PriceMissing`];

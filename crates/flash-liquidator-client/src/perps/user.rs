@@ -117,7 +117,7 @@ impl User {
     }
 
     /// Spot markets it has positions in. A perp position adds the market that it
-    /// is settled in, which [`PerpMarket::quote_spot_market`] names.
+    /// is settled in, which `PerpMarket::quote_spot_market` names.
     #[must_use]
     pub fn spot_markets(&self) -> BTreeSet<u16> {
         self.spot_positions.iter().map(|position| position.market).collect()

@@ -43,7 +43,7 @@ pub fn usual_via() -> Vec<Address> {
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct AggregatorArgs {
-    /// Also ask this Jupiter (GET /swap/v2/build), such as https://api.jup.ag or one's own,
+    /// Also ask this Jupiter (GET /swap/v2/build), such as <https://api.jup.ag> or one's own,
     /// and sell by its route where that pays more than pools, or nothing else sells. A key
     /// for it is read from KEEPER_JUPITER_KEY.
     #[arg(long, value_name = "URL")]
