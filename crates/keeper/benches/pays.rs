@@ -28,7 +28,7 @@ use klend_flash_keeper::{
 };
 use klend_fork::{Machine, Position as Opened, World};
 use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
-use klend_model::{refusal::Refusal, reserve::Clock};
+use klend_model::{refusal::Refusal, time::Clock};
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;

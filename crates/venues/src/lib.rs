@@ -62,6 +62,17 @@ impl Now {
     fn seconds(&self) -> u64 {
         u64::try_from(self.unix_timestamp).unwrap_or(0)
     }
+
+    /// # Errors
+    /// [`VenueError::NotOpenYet`] before `opens`, seconds since 1970.
+    fn check_open(&self, pool: Address, opens: u64) -> Result<(), VenueError> {
+        let now = self.seconds();
+        if now < opens {
+            let unit = "seconds since 1970";
+            return Err(VenueError::NotOpenYet { pool, opens, now, unit });
+        }
+        Ok(())
+    }
 }
 
 /// What a pool pays.

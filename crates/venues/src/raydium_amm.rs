@@ -157,10 +157,8 @@ impl Pool for AmmPool {
         if self.closed {
             return Err(VenueError::Closed { pool });
         }
-        let now = now.seconds();
-        if let Some(opens) = self.open_time.filter(|opens| now < *opens) {
-            let unit = "seconds since 1970";
-            return Err(VenueError::NotOpenYet { pool, opens, now, unit });
+        if let Some(opens) = self.open_time {
+            now.check_open(pool, opens)?;
         }
         for mint in &self.mints {
             let owner = mint::token_program(&pool, mint, known)?;

@@ -176,11 +176,7 @@ impl Pool for CpmmPool {
         if self.closed {
             return Err(VenueError::Closed { pool });
         }
-        let (opens, now) = (self.open_time, now.seconds());
-        if now < opens {
-            let unit = "seconds since 1970";
-            return Err(VenueError::NotOpenYet { pool, opens, now, unit });
-        }
+        now.check_open(pool, self.open_time)?;
         for mint in &self.mints {
             mint::token_program(&pool, mint, known)?;
         }

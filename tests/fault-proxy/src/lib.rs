@@ -11,6 +11,8 @@ pub mod http;
 pub mod proxy;
 pub mod socket;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde_json::{Value, json};
 
 /// The slot of a node that has lost its mind.
@@ -32,4 +34,8 @@ pub fn in_dialect(value: &mut Value) {
         }
         _ => {}
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

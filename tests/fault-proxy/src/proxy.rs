@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     FAR_FUTURE,
     http::{self, Answer},
-    in_dialect,
+    in_dialect, locked,
 };
 
 /// What goes wrong with one call.
@@ -83,10 +83,6 @@ type Troubles = Arc<Mutex<Vec<Trouble>>>;
 pub struct Proxy {
     url: String,
     troubles: Troubles,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Proxy {

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -15,7 +15,7 @@ use std::{
 use serde_json::{Value, json};
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::{FAR_FUTURE, in_dialect};
+use crate::{FAR_FUTURE, in_dialect, locked};
 
 /// Pause between two looks at both ends when neither said anything.
 const NAP: Duration = Duration::from_millis(3);
@@ -57,10 +57,6 @@ type Troubles = Arc<Mutex<Vec<Trouble>>>;
 pub struct SocketProxy {
     url: String,
     troubles: Troubles,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SocketProxy {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use anyhow::{Result, anyhow};
 use klend_flash_keeper::feeds::source::{Filter, Progress, Source, Visitor};
 use klend_fork::World;
-use klend_model::reserve::Clock;
+use klend_model::time::Clock;
 use solana_account::Account;
 use solana_address::Address;
 

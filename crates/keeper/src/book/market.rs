@@ -7,6 +7,7 @@ use flash_liquidator_client::klend::ReserveAddresses;
 use klend_interface::state::{LastUpdate, LendingMarket, Reserve};
 use klend_model::{
     accounts, fields,
+    keys::to_address,
     price::{OracleAccount, Oracles},
     table::ReserveTable,
     time::Clock,
@@ -193,6 +194,11 @@ impl Market {
             .find(|(at, _)| at == key)
             .with_context(|| format!("reserve {key} is not in market {}", self.key))?;
         Ok(accounts::reserve(key, &account.owner, &account.data)?)
+    }
+
+    /// The mint that one of the market's reserves lends.
+    pub fn mint_of(&self, reserve: &Address) -> Option<Address> {
+        self.reserve(reserve).ok().map(|account| to_address(&account.liquidity.mint_pubkey))
     }
 
     /// The reserves, refreshed to the market's moment.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::scope::{Feed, Mappings, ScopeError, refresh_price_list};
 use klend_fork::Machine;
 use klend_interface::state::Reserve;
-use klend_model::{constants::SCOPE_PROGRAM_ID, price, reserve::Clock};
+use klend_model::{constants::SCOPE_PROGRAM_ID, price, time::Clock};
 use solana_account::Account;
 use solana_address::Address;
 use solana_instruction::Instruction;

@@ -6,7 +6,13 @@ use klend_fork::NATIVE_MINT;
 use klend_model::{flash::Lenders, reserve::ReserveState, table::ReserveTable};
 use solana_address::Address;
 
-use super::{accounts::Accounts, chain::Chain, market::Market, pools::Pools, scope::Written};
+use super::{
+    accounts::Accounts,
+    chain::Chain,
+    market::Market,
+    pools::{Pair, Pools},
+    scope::Written,
+};
 
 /// Markets valued at their moment, and what else is known.
 pub struct View<'a> {
@@ -74,6 +80,12 @@ impl<'a> View<'a> {
         let known = self.markets.iter().find_map(|(market, _)| market.reserve(key).ok());
         let reserve = known.with_context(|| format!("reserve {key} is in no market read"))?;
         Ok(ReserveAddresses::read(key, reserve))
+    }
+
+    /// What is sold, and for what, where one reserve's collateral repays another's debt.
+    pub fn pair(&self, withdraw: &Address, repay: &Address) -> Option<Pair> {
+        let mint = |key| self.markets.iter().find_map(|(market, _)| market.mint_of(key));
+        Some((mint(withdraw)?, mint(repay)?))
     }
 
     /// A reserve of SOL that has a price.

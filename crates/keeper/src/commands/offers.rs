@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use anyhow::Result;
 use flash_liquidator_client::{
-    flash_liquidation::KeeperAccounts,
     receiver::swap_authority,
     swap::jupiter::{Ask, Stated},
 };
@@ -13,7 +12,7 @@ use solana_address::Address;
 
 use crate::{
     book::pools::{Offered, Pair},
-    build::fit::{Fit, fit, tables},
+    build::fit::{Fit, fit},
     feeds::{
         jupiter::{Jupiter, Trouble},
         source::Source,
@@ -22,7 +21,6 @@ use crate::{
         discovery::{self, SHRINKING},
         frozen::Frozen,
         position::{Position, Search},
-        venue::{Sale, Sold, Ways, by_offer},
     },
 };
 
@@ -72,9 +70,8 @@ impl Asking<'_> {
             let position = Position::new(&view, &frozen.key, &frozen.obligation, self.search)?;
             let best = position.best(self.search).ok();
             best.and_then(|best| {
-                let mint = |key: &Address| Some(view.reserve_addresses(key).ok()?.liquidity_mint);
                 let request = &best.request;
-                let pair = (mint(&request.withdraw_reserve)?, mint(&request.repay_reserve)?);
+                let pair = view.pair(&request.withdraw_reserve, &request.repay_reserve)?;
                 let was = wanted.iter().find(|wanted| wanted.pair == pair)?;
                 // What is nearly the same was answered.
                 let amount = best.quote.received;
@@ -138,23 +135,8 @@ impl Asking<'_> {
     fn fit(&self, frozen: &Frozen, offer: &Offered) -> Result<Fit> {
         let view = frozen.view(None)?;
         let position = Position::new(&view, &frozen.key, &frozen.obligation, self.search)?;
-        let Some((repay, withdraw)) = position.reserves_of(&offer.pair) else {
-            return Ok(Fit::TooLarge("the obligation has no such reserves".to_owned()));
-        };
-        let accounts = KeeperAccounts::associated(self.keeper, &repay, &withdraw);
-        let sale = Sale {
-            keeper: self.keeper,
-            withdraw: &withdraw,
-            repay: &repay,
-            keeper_debt: &accounts.debt,
-            amount: offer.route.stated.amount_in,
-            ways: Ways::ALL,
-            tolerance_bps: 0,
-        };
-        let Sold { route, tables: brought, .. } = by_offer(offer, &sale)?;
-        let known = tables(&view, self.tables.iter().chain(&brought))?;
-        let reserves = (&repay.reserve, &withdraw.reserve);
-        fit(&position, self.keeper, reserves, route, known, !self.tables.is_empty())
+        let fit = fit(&position, self.keeper, offer, self.tables)?;
+        Ok(fit.unwrap_or_else(|| Fit::TooLarge("the obligation has no such reserves".to_owned())))
     }
 }
 

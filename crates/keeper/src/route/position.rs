@@ -167,9 +167,8 @@ impl<'a> Position<'a> {
         (sold, bought): &Pair,
     ) -> Option<(ReserveAddresses, ReserveAddresses)> {
         let of = |keys: &[Address], mint: &Address| {
-            keys.iter()
-                .filter_map(|key| Some(ReserveAddresses::read(key, self.market.reserve(key).ok()?)))
-                .find(|reserve| reserve.liquidity_mint == *mint)
+            let key = keys.iter().find(|key| self.market.mint_of(key) == Some(*mint))?;
+            Some(ReserveAddresses::read(key, self.market.reserve(key).ok()?))
         };
         let repay = of(&self.addresses.borrow_reserves, bought)?;
         Some((repay, of(&self.addresses.deposit_reserves, sold)?))
@@ -177,10 +176,7 @@ impl<'a> Position<'a> {
 
     /// Mints of each collateral and each debt.
     pub fn pairs(&self) -> Vec<Pair> {
-        let mint = |key: &Address| {
-            let reserve = self.market.reserve(key).ok()?;
-            Some(ReserveAddresses::read(key, reserve).liquidity_mint)
-        };
+        let mint = |key: &Address| self.market.mint_of(key);
         let sold = self.addresses.deposit_reserves.iter().filter_map(mint);
         let bought: Vec<Address> = self.addresses.borrow_reserves.iter().filter_map(mint).collect();
         sold.flat_map(|from| bought.iter().map(move |to| (from, *to))).collect()

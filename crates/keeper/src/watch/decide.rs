@@ -13,7 +13,7 @@ use flash_liquidator_client::{
     token::NATIVE_MINT,
 };
 use klend_interface::state::Obligation;
-use klend_model::{keys::to_address, refusal::Refusal, reserve::ReserveState, search::Best};
+use klend_model::{keys::to_address, refusal::Refusal, reserve::ReserveState};
 use solana_account::Account;
 use solana_address::Address;
 use solana_instruction::error::InstructionError;
@@ -48,7 +48,9 @@ use crate::{
         metrics::Metrics,
         record::{self, Begun, Numbers},
     },
-    route::{fees::TooDear, position::Position, terms::TooLittle, venue::NothingSells},
+    route::{
+        discovery::Want, fees::TooDear, position::Position, terms::TooLittle, venue::NothingSells,
+    },
 };
 
 /// Obligations that are quoted before the best of them are handed out. In a crash
@@ -218,8 +220,8 @@ impl Engine {
         let view = View::new(markets.iter().copied(), &self.accounts, &self.chain, &self.pools)?;
         let search = &config.wishes.search;
         // The first refresh of prices that lets it be liquidated.
-        let behind = |key: &Address, obligation: &Obligation, scope: &Scope| {
-            let choices = choices(scope, &view, key, obligation, false);
+        let behind = |market: &Market, key: &Address, obligation: &Obligation, scope: &Scope| {
+            let choices = choices(scope, market, key, obligation, false);
             choices.iter().find_map(|choice| {
                 let written = scope.expected(choice, &known).ok()?;
                 let markets = markets.iter().copied();
@@ -231,7 +233,7 @@ impl Engine {
         };
         let mut unread = Vec::new();
         for (key, debt) in fresh {
-            let Some((_, obligation)) = tracked(&self.states, key) else { continue };
+            let Some((state, obligation)) = tracked(&self.states, key) else { continue };
             // Before the pools are read, their prices are not known.
             let position = Position::new(&view, key, obligation, search);
             let pairs = position.as_ref().map(Position::pairs).unwrap_or_default();
@@ -242,7 +244,7 @@ impl Engine {
             }
             let best = position.and_then(|position| position.best(search)).or_else(|refusal| {
                 let scope = self.scope.as_ref().filter(|_| refusal.is::<Refusal>());
-                scope.and_then(|scope| behind(key, obligation, scope)).ok_or(refusal)
+                scope.and_then(|scope| behind(&state.market, key, obligation, scope)).ok_or(refusal)
             });
             match best {
                 Ok(best) => {
@@ -281,10 +283,7 @@ impl Engine {
         }
         while self.flights.has_room() {
             let Some((key, profit)) = self.queue.take() else { break };
-            if self.parts.config.jupiter.as_ref().is_some_and(|asking| asking.on_path)
-                && let Some(best) = self.best(&key)
-                && self.consult(&key, profit, &best)?
-            {
+            if self.consult(&key, profit)? {
                 continue;
             }
             match self.decide(&key) {
@@ -385,13 +384,21 @@ impl Engine {
         }
     }
 
-    /// The best liquidation of an obligation, from what is known.
-    fn best(&self, key: &Address) -> Option<Best> {
+    /// What the best liquidation of an obligation would sell, from what is known.
+    pub(super) fn would_sell(&self, key: &Address) -> Option<Want> {
         let (_, obligation) = tracked(&self.states, key)?;
-        let markets = self.states.values().map(|state| &state.market);
-        let view = View::new(markets, &self.accounts, &self.chain, &self.pools).ok()?;
+        let view = self.view().ok()?;
         let search = &self.parts.config.wishes.search;
-        Position::new(&view, key, obligation, search).ok()?.best(search).ok()
+        let best = Position::new(&view, key, obligation, search).ok()?.best(search).ok()?;
+        let request = &best.request;
+        let pair = view.pair(&request.withdraw_reserve, &request.repay_reserve)?;
+        Some(Want { pair, amount: best.quote.received })
+    }
+
+    /// Everything that is known, valued.
+    pub(super) fn view(&self) -> Result<View<'_>> {
+        let markets = self.states.values().map(|state| &state.market);
+        View::new(markets, &self.accounts, &self.chain, &self.pools)
     }
 
     /// A transaction for an obligation, from what is known; `None` if it is gone. Where
@@ -401,10 +408,8 @@ impl Engine {
         let mut decided = self.decide_behind(None, key);
         let is_refused = decided.as_ref().is_err_and(|reason| reason.is::<Refusal>());
         let Some(scope) = self.scope.as_ref().filter(|_| is_refused) else { return decided };
-        let Some((_, obligation)) = tracked(&self.states, key) else { return Ok(None) };
-        let markets = self.states.values().map(|state| &state.market);
-        let view = View::new(markets, &self.accounts, &self.chain, &self.pools)?;
-        let choices = choices(scope, &view, key, obligation, true);
+        let Some((state, obligation)) = tracked(&self.states, key) else { return Ok(None) };
+        let choices = choices(scope, &state.market, key, obligation, true);
         for choice in choices {
             match self.write(&choice) {
                 Ok(written) => decided = self.decide_behind(Some(&written), key),
@@ -677,13 +682,12 @@ fn numbers(position: &Position<'_>, plan: &Plan) -> Result<Numbers> {
 /// What is worth writing first for an obligation.
 fn choices(
     scope: &Scope,
-    view: &View<'_>,
+    market: &Market,
     key: &Address,
     obligation: &Obligation,
     all: bool,
 ) -> Vec<Choice> {
     let addresses = ObligationAddresses::read(key, obligation);
-    let Ok((market, _)) = view.market(&addresses.lending_market) else { return Vec::new() };
     let reserves = addresses.distinct_reserves();
     scope.choices(market, reserves.iter().filter_map(|key| market.reserve(key).ok()), all)
 }

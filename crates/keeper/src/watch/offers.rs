@@ -10,11 +10,9 @@ use std::{
 
 use anyhow::Result;
 use flash_liquidator_client::{
-    flash_liquidation::KeeperAccounts,
     receiver::swap_authority,
     swap::jupiter::{Ask, JupiterRoute, MOST_ACCOUNTS},
 };
-use klend_model::search::Best;
 use solana_address::Address;
 use tracing::{info, warn};
 
@@ -23,10 +21,9 @@ use crate::{
     book::{
         pools::{Offered, Pair},
         reader::{Order, Why},
-        view::View,
     },
     build::{
-        fit::{Fit, fit, tables},
+        fit::{Fit, fit},
         plan::Plan,
     },
     config::Asking,
@@ -34,7 +31,6 @@ use crate::{
     route::{
         discovery::{SHRINKING, Want},
         position::Position,
-        venue::{Sale, Sold, Ways, by_offer},
     },
 };
 
@@ -277,32 +273,15 @@ impl Engine {
 
     fn fits(&self, offer: &Offered) -> Result<Fit> {
         let config = &self.parts.config;
-        let view = View::new(
-            self.states.values().map(|it| &it.market),
-            &self.accounts,
-            &self.chain,
-            &self.pools,
-        )?;
+        let view = self.view()?;
         for state in self.states.values() {
             for key in self.prepared.iter() {
                 let Some(obligation) = state.tracker.get(key) else { continue };
                 let position = Position::new(&view, key, obligation, &config.wishes.search)?;
-                let Some((repay, withdraw)) = position.reserves_of(&offer.pair) else { continue };
-                let accounts = KeeperAccounts::associated(&self.keeper, &repay, &withdraw);
-                let sale = Sale {
-                    keeper: &self.keeper,
-                    withdraw: &withdraw,
-                    repay: &repay,
-                    keeper_debt: &accounts.debt,
-                    amount: offer.route.stated.amount_in,
-                    ways: Ways::ALL,
-                    tolerance_bps: 0,
-                };
-                let Sold { route, tables: brought, .. } = by_offer(offer, &sale)?;
                 let own = &config.wishes.tables;
-                let known = tables(&view, own.iter().chain(&brought))?;
-                let reserves = (&repay.reserve, &withdraw.reserve);
-                return fit(&position, &self.keeper, reserves, route, known, !own.is_empty());
+                if let Some(fit) = fit(&position, &self.keeper, offer, own)? {
+                    return Ok(fit);
+                }
             }
         }
         // Nobody near has the pair any more.
@@ -311,32 +290,21 @@ impl Engine {
 
     /// Whether a decision has to wait until what it would sell was asked for exactly. Then
     /// it is asked for.
-    pub(super) fn consult(&mut self, key: &Address, profit: f64, best: &Best) -> Result<bool> {
+    pub(super) fn consult(&mut self, key: &Address, profit: f64) -> Result<bool> {
         let is_wanted = self.parts.config.jupiter.as_ref().is_some_and(|asking| asking.on_path);
-        if !is_wanted
-            || self.offering.asker.is_none()
-            || self.offering.asking
-            || self.offering.consulted.remove(key)
-        {
+        if !is_wanted || self.offering.asker.is_none() || self.offering.asking {
             return Ok(false);
         }
-        let mint = |reserve: &Address| {
-            let state = self.states.values().find(|state| state.market.is_reserve(reserve))?;
-            let account = state.market.reserve(reserve).ok()?;
-            Some(klend_model::keys::to_address(&account.liquidity.mint_pubkey))
-        };
-        let request = &best.request;
-        let (Some(sold), Some(bought)) =
-            (mint(&request.withdraw_reserve), mint(&request.repay_reserve))
-        else {
+        let Some(Want { pair, amount }) = self.would_sell(key) else { return Ok(false) };
+        if self.offering.consulted.remove(key) {
             return Ok(false);
-        };
-        let pair = (sold, bought);
+        }
+        let (sold, bought) = pair;
         if sold == bought || self.time.now() < self.offering.next {
             return Ok(false);
         }
-        self.may_sell(&[Want { pair, amount: best.quote.received }]);
-        self.ask_aggregator(pair, best.quote.received)?;
+        self.may_sell(&[Want { pair, amount }]);
+        self.ask_aggregator(pair, amount)?;
         self.offering.consulting.insert(*key, (pair, self.time.now(), profit));
         Ok(true)
     }

@@ -285,15 +285,13 @@ impl DlmmPool {
         if self.closed {
             return Err(VenueError::Closed { pool });
         }
-        let (opens, now, unit) = match self.opens {
-            None => return Ok(()),
-            Some(Opens::Slot(slot)) => (slot, now.slot, "slots"),
-            Some(Opens::Time(time)) => (time, now.seconds(), "seconds since 1970"),
-        };
-        if now < opens {
-            return Err(VenueError::NotOpenYet { pool, opens, now, unit });
+        match self.opens {
+            Some(Opens::Time(opens)) => now.check_open(pool, opens),
+            Some(Opens::Slot(opens)) if now.slot < opens => {
+                Err(VenueError::NotOpenYet { pool, opens, now: now.slot, unit: "slots" })
+            }
+            Some(Opens::Slot(_)) | None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -232,11 +232,8 @@ impl Whirlpool {
             let (account, what) = (self.oracle, ORACLE.what);
             return Err(VenueError::OtherPool { pool: self.pool, account, what, actual: of });
         }
-        let (opens, now) = (data.u64(40), now.seconds());
-        if opens > now {
-            let unit = "seconds since 1970";
-            return Err(VenueError::NotOpenYet { pool: self.pool, opens, now, unit });
-        }
+        now.check_open(self.pool, data.u64(40))?;
+        let now = now.seconds();
         let (filter, decay, reduction) = (data.u16(48), data.u16(50), data.u16(52));
         let (control, cap, group) = (data.u32(54), data.u32(58), i32::from(data.u16(62)));
         let (referred, swapped) = (data.u64(82), data.u64(90));
