@@ -133,16 +133,19 @@ fn what_says_nothing_is_no_agreement() {
     let mut rebased = after();
     fields::set_interest_rate_basis(&mut rebased.config, 0);
     assert_eq!(compare(&rebased), Err(Silent::OtherConfiguration));
-    // Before klend 1.25 that byte means nothing, and a refresh clears it.
+    // klend 1.16 has six reserved bytes there, 1.24 four: a refresh clears them.
     let (mut slots, mut cleared) = (before(), before());
     slots.config.reserved_1 = [9; 4];
+    slots.config.early_repay_remaining_interest_pct = 9;
+    slots.config.emergency_mode = 1;
     cleared.last_update.slot += 12;
     cleared.config.reserved_1 = [0; 4];
     let change = Change { key: reserve_key(0), before: &*slots, after: &*cleared };
     let clock = Clock { slot: NOW.slot + 12, ..NOW };
-    let old = KlendVersion::V1_16;
-    let compared = verify::reserve(old, &market_key(), &market(), &change, clock).unwrap();
+    let compare_by = |version| verify::reserve(version, &market_key(), &market(), &change, clock);
+    let compared = compare_by(KlendVersion::V1_16).unwrap();
     assert!(compared.iter().any(|one| one.rule == Rule::Interest && !one.agrees()));
+    assert_eq!(compare_by(KlendVersion::V1_24), Err(Silent::OtherConfiguration));
     let mut timeless = after();
     fields::set_timestamp(&mut timeless.last_update, 0);
     assert_eq!(compare(&timeless), Err(Silent::NoTime));

@@ -165,7 +165,7 @@ fn check_comparable(version: KlendVersion, change: &Change<'_, Reserve>) -> Resu
     let basis = |reserve: &Reserve| Basis::of(version, &reserve.config).at(key);
     let after_basis = basis(after).map_err(Silent::Refused)?;
     let basis = basis(before).map_err(Silent::Refused)?;
-    if basis != after_basis || !same_configuration(before, after) {
+    if basis != after_basis || !same_configuration(version, before, after) {
         return Err(Silent::OtherConfiguration);
     }
     if basis == Basis::Seconds && fields::timestamp(&after.last_update) == 0 {
@@ -175,10 +175,15 @@ fn check_comparable(version: KlendVersion, change: &Change<'_, Reserve>) -> Resu
 }
 
 /// Whether two states go by the same configuration. Withdrawal caps are counted in it and
-/// may differ; so may reserved bytes, which a refresh clears.
-fn same_configuration(before: &Reserve, after: &Reserve) -> bool {
+/// may differ; so may bytes without a meaning in klend's `version`, which a refresh clears.
+fn same_configuration(version: KlendVersion, before: &Reserve, after: &Reserve) -> bool {
     let mut config = after.config;
     config.reserved_1 = before.config.reserved_1;
+    if !version.has_reserve_switches() {
+        config.early_repay_remaining_interest_pct =
+            before.config.early_repay_remaining_interest_pct;
+        config.emergency_mode = before.config.emergency_mode;
+    }
     config.deposit_withdrawal_cap = before.config.deposit_withdrawal_cap;
     config.debt_withdrawal_cap = before.config.debt_withdrawal_cap;
     bytemuck::bytes_of(&config) == bytemuck::bytes_of(&before.config)
