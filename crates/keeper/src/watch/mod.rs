@@ -2,7 +2,9 @@
 //!
 //! * [`engine`]: the turns of the loop, and what it knows.
 //! * [`intake`]: what feeds and readers bring, taken into the book.
-//! * [`decide`]: what is worth trying, how, and how it ended.
+//! * `wants`: what they are asked for.
+//! * [`decide`]: what is worth trying, and how.
+//! * `ended`: how it ended.
 //! * `offers`: what an aggregator is asked beside it.
 //! * [`time`]: the moment that counts, read or replayed.
 //! * [`replay`]: the loop over a recording.
@@ -14,9 +16,11 @@ pub mod chores;
 #[cfg(test)]
 mod crash;
 pub mod decide;
+mod ended;
 pub mod engine;
 pub mod intake;
 mod offers;
 pub mod replay;
 pub mod time;
+mod wants;
 pub mod worker;

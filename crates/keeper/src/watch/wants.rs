@@ -1,0 +1,253 @@
+//! What feeds and readers are asked for: subscriptions, what obligations near their limit
+//! need, and pools that could sell what they hold.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use flash_liquidator_client::klend::ObligationAddresses;
+use solana_address::Address;
+use tracing::{info, warn};
+
+use super::engine::{Engine, Event, Sought, Subscription};
+use crate::{
+    book::{
+        market::Market,
+        pools::Pair,
+        reader::{Order, Why},
+        scope::Known,
+    },
+    build::plan::Fees,
+    config::Simulate,
+    feeds::feed::{self, Wanted},
+    route::{
+        discovery::{self, Want, merged},
+        fees::UnitPrice,
+        needs,
+        venue::Venue,
+    },
+};
+
+/// Accounts whose recent fees are asked about: klend's own calls name few more.
+const FEE_ACCOUNTS: usize = 32;
+
+impl Engine {
+    /// Subscribes to what the markets consist of, if that is not what is subscribed to
+    /// already.
+    pub(super) fn subscribe(&mut self) {
+        if self.states.len() < self.markets().len() {
+            return;
+        }
+        let mut keys = Vec::new();
+        for state in self.states.values() {
+            match state.market.single_keys() {
+                Ok(of_market) => keys.extend(of_market),
+                Err(reason) => warn!(reason = format!("{reason:#}"), "no subscription"),
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        self.subscribe_to(keys);
+    }
+
+    pub(super) fn subscribe_to(&mut self, accounts: Vec<Address>) {
+        let number = self.market_feed.number;
+        let config = &self.parts.config;
+        let lenders = config.lend_from.iter().filter(|key| !config.markets.contains(key));
+        let wanted = Wanted {
+            markets: config.markets.clone(),
+            lenders: lenders.copied().collect(),
+            accounts,
+        };
+        let market_feed = std::mem::take(&mut self.market_feed);
+        self.market_feed = self.renewed(market_feed, wanted);
+        if self.market_feed.number != number {
+            self.forget_told();
+        }
+    }
+
+    pub(super) fn subscribe_to_pools(&mut self) {
+        let accounts: Vec<Address> = self.followed().copied().collect();
+        if accounts.is_empty() {
+            return;
+        }
+        let pool_feed = std::mem::take(&mut self.pool_feed);
+        self.pool_feed = self.renewed(pool_feed, Wanted { accounts, ..Wanted::default() });
+    }
+
+    /// A subscription to what is wanted: the same one, if that is what it is to.
+    fn renewed(&mut self, known: Subscription, wanted: Wanted) -> Subscription {
+        let Some(connector) = &self.parts.connector else { return known };
+        if known.feed.as_ref().is_some_and(|(_, current)| *current == wanted) {
+            return known;
+        }
+        self.feeds_started += 1;
+        let (number, events) = (self.feeds_started, self.events.clone());
+        let take = move |update| events.try_send(Event::Fed(number, update)).is_ok();
+        let horizon = self.parts.source.rpc().map(|rpc| Arc::clone(rpc.horizon()));
+        let horizon = horizon.unwrap_or_default();
+        let feed = feed::start(connector(), wanted.clone(), horizon, take);
+        Subscription { feed: Some((feed, wanted)), number, flows: false }
+    }
+
+    /// Programs that are known.
+    fn programs(&self) -> Vec<Address> {
+        let is_program =
+            |key: &&Address| self.accounts.get(key).is_some_and(|account| account.executable);
+        self.accounts.keys().filter(is_program).copied().collect()
+    }
+
+    /// Orders a machine with every program that is known.
+    pub(super) fn order_machine(&mut self) -> Result<()> {
+        if self.parts.config.simulate == Simulate::Local && !self.machine_ordered {
+            self.machine_ordered = true;
+            self.scanner.order(Order::Machine(self.programs()))?;
+        }
+        Ok(())
+    }
+
+    /// Orders what obligations near their limit need and was not read yet.
+    pub(super) fn scout(&mut self) -> Result<()> {
+        let near = self.parts.config.near;
+        let mut wanted: Vec<Address> = self.parts.config.wishes.tables.clone();
+        wanted.extend(self.parts.config.wishes.dont_front);
+        wanted.extend(self.tip_accounts());
+        let live = self.followed().count();
+        wanted.extend(self.scope_needs()?);
+        if std::mem::take(&mut self.pools_moved) {
+            let around = Venue::around_prices(&self.accounts, &self.pools);
+            self.live.extend(around.iter().copied());
+            wanted.extend(around);
+        }
+        let via = self.parts.config.discover.as_ref().map(|(seeking, _)| seeking.via.clone());
+        let (mut sought, mut sold) = (Vec::new(), Vec::new());
+        for state in self.states.values_mut() {
+            let is_new = self.prepared.insert(state.market.key);
+            if is_new {
+                wanted.extend(needs::of_market(&state.market, &self.keeper)?);
+                self.live.extend(needs::mutable_mints(&state.market)?);
+            }
+            let mut fresh = state.near(near)?;
+            fresh.retain(|key| self.prepared.insert(*key));
+            if fresh.is_empty() {
+                continue;
+            }
+            let market = &state.market;
+            let table = market.table()?;
+            for key in fresh {
+                let Some(obligation) = state.tracker.get(&key) else { continue };
+                if let Some(via) = &via {
+                    sought.extend(discovery::wanted(&table, &key, obligation, via));
+                }
+                if self.parts.config.jupiter.is_some() {
+                    sold.extend(discovery::wanted(&table, &key, obligation, &[]));
+                }
+                let addresses = ObligationAddresses::read(&key, obligation);
+                // What is not in the market cannot be liquidated either.
+                let needed = needs::of_obligation(
+                    market,
+                    &addresses,
+                    &self.accounts,
+                    &self.pools,
+                    &self.keeper,
+                );
+                let Ok(needed) = needed else { continue };
+                wanted.extend(needed);
+                self.live.extend(needs::of_pools(market, &addresses, &self.accounts, &self.pools)?);
+            }
+        }
+        if self.followed().count() > live {
+            self.subscribe_to_pools();
+        }
+        self.may_sell(&sold);
+        self.seek(sought)?;
+        self.ask(wanted)?;
+        if self.asked.is_empty() && self.machines == 0 {
+            self.order_machine()?;
+        }
+        Ok(())
+    }
+
+    /// What telling prices about to be written takes; says what cannot be written.
+    fn scope_needs(&mut self) -> Result<Vec<Address>> {
+        let Some(scope) = &mut self.scope else { return Ok(Vec::new()) };
+        let markets: Vec<&Market> = self.states.values().map(|state| &state.market).collect();
+        let needs = scope.needs(&Known { markets: &markets, accounts: &self.accounts })?;
+        for (reserve, refusal) in scope.refusals() {
+            info!(%reserve, reason = %refusal, "a price that is not written here");
+        }
+        let unfound = scope.unfound();
+        if !unfound.is_empty() && !self.averages_ordered {
+            self.averages_ordered = true;
+            self.looker.order(Order::Averages(unfound))?;
+        }
+        Ok(needs)
+    }
+
+    /// Orders that the pools of pairs are looked for which were not, or too long ago, or for
+    /// much less.
+    pub(super) fn seek(&mut self, wanted: Vec<Want>) -> Result<()> {
+        /// How much more than before makes another ranking.
+        const MUCH_MORE: u64 = 4;
+        let Some((seeking, pause)) = &self.parts.config.discover else { return Ok(()) };
+        let now = self.time.now();
+        let is_old = |sought: &Sought| now.saturating_duration_since(sought.at) >= *pause;
+        let again = self.sought.values().filter(|sought| is_old(sought));
+        let again: Vec<Want> = again.map(|sought| sought.wanted).collect();
+        for wanted in merged(wanted.into_iter().chain(again)) {
+            let sought = self.sought.entry(wanted.pair).or_insert(Sought {
+                at: now.checked_sub(*pause).unwrap_or(now),
+                wanted,
+                answered: false,
+                ordered: false,
+            });
+            let is_new = !sought.answered || is_old(sought);
+            let is_much = wanted.amount / MUCH_MORE > sought.wanted.amount;
+            if sought.ordered || !(is_new || is_much) {
+                continue;
+            }
+            sought.wanted.amount = sought.wanted.amount.max(wanted.amount);
+            (sought.ordered, sought.at) = (true, now);
+            let named = self.parts.config.pools.clone();
+            let order = Order::Pools { wanted: sought.wanted, named, per_pair: seeking.per_pair };
+            self.finder.order(order)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the pools of a pair were looked for, or are not to be.
+    pub(super) fn is_sought(&self, pair: &Pair) -> bool {
+        self.parts.config.discover.is_none()
+            || self.sought.get(pair).is_some_and(|sought| sought.answered)
+    }
+
+    /// Orders a look at accounts that were never read, unless it is ordered already.
+    pub(super) fn ask(&mut self, keys: Vec<Address>) -> Result<()> {
+        let mut unread = self.accounts.unread(keys);
+        unread.retain(|key| self.asked.insert(*key));
+        if unread.is_empty() {
+            return Ok(());
+        }
+        self.looker.order(Order::Look { keys: unread, why: Why::Needed })
+    }
+
+    /// Accounts that may get a tip.
+    fn tip_accounts(&self) -> Vec<Address> {
+        let stated = match &self.parts.config.wishes.fees {
+            Fees::Rules(rules) => {
+                rules.tip.iter().flat_map(|tip| tip.accounts.clone()).collect::<Vec<_>>()
+            }
+            Fees::Stated { .. } => Vec::new(),
+        };
+        if stated.is_empty() { self.chain.fees.tip_accounts.clone() } else { stated }
+    }
+
+    /// Accounts that liquidations write, for asking what others pay to write them.
+    pub(super) fn writes(&self) -> Vec<Address> {
+        let Fees::Rules(rules) = &self.parts.config.wishes.fees else { return Vec::new() };
+        if !matches!(rules.unit_price, UnitPrice::Recent { .. }) {
+            return Vec::new();
+        }
+        let reserves = self.states.values().flat_map(|state| state.market.reserve_keys());
+        self.live.iter().chain(reserves).take(FEE_ACCOUNTS).copied().collect()
+    }
+}
