@@ -1,3 +1,6 @@
+//! A liquidation from its first check to its event, in the order of execution. It is longer
+//! than other files here so that an auditor reads it once, from top to bottom.
+
 use std::io::Read;
 
 use anchor_lang::{
