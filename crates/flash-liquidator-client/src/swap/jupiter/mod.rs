@@ -18,15 +18,14 @@
 
 mod ask;
 mod layout;
+mod wire;
 
-use std::collections::BTreeMap;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Deserializer, de::Error as _};
 use solana_address::{Address, address};
-use solana_instruction::AccountMeta;
 
-use layout::Layout;
+use self::{
+    layout::Layout,
+    wire::{Answer, Key, WireInstruction},
+};
 
 pub use self::{
     ask::{Ask, MOST_ACCOUNTS},
@@ -240,100 +239,6 @@ pub struct JupiterRoute {
     pub stated: Stated,
     /// The slot that it was quoted at, where the answer says it.
     pub context_slot: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    error: Option<String>,
-    token_ledger_instruction: Option<WireInstruction>,
-    #[serde(default)]
-    setup_instructions: Vec<WireInstruction>,
-    swap_instruction: Option<WireInstruction>,
-    cleanup_instruction: Option<WireInstruction>,
-    #[serde(default)]
-    other_instructions: Vec<WireInstruction>,
-    tip_instruction: Option<WireInstruction>,
-    #[serde(default)]
-    address_lookup_table_addresses: Vec<Key>,
-    /// `/build` says what the tables hold, too.
-    addresses_by_lookup_table_address: Option<BTreeMap<Key, Vec<Key>>>,
-    input_mint: Option<Key>,
-    output_mint: Option<Key>,
-    #[serde(default, deserialize_with = "amount")]
-    in_amount: Option<u64>,
-    #[serde(default, deserialize_with = "amount")]
-    out_amount: Option<u64>,
-    #[serde(default)]
-    route_plan: Vec<WireStep>,
-    context_slot: Option<u64>,
-}
-
-/// One hop of a route.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireStep {
-    swap_info: WireSwap,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireSwap {
-    input_mint: Key,
-    output_mint: Key,
-}
-
-/// An amount, which is written as text.
-fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let text: Option<String> = Option::deserialize(deserializer)?;
-    text.map(|text| {
-        text.parse().map_err(|_| D::Error::custom(format!("{text:?} is not an amount")))
-    })
-    .transpose()
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireInstruction {
-    program_id: Key,
-    accounts: Vec<WireMeta>,
-    #[serde(deserialize_with = "base64_bytes")]
-    data: Vec<u8>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireMeta {
-    pubkey: Key,
-    is_signer: bool,
-    is_writable: bool,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Key(Address);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|_| D::Error::custom(format!("{text:?} is not an address")))
-    }
-}
-
-fn base64_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-impl WireInstruction {
-    fn metas(&self) -> Vec<AccountMeta> {
-        self.accounts
-            .iter()
-            .map(|meta| AccountMeta {
-                pubkey: meta.pubkey.0,
-                is_signer: meta.is_signer,
-                is_writable: meta.is_writable,
-            })
-            .collect()
-    }
 }
 
 impl JupiterRoute {
