@@ -5,7 +5,7 @@ use flash_liquidator_client::{
     flash_liquidation::Compiled,
     order::Limits,
 };
-use klend_fork::{ForkError, Position, World};
+use klend_fork::{ForkError, World};
 use solana_account::Account;
 use solana_address::Address;
 use solana_hash::Hash;
@@ -16,22 +16,8 @@ use crate::scene::{DEEP, Scene, order};
 
 /// An unhealthy obligation and the transaction that liquidates it.
 fn scene() -> (Scene, Compiled) {
-    let mut world = World::builtin().unwrap();
-    world.restamp_prices().unwrap();
-    let (sol, usdc) = (world.reserve_named("SOL").unwrap(), world.reserve_named("USDC").unwrap());
-    let borrower = world.actor("borrower");
-    let obligation = world
-        .open_position(
-            &borrower,
-            &Position::new(&[(sol, 1_000_000_000_000)], &[(usdc, 110_000_000_000)]),
-        )
-        .unwrap();
-    let price = world.price(&sol).unwrap();
-    world.set_price(&sol, price.scaled(80, 100).unwrap()).unwrap();
-    world.refresh(&obligation).unwrap();
-    let pool = world.create_pool_at_oracle_price(&sol, &usdc, DEEP, 30).unwrap();
-    let keeper = world.actor("keeper");
-    let mut scene = Scene { world, keeper, obligation };
+    let (mut scene, sol, usdc) = Scene::fallen();
+    let pool = scene.world.create_pool_at_oracle_price(&sol, &usdc, DEEP, 30).unwrap();
     let position = scene.position();
     let order = order(&scene, &usdc, &sol, &Limits::default());
     let route = scene.route(&position, &order, &pool);

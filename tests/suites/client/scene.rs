@@ -11,7 +11,7 @@ use flash_liquidator_client::{
     units,
 };
 use flash_liquidator_tests::Invariants;
-use klend_fork::{ForkError, Outcome, Pool, Programs, World};
+use klend_fork::{ForkError, Outcome, Pool, Position, Programs, World};
 use klend_model::{
     flash::Lenders,
     keys::address,
@@ -43,6 +43,24 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// A thousand SOL for 110,000 USDC, and SOL a fifth cheaper than it was; with the
+    /// reserves of both.
+    pub fn fallen() -> (Self, Address, Address) {
+        let mut world = World::builtin().unwrap();
+        world.restamp_prices().unwrap();
+        let (sol, usdc) =
+            (world.reserve_named("SOL").unwrap(), world.reserve_named("USDC").unwrap());
+        let borrower = world.actor("borrower");
+        let (deposits, borrows) = ([(sol, 1_000_000_000_000)], [(usdc, 110_000_000_000)]);
+        let position = Position::new(&deposits, &borrows);
+        let obligation = world.open_position(&borrower, &position).unwrap();
+        let price = world.price(&sol).unwrap();
+        world.set_price(&sol, price.scaled(80, 100).unwrap()).unwrap();
+        world.refresh(&obligation).unwrap();
+        let keeper = world.actor("keeper");
+        (Self { world, keeper, obligation }, sol, usdc)
+    }
+
     /// The addresses of everything, read from accounts; all reserves of all
     /// markets may lend.
     pub fn position(&self) -> PositionAddresses {

@@ -6,29 +6,15 @@ use flash_liquidator_client::{
     lookup_table,
     order::Limits,
 };
-use klend_fork::{ForkError, Position, World};
+use klend_fork::ForkError;
 use solana_signer::Signer;
 
 use crate::scene::{DEEP, Scene, event, order};
 
 #[test]
 fn a_table_is_made_used_retired_and_closed() {
-    let mut world = World::builtin().unwrap();
-    world.restamp_prices().unwrap();
-    let (sol, usdc) = (world.reserve_named("SOL").unwrap(), world.reserve_named("USDC").unwrap());
-    let borrower = world.actor("borrower");
-    let obligation = world
-        .open_position(
-            &borrower,
-            &Position::new(&[(sol, 1_000_000_000_000)], &[(usdc, 110_000_000_000)]),
-        )
-        .unwrap();
-    let price = world.price(&sol).unwrap();
-    world.set_price(&sol, price.scaled(80, 100).unwrap()).unwrap();
-    world.refresh(&obligation).unwrap();
-    let keeper = world.actor("keeper");
-    let key = keeper.pubkey();
-    let mut scene = Scene { world, keeper, obligation };
+    let (mut scene, sol, usdc) = Scene::fallen();
+    let key = scene.keeper.pubkey();
 
     // The lasting table of a keeper: all reserves of the market.
     let position = scene.position();

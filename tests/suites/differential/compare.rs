@@ -82,6 +82,7 @@ pub struct Run<'m> {
     coverage: BTreeMap<String, u64>,
     differences: Vec<Difference>,
     case: String,
+    begun: u64,
 }
 
 impl<'m> Run<'m> {
@@ -92,11 +93,17 @@ impl<'m> Run<'m> {
             coverage: BTreeMap::new(),
             differences: Vec::new(),
             case: String::new(),
+            begun: 0,
         }
     }
 
-    /// Names the case that follows.
+    /// Names the case that follows; of many, it says now and then how far it is.
     pub fn begin(&mut self, seed: u64, about: String) {
+        const TOLD: u64 = 20_000;
+        self.begun += 1;
+        if self.begun.is_multiple_of(TOLD) {
+            eprintln!("{} cases, {} differences", self.begun, self.differences.len());
+        }
         self.case = format!("seed {seed}, {about}");
     }
 
