@@ -227,6 +227,12 @@ fn classify(failure: Failure, witness: Option<Witness<'_>>) -> Outcome {
         {
             return Outcome::LostRace(failure);
         }
+        // What was seized before leaves less to seize.
+        Cause::Receiver(FlashLiquidatorError::CollateralBelowMinimum)
+            if witness.as_ref().is_some_and(was_seized) =>
+        {
+            return Outcome::LostRace(failure);
+        }
         _ => return Outcome::Failed(failure),
     };
     let Some(code) = error.lending_error() else { return Outcome::Failed(failure) };
@@ -499,6 +505,18 @@ mod tests {
         let (before, after) = (position(100), position(1));
         let decoded = decode(&executed, Some(Witness { before: &before, after: Some(&after) }));
         assert!(matches!(decoded.outcome, Outcome::Failed(_)), "{decoded:?}");
+    }
+
+    #[test]
+    fn less_collateral_after_a_seizure_is_a_lost_race() {
+        let (error, logs) = failing(&[receiver::PROGRAM_ID], 7036);
+        let executed = Executed { error: Some(&error), logs: &logs, programs: &[] };
+        let before = position(100);
+        let outcome = |after: &Obligation| {
+            decode(&executed, Some(Witness { before: &before, after: Some(after) })).outcome
+        };
+        assert!(matches!(outcome(&position(99)), Outcome::LostRace(_)));
+        assert!(matches!(outcome(&position(100)), Outcome::Failed(_)));
     }
 
     #[test]

@@ -15,7 +15,8 @@ const DAY: Duration = Duration::from_secs(60 * 60 * 24);
 #[derive(Debug)]
 pub struct Cooldown {
     length: Duration,
-    until: HashMap<Address, Instant>,
+    /// Until when, and whether only for want of somebody who buys.
+    until: HashMap<Address, (Instant, bool)>,
 }
 
 impl Cooldown {
@@ -27,7 +28,7 @@ impl Cooldown {
 
     /// Lets an obligation rest from `now` on.
     pub fn rest(&mut self, key: &Address, now: Instant) {
-        self.rest_for(key, now, self.length);
+        self.rest_for(key, now, self.length, false);
     }
 
     /// Lets an obligation rest that failed alike so many times in a row: twice as long with
@@ -36,35 +37,36 @@ impl Cooldown {
         let doublings = times.saturating_sub(1).min(16);
         let least = if doublings == 0 { self.length } else { self.length.max(SECOND) };
         let longest = self.length.max(HOUR);
-        self.rest_for(key, now, least.saturating_mul(1 << doublings).min(longest));
+        self.rest_for(key, now, least.saturating_mul(1 << doublings).min(longest), false);
     }
 
-    /// Lets an obligation rest for a day: nothing that moves by the minute will make it
-    /// worth a try.
-    pub fn rest_a_day(&mut self, key: &Address, now: Instant) {
-        self.rest_for(key, now, self.length.max(DAY));
+    /// Lets an obligation rest that nothing sells; for a day, where everything was looked at
+    /// that could: prices will not make it worth a try.
+    pub fn rest_unsold(&mut self, key: &Address, now: Instant, is_final: bool) {
+        let length = if is_final { self.length.max(DAY) } else { self.length };
+        self.rest_for(key, now, length, true);
     }
 
-    fn rest_for(&mut self, key: &Address, now: Instant, length: Duration) {
+    fn rest_for(&mut self, key: &Address, now: Instant, length: Duration, unsold: bool) {
         // A length beyond all time is forever.
         let forever = now + DAY * 365;
-        self.until.insert(*key, now.checked_add(length).unwrap_or(forever));
+        self.until.insert(*key, (now.checked_add(length).unwrap_or(forever), unsold));
     }
 
-    /// Lets an obligation rest no longer.
-    pub fn wake(&mut self, key: &Address) {
-        self.until.remove(key);
+    /// Lets those rest no longer that nothing sold.
+    pub fn wake_unsold(&mut self) {
+        self.until.retain(|_, (_, unsold)| !*unsold);
     }
 
     /// Whether it still rests.
     #[must_use]
     pub fn is_resting(&self, key: &Address, now: Instant) -> bool {
-        self.until.get(key).is_some_and(|until| now < *until)
+        self.until.get(key).is_some_and(|(until, _)| now < *until)
     }
 
     /// Forgets those that have rested, so that the list does not grow.
     pub fn sweep(&mut self, now: Instant) {
-        self.until.retain(|_, until| now < *until);
+        self.until.retain(|_, (until, _)| now < *until);
     }
 
     /// How many rest.
@@ -88,14 +90,16 @@ mod tests {
     fn what_nothing_sells_rests_for_a_day() {
         let (now, key) = (Instant::now(), Address::new_unique());
         let mut cooldown = Cooldown::new(Duration::from_secs(600));
-        cooldown.rest_a_day(&key, now);
+        cooldown.rest_unsold(&key, now, true);
         assert!(cooldown.is_resting(&key, now + Duration::from_secs(86_399)));
         assert!(!cooldown.is_resting(&key, now + Duration::from_secs(86_400)));
-        cooldown.wake(&key);
-        assert!(!cooldown.is_resting(&key, now));
+        let failed = Address::new_unique();
+        cooldown.rest(&failed, now);
+        cooldown.wake_unsold();
+        assert!(!cooldown.is_resting(&key, now) && cooldown.is_resting(&failed, now));
         // A longer cooldown of the operator's stays.
         let mut cooldown = Cooldown::new(DAY * 2);
-        cooldown.rest_a_day(&key, now);
+        cooldown.rest_unsold(&key, now, true);
         assert!(cooldown.is_resting(&key, now + DAY));
     }
 

@@ -245,10 +245,10 @@ impl Engine {
                     let reason = format!("{refusal:#}");
                     info!(obligation = %key, reason, "not liquidated");
                     self.unsellable.insert(*key, debt);
-                    let is_final = refusal.is::<NothingSells>()
-                        && pairs.iter().all(|pair| self.is_sought(pair) && self.is_asked(pair));
-                    if is_final {
-                        self.cooldown.rest_a_day(key, now);
+                    if refusal.is::<NothingSells>() {
+                        let is_final =
+                            pairs.iter().all(|pair| self.is_sought(pair) && self.is_asked(pair));
+                        self.cooldown.rest_unsold(key, now, is_final);
                     } else {
                         self.cooldown.rest(key, now);
                     }

@@ -205,6 +205,8 @@ pub(super) struct Engine {
     pub kept: HashMap<Address, (Option<Ticket>, Box<Numbers>)>,
     /// Debts, US dollars, that could be liquidated but found no lender or venue.
     pub unsellable: HashMap<Address, f32>,
+    /// What was there and was not in the last answer: it is asked for again.
+    pub vanished: HashSet<Address>,
     /// What feeds told of markets that were scanned since updates flow.
     pub collectors: BTreeMap<Address, Collector>,
     /// Markets whose scan was ordered since updates flow.
@@ -331,6 +333,7 @@ impl Engine {
             heard: None,
             kept: HashMap::new(),
             unsellable: HashMap::new(),
+            vanished: HashSet::new(),
             collectors: BTreeMap::new(),
             scanned_fed: BTreeSet::new(),
             ready: false,

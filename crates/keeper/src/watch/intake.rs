@@ -129,6 +129,8 @@ impl Engine {
     }
 
     /// Takes what is at an address now; returns whether that is another than was known.
+    /// That nothing is there where something was is asked again before it is believed: one
+    /// answer may be wrong.
     pub(super) fn written(
         &mut self,
         key: Address,
@@ -137,11 +139,19 @@ impl Engine {
     ) -> Result<bool> {
         let heard = self.time.now();
         let mut changed = false;
+        if account.is_some() {
+            self.vanished.remove(&key);
+        } else if self.accounts.get(&key).is_some() && self.vanished.insert(key) {
+            self.looker.order(Order::Look { keys: vec![key], why: Why::Needed })?;
+            return Ok(false);
+        }
         let is_source = self.scope.as_ref().is_some_and(|scope| scope.is_source(&key));
         let is_live = is_source || self.live.contains(&key);
         if self.accounts.is_known(&key) || self.asked.contains(&key) || is_live {
             let known = self.accounts.get(&key);
             let differs = known.map(|known| &known.data) != account.as_ref().map(|new| &new.data);
+            let kind = |account: &Account| (account.owner, account.data.len());
+            let is_another = known.map(kind) != account.as_ref().map(kind);
             let before = known.filter(|known| known.owner == TOKEN_2022_PROGRAM_ID).cloned();
             if !self.accounts.put(&key, version, account.clone()) {
                 self.parts.records.metrics.stale_updates.inc();
@@ -149,6 +159,14 @@ impl Engine {
                 changed = true;
                 // What a pool pays, or what a mint allows, has changed.
                 self.pools_moved |= self.live.contains(&key);
+                if is_another && self.live.contains(&key) {
+                    if account.is_none() {
+                        warn!(%key, slot = version.slot, "an account is gone");
+                    }
+                    // What nothing sold without it may be sold now.
+                    self.cooldown.wake_unsold();
+                    self.evaluate_all = true;
+                }
                 if let Some(scope) = &mut self.scope
                     && scope.changed(&key)
                 {
@@ -491,9 +509,7 @@ impl Engine {
             // They are read before they are needed, and what rests because nothing sold it
             // does not rest any more.
             self.prepared.retain(|key| self.states.contains_key(key));
-            for key in self.unsellable.keys() {
-                self.cooldown.wake(key);
-            }
+            self.cooldown.wake_unsold();
             self.next_scout = self.time.now();
             self.evaluate_all = true;
         }

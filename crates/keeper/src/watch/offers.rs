@@ -237,7 +237,7 @@ impl Engine {
                     offers.retain(|old| old.route.stated.amount_in != stated.amount_in);
                     offers.push(offer);
                     if is_first {
-                        self.unsellable.keys().for_each(|key| self.cooldown.wake(key));
+                        self.cooldown.wake_unsold();
                         self.evaluate_all = true;
                     }
                     self.consulted_about(&pair);

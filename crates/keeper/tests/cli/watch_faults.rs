@@ -3,8 +3,10 @@
 use std::{process::Command, sync::atomic::Ordering, thread, time::Duration};
 
 use fault_proxy::proxy::{Fault, Proxy};
+use flash_liquidator_client::swap::stand_in;
 use klend_fork::{Position, World};
 use serde_json::{Value, json};
+use solana_account::Account;
 use solana_address::Address;
 
 use crate::{
@@ -402,6 +404,37 @@ fn a_mint_that_is_paused_while_it_is_watched_is_left_alone_until_it_is_not() {
     wait_for("liquidated");
     let lines = watch.stop();
     assert_eq!(messages(&lines, "failed"), 0, "{lines:#?}");
+}
+
+/// A node shows no pool for a while. What nothing sells then does not rest for a day, but
+/// until the pool is seen again.
+#[test]
+fn a_pool_that_is_not_shown_for_a_while_is_missed_no_longer_than_that() {
+    let (at_risk, _) = obligations();
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    let pools = node.world().svm().get_program_accounts(&stand_in::PROGRAM_ID);
+    assert!(!pools.is_empty());
+    let config = "feed = \"poll\"\npoll_ms = 50\ncooldown_seconds = 600\nnear_health = 10";
+    let mut watch = Watch::start(config, &["--rpc", node.url()]);
+    watch.wait_for("ready");
+    let show = |shown: bool| {
+        let mut world = node.world();
+        world.warp_slots(1);
+        for (pool, account) in &pools {
+            let account = if shown { account.clone() } else { Account::default() };
+            world.set_account(pool, account).unwrap();
+        }
+    };
+    show(false);
+    watch.wait_for("an account is gone");
+    node.scale_price(&sol(), 66);
+    let left = watch.wait_for("not liquidated");
+    assert!(reason(&left).contains("nothing sells this"), "{left}");
+    show(true);
+    let liquidated = watch.wait_for("liquidated");
+    assert_eq!(liquidated["obligation"], json!(at_risk));
+    watch.stop();
 }
 
 /// No file and no socket can be opened for a while: nothing ends, and it goes on after.
