@@ -28,7 +28,7 @@ pub fn run(bytes: &[u8]) {
     let (of_pool, of_others) = rest.split_at(split);
     let mut data = vec![0; usize::from(u16::from_le_bytes([low, high])) % LEN];
     crate::patches::apply(&mut data, of_pool);
-    let Ok(mut pool) = read(&POOL, Account { owner: &owner, data: &data }) else { return };
+    let Ok(pool) = read(&POOL, Account { owner: &owner, data: &data }) else { return };
 
     let mut known: BTreeMap<Address, Option<(Address, Vec<u8>)>> = BTreeMap::new();
     loop {
@@ -67,5 +67,4 @@ pub fn run(bytes: &[u8]) {
             token: 0,
         });
     }
-    let _ = pool.update(Account { owner: &owner, data: &data });
 }

@@ -84,6 +84,7 @@ pub use flash_liquidator::{
     OpenArgs, Settled,
     state::{BRACKET_SEED, MAX_GUARDS},
 };
+use liquidation_venues::pda;
 use solana_address::Address;
 use solana_hash::Hash;
 use solana_instruction::{AccountMeta, Instruction};
@@ -101,7 +102,7 @@ use crate::{
 /// Address and bump of a keeper's bracket: PDA `["bracket", keeper]`.
 #[must_use]
 pub fn bracket(keeper: &Address) -> (Address, u8) {
-    Address::find_program_address(&[BRACKET_SEED, keeper.as_ref()], &PROGRAM_ID)
+    pda::find(&[BRACKET_SEED, keeper.as_ref()], &PROGRAM_ID)
 }
 
 /// A token account to watch over the bracket.

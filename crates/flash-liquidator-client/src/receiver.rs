@@ -6,6 +6,7 @@ pub use flash_liquidator::{
     swap::{ACCOUNTS_PER_INTERMEDIATE, SWAP_AUTHORITY_SEED},
 };
 pub use liquidation_venues::SwapLeg;
+use liquidation_venues::pda;
 use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
 
@@ -66,7 +67,7 @@ pub enum BuildError {
 /// `["swap_authority", keeper]` that signs swap legs in the keeper's stead.
 #[must_use]
 pub fn swap_authority(keeper: &Address) -> (Address, u8) {
-    Address::find_program_address(&[SWAP_AUTHORITY_SEED, keeper.as_ref()], &PROGRAM_ID)
+    pda::find(&[SWAP_AUTHORITY_SEED, keeper.as_ref()], &PROGRAM_ID)
 }
 
 /// What the keeper signs for, beyond the accounts.

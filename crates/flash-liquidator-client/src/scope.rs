@@ -20,6 +20,7 @@
 use std::fmt;
 
 use klend_model::constants::{KLEND_PROGRAM_ID, SCOPE_PRICES_DISCRIMINATOR, SCOPE_PROGRAM_ID};
+use liquidation_venues::pda;
 use solana_address::{Address, address};
 use solana_instruction::{AccountMeta, Instruction};
 use solana_sdk_ids::sysvar;
@@ -432,7 +433,7 @@ impl<'a> Mappings<'a> {
             }
             Origin::Jlp => {
                 let seeds: &[&[u8]] = &[b"lp_token_mint", account.as_ref()];
-                let (mint, _) = Address::find_program_address(seeds, &JUPITER_PERPETUALS);
+                let (mint, _) = pda::find(seeds, &JUPITER_PERPETUALS);
                 accounts.push(AccountMeta::new_readonly(mint, false));
             }
             Origin::Account | Origin::Entries | Origin::Report | Origin::Other => {}

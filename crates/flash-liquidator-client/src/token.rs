@@ -1,12 +1,10 @@
 //! Associated token accounts (ATAs).
 
+use liquidation_venues::pda;
 use solana_address::{Address, address};
 use solana_instruction::{AccountMeta, Instruction};
 use solana_program_pack::Pack;
-use spl_associated_token_account_interface::{
-    address::get_associated_token_address_with_program_id,
-    instruction::create_associated_token_account_idempotent,
-};
+use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
 use spl_token_interface::state::Account as TokenAccount;
 
 /// Mint of wrapped SOL.
@@ -27,7 +25,8 @@ pub fn associated_token_account(
     mint: &Address,
     token_program: &Address,
 ) -> Address {
-    get_associated_token_address_with_program_id(wallet, mint, token_program)
+    let seeds = [wallet, token_program, mint].map(Address::as_ref);
+    pda::find(&seeds, &ASSOCIATED_TOKEN_PROGRAM_ID).0
 }
 
 /// Creates that account at `payer`'s cost; succeeds when it is there already.
@@ -84,6 +83,16 @@ pub fn sync_native(account: &Address) -> Instruction {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_are_where_the_published_derivation_has_them() {
+        use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
+        let [wallet, mint] = [1, 2].map(|byte| Address::new_from_array([byte; 32]));
+        for program in [TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID] {
+            let expected = get_associated_token_address_with_program_id(&wallet, &mint, &program);
+            assert_eq!(associated_token_account(&wallet, &mint, &program), expected);
+        }
+    }
 
     #[test]
     fn closing_and_counting_are_spl_tokens() {

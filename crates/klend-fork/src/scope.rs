@@ -336,6 +336,8 @@ pub fn whirlpool(mints: [&Address; 2], units: f64) -> Account {
     const OWNER: Address = address!("whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc");
     let mut data = vec![0; 653];
     data[..8].copy_from_slice(&[63, 149, 209, 12, 225, 128, 99, 9]);
+    // A tick spacing, and the fee tier of that name.
+    data[41..45].copy_from_slice(&[64, 0, 64, 0]);
     // The root of the price, with 64 bits behind the point.
     let root = (units.sqrt() * 2f64.powi(64)) as u128;
     data[65..81].copy_from_slice(&root.to_le_bytes());

@@ -30,7 +30,7 @@ mod ladder;
 mod leg;
 pub mod meteora_dlmm;
 pub mod mint;
-mod pda;
+pub mod pda;
 pub mod raydium_amm;
 pub mod raydium_clmm;
 pub mod raydium_cpmm;
@@ -107,12 +107,6 @@ pub trait Pool: Debug + Send + Sync {
     /// the current price come with some reserve, so that they need not be asked for
     /// again with every move.
     fn accounts(&self, known: &dyn Accounts) -> Vec<Address>;
-
-    /// Takes the pool's account as it is now.
-    ///
-    /// # Errors
-    /// As when it was first read; the pool stays as it was.
-    fn update(&mut self, account: Account<'_>) -> Result<(), VenueError>;
 
     /// What the pool pays for `sold`.
     ///

@@ -141,11 +141,6 @@ impl Pool for AmmPool {
         [&self.mints[..], &self.vaults].concat()
     }
 
-    fn update(&mut self, account: Account<'_>) -> Result<(), VenueError> {
-        *self = Self::read(&self.pool, account)?;
-        Ok(())
-    }
-
     fn curve(
         &self,
         sold: &Address,

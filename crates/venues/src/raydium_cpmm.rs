@@ -160,11 +160,6 @@ impl Pool for CpmmPool {
         [&self.mints[..], &self.vaults, &[self.config]].concat()
     }
 
-    fn update(&mut self, account: Account<'_>) -> Result<(), VenueError> {
-        *self = Self::read(&self.pool, account)?;
-        Ok(())
-    }
-
     fn curve(
         &self,
         sold: &Address,

@@ -12,7 +12,7 @@ use crate::{
     account::{Account, Accounts, Kind},
     error::VenueError,
     leg::{SwapLeg, Trade},
-    mint,
+    mint, pda,
 };
 
 /// The pool's program.
@@ -58,7 +58,7 @@ pub fn pool_authority(pool: &Address) -> Address {
 /// The PDA that owns a pool's vaults, and its bump.
 #[must_use]
 pub fn pool_authority_and_bump(pool: &Address) -> (Address, u8) {
-    Address::find_program_address(&[POOL_AUTHORITY_SEED, pool.as_ref()], &PROGRAM_ID)
+    pda::find(&[POOL_AUTHORITY_SEED, pool.as_ref()], &PROGRAM_ID)
 }
 
 /// What a pool with these balances pays for `amount_in`, raw units; `None` for a fee of
@@ -96,9 +96,12 @@ impl StandInPool {
         account: Account<'_>,
         sides: [(Address, Address); 2],
     ) -> Result<Self, VenueError> {
-        let mut pool = Self::new(key, 0, sides);
-        pool.update(account)?;
-        Ok(pool)
+        let fee_bps = POOL.read(key, account)?.u16(0);
+        if fee_bps > FULL_BPS {
+            let (field, actual, high) = ("fee", fee_bps.into(), FULL_BPS.into());
+            return Err(VenueError::OutOfRange { pool: *key, field, actual, low: 0, high });
+        }
+        Ok(Self::new(key, fee_bps, sides))
     }
 
     /// As [`StandInPool::read`], with a fee that is known already.
@@ -107,7 +110,7 @@ impl StandInPool {
         let authority = pool_authority(key);
         let vault = |(mint, program): (Address, Address)| {
             let seeds: &[&[u8]] = &[authority.as_ref(), program.as_ref(), mint.as_ref()];
-            Address::find_program_address(seeds, &ASSOCIATED_TOKEN_PROGRAM_ID).0
+            pda::find(seeds, &ASSOCIATED_TOKEN_PROGRAM_ID).0
         };
         Self {
             pool: *key,
@@ -166,16 +169,6 @@ impl Pool for StandInPool {
 
     fn accounts(&self, _: &dyn Accounts) -> Vec<Address> {
         [&self.mints[..], &self.vaults].concat()
-    }
-
-    fn update(&mut self, account: Account<'_>) -> Result<(), VenueError> {
-        let fee_bps = POOL.read(&self.pool, account)?.u16(0);
-        if fee_bps > FULL_BPS {
-            let (field, actual, high) = ("fee", fee_bps.into(), FULL_BPS.into());
-            return Err(VenueError::OutOfRange { pool: self.pool, field, actual, low: 0, high });
-        }
-        self.fee_bps = fee_bps;
-        Ok(())
     }
 
     fn curve(

@@ -2,6 +2,7 @@
 //!
 //! Only those that no account names. A reserve's vaults are not among them.
 
+use liquidation_venues::pda::find;
 use solana_address::Address;
 
 use super::{FARMS_PROGRAM_ID, PROGRAM_ID};
@@ -48,11 +49,11 @@ pub fn referrer_token_state(referrer: &Address, reserve: &Address) -> Address {
 #[must_use]
 pub fn farm_user_state(farm: &Address, obligation: &Address) -> Address {
     let seeds: &[&[u8]] = &[b"user", farm.as_ref(), obligation.as_ref()];
-    Address::find_program_address(seeds, &FARMS_PROGRAM_ID).0
+    find(seeds, &FARMS_PROGRAM_ID).0
 }
 
 fn klend(seeds: &[&[u8]]) -> Address {
-    Address::find_program_address(seeds, &PROGRAM_ID).0
+    find(seeds, &PROGRAM_ID).0
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use liquidation_venues::pda;
 use solana_address::{Address, address};
 
 /// A perp exchange: Drift, or the program that took its place.
@@ -38,7 +39,7 @@ impl Exchange {
     }
 
     fn derive(self, seeds: &[&[u8]]) -> Address {
-        Address::find_program_address(seeds, &self.program_id()).0
+        pda::find(seeds, &self.program_id()).0
     }
 
     /// The exchange's state, PDA `["drift_state"]` or `["velocity_state"]`.

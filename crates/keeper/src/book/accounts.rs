@@ -1,7 +1,8 @@
 //! Single accounts, the newest of each, and which are known not to exist.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
+use liquidation_venues::Pool;
 use solana_account::Account;
 use solana_address::Address;
 
@@ -12,6 +13,8 @@ use crate::feeds::feed::Version;
 struct Entry {
     version: Version,
     account: Option<Account>,
+    /// The same as a pool, if it is one of a real venue.
+    pool: Option<Arc<dyn Pool>>,
 }
 
 /// Accounts by address. An older answer never overrules a newer one.
@@ -24,24 +27,29 @@ impl Accounts {
     /// Takes what is at an address, `None` for nothing; `false` if something newer is
     /// known. An account without lamports is none.
     pub fn put(&mut self, key: &Address, version: Version, account: Option<Account>) -> bool {
-        let account = account.filter(|account| account.lamports > 0);
-        match self.entries.get_mut(key) {
-            Some(entry) if entry.version > version => false,
-            Some(entry) => {
-                *entry = Entry { version, account };
-                true
-            }
-            None => {
-                self.entries.insert(*key, Entry { version, account });
-                true
-            }
+        if self.entries.get(key).is_some_and(|entry| entry.version > version) {
+            return false;
         }
+        let account = account.filter(|account| account.lamports > 0);
+        let pool = account.as_ref().and_then(|account| {
+            let account =
+                liquidation_venues::Account { owner: &account.owner, data: &account.data };
+            liquidation_venues::read(key, account).ok().map(Arc::from)
+        });
+        self.entries.insert(*key, Entry { version, account, pool });
+        true
     }
 
     /// The account, if there is one.
     #[must_use]
     pub fn get(&self, key: &Address) -> Option<&Account> {
         self.entries.get(key)?.account.as_ref()
+    }
+
+    /// The account as a pool, if it is one of a real venue.
+    #[must_use]
+    pub fn pool(&self, key: &Address) -> Option<&Arc<dyn Pool>> {
+        self.entries.get(key)?.pool.as_ref()
     }
 
     /// The programs among them.

@@ -1,10 +1,6 @@
 //! Which pools are known.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use flash_liquidator_client::swap::jupiter::JupiterRoute;
 use solana_address::Address;
@@ -52,8 +48,8 @@ impl Offered {
 }
 
 impl Pools {
-    /// Those of real venues, each once.
-    pub fn real(&self) -> BTreeSet<Address> {
-        self.named.iter().chain(self.found.values().flatten()).copied().collect()
+    /// Those of real venues, some perhaps more than once.
+    pub fn real(&self) -> impl Iterator<Item = &Address> {
+        self.named.iter().chain(self.found.values().flatten())
     }
 }

@@ -1,6 +1,9 @@
 //! Where seized collateral is sold, and what it brings.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::{
@@ -174,7 +177,7 @@ impl Venue {
         cost_bps: u16,
     ) -> Result<Self> {
         let now = Now { unix_timestamp: i64::try_from(clock.unix_timestamp)?, slot: clock.slot };
-        for key in &pools.named {
+        for key in pools.named.iter().filter(|key| accounts.pool(key).is_none()) {
             let account = account(accounts, key)
                 .with_context(|| format!("pool {key}: there is no such account"))?;
             liquidation_venues::read(key, account)?;
@@ -221,7 +224,7 @@ impl Venue {
         bought: &[ReserveAddresses],
         pools: &Pools,
     ) -> Vec<Address> {
-        let mut needs: Vec<Address> = pools.real().into_iter().collect();
+        let mut needs: Vec<Address> = pools.real().copied().collect();
         needs.extend(&pools.stand_ins);
         for (pool, _) in traded(accounts, sold, bought, pools) {
             needs.push(*pool.address());
@@ -232,8 +235,8 @@ impl Venue {
 
     /// Accounts that the prices of pools depend on now: they move with the price.
     pub fn around_prices(accounts: &Accounts, pools: &Pools) -> Vec<Address> {
-        let of_pool = |key: &Address| Some(read(accounts, key)?.accounts(accounts));
-        pools.real().iter().filter_map(of_pool).flatten().collect()
+        let of_pool = |key: &Address| Some(accounts.pool(key)?.accounts(accounts));
+        pools.real().filter_map(of_pool).flatten().collect()
     }
 
     /// What routes of a keeper's may name: the legs' accounts, and both owners' accounts of
@@ -444,33 +447,18 @@ fn account<'a>(accounts: &'a Accounts, key: &Address) -> Option<liquidation_venu
     Some(liquidation_venues::Account { owner: &account.owner, data: &account.data })
 }
 
-/// A pool of a real venue, if it is one.
-fn read(accounts: &Accounts, key: &Address) -> Option<Box<dyn Pool>> {
-    liquidation_venues::read(key, account(accounts, key)?).ok()
-}
-
 /// Each pool that is known, with the directions, as mints sold and bought, in which it may
-/// be of use: those that sell a collateral, or buy a debt.
+/// be of use: those that sell a collateral for a debt, or are one of two that do.
 fn traded(
     accounts: &Accounts,
     sold: &[ReserveAddresses],
     bought: &[ReserveAddresses],
     pools: &Pools,
-) -> Vec<(Box<dyn Pool>, Vec<Pair>)> {
+) -> Vec<(Arc<dyn Pool>, Vec<Pair>)> {
     let has = |reserves: &[ReserveAddresses], mint: &Address| {
         reserves.iter().any(|reserve| reserve.liquidity_mint == *mint)
     };
-    let mut traded: Vec<(Box<dyn Pool>, Vec<Pair>)> = Vec::new();
-    for pool in pools.real().iter().filter_map(|key| read(accounts, key)) {
-        let [first, second] = pool.mints();
-        let pairs: Vec<Pair> = [(first, second), (second, first)]
-            .into_iter()
-            .filter(|(from, to)| has(sold, from) || has(bought, to))
-            .collect();
-        if !pairs.is_empty() {
-            traded.push((pool, pairs));
-        }
-    }
+    let mut traded: Vec<(Arc<dyn Pool>, Vec<Pair>)> = Vec::new();
     for key in &pools.stand_ins {
         for from in sold {
             for to in bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint) {
@@ -479,10 +467,39 @@ fn traded(
                 let pool = account(accounts, key)
                     .and_then(|account| StandInPool::read(key, account, sides).ok());
                 let pair = (from.liquidity_mint, to.liquidity_mint);
-                traded.extend(pool.map(|pool| (Box::new(pool) as Box<dyn Pool>, vec![pair])));
+                traded.extend(pool.map(|pool| (Arc::new(pool) as Arc<dyn Pool>, vec![pair])));
             }
         }
     }
+    // There may be a thousand, of which few lead anywhere.
+    let known = pools.real().filter_map(|key| accounts.pool(key));
+    let real: Vec<(&Arc<dyn Pool>, [Pair; 2])> = known
+        .map(|pool| {
+            let [first, second] = pool.mints();
+            (pool, [(first, second), (second, first)])
+        })
+        .collect();
+    let stand_ins = traded.iter().flat_map(|(_, pairs)| pairs);
+    let pairs = || real.iter().flat_map(|(_, pairs)| pairs).chain(stand_ins.clone());
+    let to_debt: HashSet<Address> =
+        pairs().filter(|(_, to)| has(bought, to)).map(|(from, _)| *from).collect();
+    let between: HashSet<Address> = pairs()
+        .filter(|(from, to)| has(sold, from) && to_debt.contains(to))
+        .map(|(_, to)| *to)
+        .collect();
+    let is_of_use = |(from, to): &&Pair| {
+        has(sold, from) && (has(bought, to) || between.contains(to))
+            || has(bought, to) && between.contains(from)
+    };
+    // By address: one that was found for two pairs is one pool.
+    let mut of_use: BTreeMap<&Address, (Arc<dyn Pool>, Vec<Pair>)> = BTreeMap::new();
+    for (pool, pairs) in &real {
+        let pairs: Vec<Pair> = pairs.iter().filter(is_of_use).copied().collect();
+        if !pairs.is_empty() {
+            of_use.insert(pool.address(), (Arc::clone(pool), pairs));
+        }
+    }
+    traded.extend(of_use.into_values());
     traded
 }
 
@@ -616,6 +633,30 @@ mod tests {
             ways: Ways { legs, offers: true },
             tolerance_bps: 100,
         })
+    }
+
+    #[test]
+    fn pools_that_lead_nowhere_are_not_looked_at() {
+        const BETWEEN: u8 = 30;
+        let mut accounts = Accounts::default();
+        for (at, mints) in
+            [(40, [SOLD, BETWEEN]), (41, [BETWEEN, BOUGHT]), (42, [SOLD, 31]), (43, [31, 32])]
+        {
+            let pool = klend_fork::scope::whirlpool([&key(mints[0]), &key(mints[1])], 1.0);
+            accounts.put(&key(at), Version::end_of(1), Some(pool));
+        }
+        let of_use = |named: &[u8]| {
+            let named = named.iter().copied().map(key).collect();
+            let pools = Pools { named, ..Pools::default() };
+            let traded = traded(&accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], &pools);
+            traded.into_iter().map(|(pool, pairs)| (*pool.address(), pairs)).collect::<Vec<_>>()
+        };
+        let pair = |from, to| vec![(key(from), key(to))];
+        let both = [(key(40), pair(SOLD, BETWEEN)), (key(41), pair(BETWEEN, BOUGHT))];
+        assert_eq!(of_use(&[40, 41, 42, 43]), both);
+        // One that is found for two pairs is one pool.
+        assert_eq!(of_use(&[41, 40, 41]), both);
+        assert_eq!(of_use(&[40, 42, 43]), []);
     }
 
     #[test]

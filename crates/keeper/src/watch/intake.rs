@@ -506,9 +506,10 @@ impl Engine {
         }
         let before = self.pools.found.insert(wanted.pair, keys.clone()).unwrap_or_default();
         if before != keys {
-            // They are read before they are needed, and what rests because nothing sold it
-            // does not rest any more.
-            self.prepared.retain(|key| self.states.contains_key(key));
+            // They are read before they are needed, those that left are not followed any
+            // more, and what rests because nothing sold it does not rest any more.
+            self.prepared.clear();
+            self.live.clear();
             self.cooldown.wake_unsold();
             self.next_scout = self.time.now();
             self.evaluate_all = true;
@@ -528,5 +529,57 @@ impl Engine {
         warn!(reason = format!("{reason:#}"), "the source failed");
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.failed_until = Some(self.time.now() + self.pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        book::reader,
+        config::Config,
+        feeds::source::BuiltinFork,
+        health::{Health, Limits},
+        keys::Key,
+        ledger::{metrics::Metrics, records::Records},
+        watch::engine::Parts,
+    };
+
+    #[test]
+    fn pools_that_left_the_ranking_are_not_followed() {
+        let source = Arc::new(BuiltinFork::new().unwrap());
+        let (config, mistakes) = Config::read("discover = true\nsimulate = \"none\"");
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let config = Arc::new(config.unwrap());
+        let (market, metrics) = (config.markets[0], Arc::new(Metrics::new()));
+        let parts = Parts {
+            source: Arc::clone(&source) as _,
+            config,
+            key: Arc::new(Key::simulated()),
+            roads: Vec::new(),
+            tips: None,
+            records: Arc::new(Records::new(Arc::clone(&metrics), None)),
+            health: Arc::new(Health::new(Limits::default(), false, metrics, None)),
+            board: Arc::default(),
+            checker: None,
+            connector: None,
+            on_chain: false,
+            seed: 7,
+            recorder: None,
+        };
+        let (mut engine, _jobs) = Engine::idle(parts, &Arc::default()).unwrap();
+        let scan = reader::scan(&*source, &market, true).map(Box::new);
+        engine.found(Found::Scan(market, scan)).unwrap();
+        let key = |byte| Address::new_from_array([byte; 32]);
+        let wanted = Want { pair: (key(1), key(2)), amount: 1 };
+        let mut follows = |found: Vec<Address>| {
+            let found = Discovered::of(wanted, found, false);
+            engine.found(Found::Pools(wanted, Ok(Box::new(found)))).unwrap();
+            engine.scout().unwrap();
+            [key(3), key(4)].map(|pool| engine.live.contains(&pool))
+        };
+        assert_eq!(follows(vec![key(3), key(4)]), [true, true]);
+        assert_eq!(follows(vec![key(4)]), [false, true]);
+        assert_eq!(follows(Vec::new()), [false, false]);
     }
 }

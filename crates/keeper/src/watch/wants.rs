@@ -111,7 +111,6 @@ impl Engine {
         let mut wanted: Vec<Address> = self.parts.config.wishes.tables.clone();
         wanted.extend(self.parts.config.wishes.dont_front);
         wanted.extend(self.tip_accounts());
-        let live = self.followed().count();
         wanted.extend(self.scope_needs()?);
         if std::mem::take(&mut self.pools_moved) {
             let around = Venue::around_prices(&self.accounts, &self.pools);
@@ -155,9 +154,7 @@ impl Engine {
                 self.live.extend(needs::of_pools(market, &addresses, &self.accounts, &self.pools)?);
             }
         }
-        if self.followed().count() > live {
-            self.subscribe_to_pools();
-        }
+        self.subscribe_to_pools();
         self.may_sell(&sold);
         self.seek(sought)?;
         self.ask(wanted)?;

@@ -28,7 +28,7 @@ use crate::{
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint,
-    pda::Derived,
+    pda,
 };
 
 /// Meteora's DLMM program.
@@ -110,7 +110,6 @@ pub struct DlmmPool {
     limit_orders: bool,
     bitmap: Bitmap,
     extension: Address,
-    derived: Derived,
 }
 
 /// When swaps begin.
@@ -192,17 +191,7 @@ impl DlmmPool {
     /// [`VenueError`]: it is none, or states what the program never writes.
     pub fn read(key: &Address, account: Account<'_>) -> Result<Self, VenueError> {
         let data = POOL.read(key, account)?;
-        let seeds: &[&[u8]] = &[b"bitmap", key.as_ref()];
-        let extension = Address::find_program_address(seeds, &PROGRAM_ID).0;
-        Self::parse(key, data, extension, Derived::default())
-    }
-
-    fn parse(
-        key: &Address,
-        data: Bytes<'_>,
-        extension: Address,
-        derived: Derived,
-    ) -> Result<Self, VenueError> {
+        let (extension, _) = pda::find(&[b"bitmap", key.as_ref()], &PROGRAM_ID);
         let pool = *key;
         let within = |field, actual: i128, low: i128, high: i128| {
             if (low..=high).contains(&actual) {
@@ -251,17 +240,13 @@ impl DlmmPool {
             },
             bitmap: Bitmap::of_pool(data, POOL_BITMAP, EXTENSION.rows),
             extension,
-            derived,
         })
     }
 
     /// The array `number` places from bin zero.
     fn bin_array(&self, number: i32) -> Address {
-        self.derived.get(number.into(), || {
-            let number = i64::from(number).to_le_bytes();
-            let seeds: &[&[u8]] = &[b"bin_array", self.pool.as_ref(), &number];
-            Address::find_program_address(seeds, &PROGRAM_ID).0
-        })
+        let number = i64::from(number).to_le_bytes();
+        pda::find(&[b"bin_array", self.pool.as_ref(), &number], &PROGRAM_ID).0
     }
 
     /// All arrays with something in them, and what is known of the extension.
@@ -331,12 +316,6 @@ impl Pool for DlmmPool {
         let arrays = bitmap.around(array_of(self.active_bin), READ_ARRAYS);
         needed.extend(arrays.into_iter().map(|number| self.bin_array(number)));
         needed
-    }
-
-    fn update(&mut self, account: Account<'_>) -> Result<(), VenueError> {
-        let data = POOL.read(&self.pool, account)?;
-        *self = Self::parse(&self.pool, data, self.extension, self.derived.clone())?;
-        Ok(())
     }
 
     fn curve(

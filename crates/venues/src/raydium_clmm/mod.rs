@@ -30,7 +30,7 @@ use crate::{
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint::{self, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID},
-    pda::Derived,
+    pda,
 };
 
 /// Raydium's CLMM program.
@@ -121,7 +121,6 @@ pub struct ClmmPool {
     volatility: Option<DynamicFee>,
     bitmap: Bitmap,
     extension: Address,
-    derived: Derived,
 }
 
 /// Which token fees are taken in.
@@ -182,8 +181,7 @@ impl DynamicFee {
 
 /// Where a pool's bitmap extension is.
 fn bitmap_extension(pool: &Address) -> Address {
-    let seeds: &[&[u8]] = &[b"pool_tick_array_bitmap_extension", pool.as_ref()];
-    Address::find_program_address(seeds, &PROGRAM_ID).0
+    pda::find(&[b"pool_tick_array_bitmap_extension", pool.as_ref()], &PROGRAM_ID).0
 }
 
 impl ClmmPool {
@@ -193,15 +191,6 @@ impl ClmmPool {
     /// [`VenueError`]: it is none, or states what the program never writes.
     pub fn read(key: &Address, account: Account<'_>) -> Result<Self, VenueError> {
         let data = POOL.read(key, account)?;
-        Self::parse(key, data, bitmap_extension(key), Derived::default())
-    }
-
-    fn parse(
-        key: &Address,
-        data: Bytes<'_>,
-        extension: Address,
-        derived: Derived,
-    ) -> Result<Self, VenueError> {
         let pool = *key;
         let within = |field, actual: i128, low: i128, high: i128| {
             if (low..=high).contains(&actual) {
@@ -232,8 +221,7 @@ impl ClmmPool {
             fee_on: [FeeOn::Input, FeeOn::First, FeeOn::Second][usize::from(data.u8(390))],
             volatility: DynamicFee::read(data),
             bitmap: Bitmap::of_pool(data, POOL_BITMAP, EXTENSION.rows),
-            extension,
-            derived,
+            extension: bitmap_extension(key),
         })
     }
 
@@ -243,11 +231,8 @@ impl ClmmPool {
 
     /// The array `number` places from tick zero.
     fn tick_array(&self, number: i32) -> Address {
-        self.derived.get(number.into(), || {
-            let start = number.saturating_mul(self.width()).to_be_bytes();
-            let seeds: &[&[u8]] = &[b"tick_array", self.pool.as_ref(), &start];
-            Address::find_program_address(seeds, &PROGRAM_ID).0
-        })
+        let start = number.saturating_mul(self.width()).to_be_bytes();
+        pda::find(&[b"tick_array", self.pool.as_ref(), &start], &PROGRAM_ID).0
     }
 
     /// All arrays with something in them, and whether that is all that is known.
@@ -314,12 +299,6 @@ impl Pool for ClmmPool {
         let here = self.tick.div_euclid(self.width());
         needed.extend(bitmap.around(here, READ_ARRAYS).into_iter().map(|n| self.tick_array(n)));
         needed
-    }
-
-    fn update(&mut self, account: Account<'_>) -> Result<(), VenueError> {
-        let data = POOL.read(&self.pool, account)?;
-        *self = Self::parse(&self.pool, data, self.extension, self.derived.clone())?;
-        Ok(())
     }
 
     fn curve(

@@ -24,14 +24,14 @@ use solana_instruction::AccountMeta;
 use self::arrays::Tick;
 use crate::{
     Curve, Now, Pool, Quote,
-    account::{Account, Accounts, Bytes, Kind},
+    account::{Account, Accounts, Kind},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Range, Volatility, Walk},
     discovery::Listing,
     error::VenueError,
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint,
-    pda::Derived,
+    pda,
 };
 
 /// The Whirlpool program.
@@ -123,7 +123,6 @@ pub struct Whirlpool {
     sqrt_price: u128,
     liquidity: u128,
     oracle: Address,
-    derived: Derived,
 }
 
 impl Whirlpool {
@@ -135,18 +134,7 @@ impl Whirlpool {
         let program =
             if *account.owner == IMMUTABLE_PROGRAM_ID { IMMUTABLE_PROGRAM_ID } else { PROGRAM_ID };
         let data = Kind { program, ..POOL }.read(key, account)?;
-        let (oracle, _) = Address::find_program_address(&[b"oracle", key.as_ref()], &program);
-        let derived = Derived::default();
-        Self::parse(key, program, data, oracle, derived)
-    }
-
-    fn parse(
-        key: &Address,
-        program: Address,
-        data: Bytes<'_>,
-        oracle: Address,
-        derived: Derived,
-    ) -> Result<Self, VenueError> {
+        let (oracle, _) = pda::find(&[b"oracle", key.as_ref()], &program);
         let pool = *key;
         let within = |field, actual: i128, low: i128, high: i128| {
             if (low..=high).contains(&actual) {
@@ -176,7 +164,6 @@ impl Whirlpool {
             sqrt_price,
             liquidity: data.u128(49),
             oracle,
-            derived,
         })
     }
 
@@ -208,11 +195,8 @@ impl Whirlpool {
 
     /// The array that begins at `start`.
     fn tick_array(&self, start: i32) -> Address {
-        self.derived.get(start.into(), || {
-            let start = start.to_string();
-            let seeds: &[&[u8]] = &[b"tick_array", self.pool.as_ref(), start.as_bytes()];
-            Address::find_program_address(seeds, &self.program).0
-        })
+        let start = start.to_string();
+        pda::find(&[b"tick_array", self.pool.as_ref(), start.as_bytes()], &self.program).0
     }
 
     /// The pool's oracle, which adaptive-fee pools keep their state in.
@@ -342,12 +326,6 @@ impl Pool for Whirlpool {
             .filter(|start| self.is_array(*start));
         needed.extend(starts.map(|start| self.tick_array(start)));
         needed
-    }
-
-    fn update(&mut self, account: Account<'_>) -> Result<(), VenueError> {
-        let data = Kind { program: self.program, ..POOL }.read(&self.pool, account)?;
-        *self = Self::parse(&self.pool, self.program, data, self.oracle, self.derived.clone())?;
-        Ok(())
     }
 
     fn curve(
