@@ -16,8 +16,8 @@ pub struct Figure {
     pub value: u64,
 }
 
-/// The figures that are held: what the receiver adds, what a transaction takes, and
-/// how large the program is, all with the stand-in klend.
+/// The figures that are held: what the receiver adds, what a transaction takes, the
+/// smallest debt that pays, and how large the program is, all with the stand-in klend.
 pub fn gated(benchmarks: &Benchmarks) -> Vec<Figure> {
     let mut figures = Vec::new();
     let mut push = |name: String, value| figures.push(Figure { name, value });
@@ -31,6 +31,12 @@ pub fn gated(benchmarks: &Benchmarks) -> Vec<Figure> {
         let guards = bracket.guards;
         push(format!("open with {guards} guards: units"), bracket.open);
         push(format!("settle with {guards} guards: units"), bracket.settle);
+    }
+    for pays in &benchmarks.pays {
+        let (route, price, tip) = (&pays.route, pays.unit_price, pays.tip);
+        let offer = format!("{route}, {price} micro-lamports a unit, tip {tip}");
+        push(format!("{offer}: smallest debt that pays"), pays.debt);
+        push(format!("{offer}: lamports"), pays.lamports[1]);
     }
     for shapes in &benchmarks.shapes {
         for (format, bytes) in [("v0", &shapes.v0), ("v1", &shapes.v1)] {

@@ -12,6 +12,7 @@ mod check;
 mod format;
 mod machine;
 mod off_chain;
+mod pays;
 mod report;
 mod scenarios;
 mod shapes;
@@ -58,6 +59,9 @@ struct Args {
     /// Report of the keeper's benchmark of scans
     #[arg(long, value_name = "FILE", requires = "off_chain")]
     scan: Option<PathBuf>,
+    /// Reports of the keeper's benchmark from an update to signed bytes
+    #[arg(long, value_name = "FILE", requires = "off_chain")]
+    path: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -79,6 +83,7 @@ fn run(args: &Args) -> Result<()> {
         toolchain: args.toolchain.clone(),
         packages: machine::packages(),
         stand_in: scenarios::measure(&stand_ins, &progress)?,
+        pays: pays::measure(&stand_ins, &progress)?,
         shapes: shapes::measure()?,
         program,
         real: None,
@@ -106,7 +111,7 @@ fn run(args: &Args) -> Result<()> {
         now.sizes = Some(of(&now, sizes::measure(folder, &stand_ins)?));
     }
     if let Some(path) = &args.off_chain {
-        now.off_chain = Some(OffChain::read(path, args.scan.as_deref())?);
+        now.off_chain = Some(OffChain::read(path, args.scan.as_deref(), &args.path)?);
     }
     progress.finish_and_clear();
 

@@ -1,7 +1,12 @@
-//! Times of what runs off chain, as `crates/klend-model/benches/off_chain` and
-//! `crates/keeper/benches/scan.rs` report them.
+//! Times of what runs off chain, as `crates/klend-model/benches/off_chain` and the
+//! keeper's `scan.rs` and `path.rs` report them.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -18,8 +23,11 @@ pub struct OffChain {
     pub machine: Machine,
     /// What the model's benchmark reported.
     pub measured: Measured,
-    /// What the keeper's reported.
+    /// What the keeper's of scans reported.
     pub scan: Option<Scan>,
+    /// What the keeper's of the path reported, by how much is under watch.
+    #[serde(default)]
+    pub path: Vec<Route>,
 }
 
 /// What the off-chain benchmark reports.
@@ -85,17 +93,53 @@ pub struct Scan {
     pub memory: f64,
 }
 
+/// From an update to signed bytes in the running loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Obligations under watch.
+    pub obligations: u64,
+    /// Pools that are known beside those it sells in.
+    pub pools: u64,
+    /// Resident memory of everything that is known of them.
+    pub book_kib: u64,
+    /// By how a plan is tried before it is signed.
+    pub simulate: BTreeMap<String, Rounds>,
+}
+
+/// Many rounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rounds {
+    /// From the update to signed bytes.
+    pub microseconds: Spread,
+    /// Processor time of all threads.
+    pub processor_microseconds: Spread,
+    /// Allocations of all threads.
+    pub allocations: Spread,
+}
+
+/// Of many figures, three.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Half are no more.
+    pub median: u64,
+    /// 99 of 100 are no more.
+    pub p99: u64,
+    /// The largest.
+    pub most: u64,
+}
+
 impl OffChain {
     /// Reads the reports of the model's benchmark and of the keeper's, made on this
     /// machine.
     ///
     /// # Errors
     /// When one cannot be read.
-    pub fn read(measured: &Path, scan: Option<&Path>) -> Result<Self> {
+    pub fn read(measured: &Path, scan: Option<&Path>, path: &[PathBuf]) -> Result<Self> {
         Ok(Self {
             machine: Machine::this(),
             measured: read(measured)?,
             scan: scan.map(read).transpose()?,
+            path: path.iter().map(|path| read(path)).collect::<Result<_>>()?,
         })
     }
 
@@ -170,7 +214,56 @@ impl OffChain {
                 bytes(*memory)
             );
         }
+        text.push_str(&self.path());
         text
+    }
+
+    fn path(&self) -> String {
+        let mut rows = table(&[
+            "from an update to signed bytes",
+            "obligations",
+            "median",
+            "99 of 100 within",
+            "at most",
+            "processor, median",
+            "allocations, median",
+        ]);
+        let mut text = String::new();
+        for Route { obligations, pools, book_kib, simulate } in &self.path {
+            for (name, words) in [
+                ("none", "signed as decided"),
+                ("local", "after simulation in the local machine"),
+                ("kept", "the same, with ledger and alerts"),
+            ] {
+                let Some(rounds) = simulate.get(name) else { continue };
+                let micros = |micros: u64| time(micros as f64 * 1e3);
+                let Spread { median, p99, most } = rounds.microseconds;
+                rows.add_row([
+                    words.to_owned(),
+                    count(*obligations),
+                    micros(median),
+                    micros(p99),
+                    micros(most),
+                    micros(rounds.processor_microseconds.median),
+                    count(rounds.allocations.median),
+                ]);
+            }
+            let _ = writeln!(
+                text,
+                "Resident memory of the book for {} obligations and {} pools: {}.",
+                count(*obligations),
+                count(*pools),
+                bytes(*book_kib as f64 * 1024.0)
+            );
+        }
+        if self.path.is_empty() {
+            return text;
+        }
+        format!(
+            "\nIn the running loop of `keeper watch`, from when it hears of a price until the\n\
+             transaction is signed, over two pools one after the other, beside further pools of the\n\
+             same token (`crates/keeper/benches/path.rs`); nobody is asked anything.\n\n{rows}\n\n{text}"
+        )
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     chart::{self, Bar},
     format::{count, table},
     off_chain::OffChain,
+    pays::{self, Pays},
     scenarios::{Measured, Scenario},
     shapes::{Bytes, DEBTS, DEPOSITS, Shapes},
     sizes::Size,
@@ -23,11 +24,12 @@ const JSON: &str = "benchmarks.json";
 const MARKDOWN: &str = "BENCHMARKS.md";
 const CHART: &str = "docs/compute-units.svg";
 const README: &str = "README.md";
+const ECONOMICS: &str = "docs/economics.md";
 
 /// By how much a gated figure may grow before the gate fails, per cent.
 pub const TOLERANCE_PERCENT: u64 = 1;
 
-/// Lines of the README between which its figures stand.
+/// Lines of a document between which its figures stand.
 const FIGURES_BEGIN: &str = "<!-- figures by `cargo xtask bench` -->\n";
 const FIGURES_END: &str = "<!-- end of figures -->\n";
 
@@ -46,6 +48,9 @@ pub struct Benchmarks {
     pub real: Option<Real>,
     /// Stages of instructions, with the stand-in klend.
     pub stages: Option<Of<Vec<Profile>>>,
+    /// The smallest debts that pay, with the stand-in klend.
+    #[serde(default)]
+    pub pays: Vec<Pays>,
     /// Bytes by shape.
     pub shapes: Vec<Shapes>,
     /// The program at other optimisation levels.
@@ -94,23 +99,27 @@ impl Benchmarks {
         serde_json::from_str(&text).with_context(|| path.display().to_string())
     }
 
-    /// Writes the figures, their tables and their chart into `folder`, and the few
-    /// that the README names into the README, where there is one.
+    /// Writes the figures, their tables and their chart into `folder`, and those that
+    /// other documents have between marks into them, where they are there.
     ///
     /// # Errors
-    /// When a file cannot be written, or the README does not say where.
+    /// When a file cannot be written, or a document does not say where.
     pub fn write(&self, folder: &Path) -> Result<()> {
         put(&folder.join(JSON), &(indented(&serde_json::to_value(self)?, 0) + "\n"))?;
         if let Some(stages) = &self.stages {
             put(&folder.join(CHART), &stages_chart(&stages.figures))?;
         }
         put(&folder.join(MARKDOWN), &self.markdown())?;
-        let readme = folder.join(README);
-        if readme.exists() {
-            let text = fs::read_to_string(&readme).with_context(|| readme.display().to_string())?;
-            let text = between_marks(&text, &self.summary()?)
-                .with_context(|| format!("{} has no marks for figures", readme.display()))?;
-            put(&readme, &text)?;
+        for (name, figures) in
+            [(README, self.summary()?), (ECONOMICS, format!("\n{}\n", pays::markdown(&self.pays)))]
+        {
+            let path = folder.join(name);
+            if path.exists() {
+                let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+                let text = between_marks(&text, &figures)
+                    .with_context(|| format!("{name} has no marks for figures"))?;
+                put(&path, &text)?;
+            }
         }
         Ok(())
     }
@@ -176,6 +185,7 @@ impl Benchmarks {
         };
         text.push_str(&self.units());
         text.push_str(&self.stages());
+        text.push_str(&self.pays());
         text.push_str(&self.bytes());
         text.push_str(&self.program_sizes());
         if let Some(off_chain) = &self.off_chain {
@@ -191,6 +201,20 @@ impl Benchmarks {
         } else {
             ", measured with an earlier build of the program"
         }
+    }
+
+    fn pays(&self) -> String {
+        format!(
+            "\n## The smallest debt that pays\n\n\
+             What is repaid of the smallest debt, USDC, that the keeper signs for with no floor on\n\
+             the profit, on the built-in fork with SOL at 144 USD; the priority fee is {}\n\
+             micro-lamports for a compute unit. It decides by the units it estimates, and asks for\n\
+             those that the simulation used. For comparison, a winner on mainnet (slot 434,724,141)\n\
+             repaid 20 USDC for a tip of 1,000,000 lamports and 9,513 of fees, and was left with 0.44\n\
+             USDC. What it means: [docs/economics.md](docs/economics.md).\n\n{}",
+            count(pays::UNIT_PRICE),
+            pays::markdown(&self.pays)
+        )
     }
 
     fn units(&self) -> String {

@@ -27,8 +27,7 @@ use crate::{
     error::VenueError,
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
-    mint,
-    pda,
+    mint, pda,
 };
 
 /// Meteora's DLMM program.

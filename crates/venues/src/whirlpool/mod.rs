@@ -30,8 +30,7 @@ use crate::{
     error::VenueError,
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
-    mint,
-    pda,
+    mint, pda,
 };
 
 /// The Whirlpool program.

@@ -16,6 +16,15 @@ use crate::workspace::Workspace;
 /// Optimisation levels that `--sizes` compares.
 const LEVELS: [&str; 3] = ["3", "s", "z"];
 
+/// Benchmarks of times: package, name, the option that takes its report, and what else it
+/// is told.
+const TIMES: [(&str, &str, &str, &[&str]); 4] = [
+    ("klend-model", "off_chain", "--off-chain", &[]),
+    ("klend-flash-keeper", "scan", "--scan", &[]),
+    ("klend-flash-keeper", "path", "--path", &[]),
+    ("klend-flash-keeper", "path", "--path", &["--obligations", "1000000"]),
+];
+
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -73,14 +82,12 @@ pub fn run(args: Args) -> Result<()> {
     if !args.quick && !args.no_times {
         fs::create_dir_all(&scratch)
             .with_context(|| format!("cannot make {}", scratch.display()))?;
-        for (package, name, option) in
-            [("klend-model", "off_chain", "--off-chain"), ("klend-flash-keeper", "scan", "--scan")]
-        {
-            let report = scratch.join(name).with_extension("json");
+        for (package, name, option, further) in TIMES {
+            let report = scratch.join([name, further.concat().as_str()].concat());
             let mut benchmark = process::cargo();
             benchmark.current_dir(&workspace.root).env("SBF_OUT_DIR", workspace.deploy_dir());
             benchmark.args(["bench", "--profile", "measure", "--package", package]);
-            benchmark.args(["--bench", name, "--", "--json"]);
+            benchmark.args(["--bench", name, "--", "--json"]).args(further);
             let json = process::output(&format!("the benchmark {name}"), &mut benchmark)?;
             fs::write(&report, json)
                 .with_context(|| format!("cannot write {}", report.display()))?;

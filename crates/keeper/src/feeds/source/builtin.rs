@@ -39,7 +39,12 @@ impl BuiltinFork {
         let fallen = world.price(&sol)?.scaled(80, 100).context("a fifth less is still a price")?;
         world.set_price(&sol, fallen)?;
         world.create_pool_at_oracle_price(&sol, &usdc, POOL_DEPTH_USD, POOL_FEE_BPS)?;
-        Ok(Self { world: Mutex::new(world), told: OnceLock::new() })
+        Ok(Self::of(world))
+    }
+
+    /// The built-in fork as somebody has arranged it.
+    pub fn of(world: World) -> Self {
+        Self { world: Mutex::new(world), told: OnceLock::new() }
     }
 
     fn lock(&self) -> Result<std::sync::MutexGuard<'_, World>> {
