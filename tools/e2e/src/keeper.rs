@@ -59,6 +59,8 @@ impl Keeper {
             .env_remove("KEEPER_RPC_URL")
             .env_remove("RUST_LOG")
             .env("NO_COLOR", "1")
+            // As the service has it.
+            .env("MALLOC_ARENA_MAX", "2")
             .stdin(Stdio::null())
             .stdout(File::create(output)?)
             .stderr(File::create(errors)?);
