@@ -7,7 +7,7 @@
 use solana_address::Address;
 
 use crate::{
-    account::{Account, Bytes, Kind},
+    account::{Account, Accounts, Bytes, Kind, Known},
     error::VenueError,
 };
 
@@ -34,6 +34,17 @@ impl Extension {
     }
 }
 
+/// What is known of a pool's extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// There is none.
+    None,
+    /// It was not read.
+    Unread,
+    /// It is there.
+    There,
+}
+
 /// One bit for every array, from the lowest on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bitmap(Vec<u64>);
@@ -48,8 +59,24 @@ impl Bitmap {
         Self(words)
     }
 
+    /// All that is known, with the extension at `key` if that was read.
+    pub fn with_extension(
+        &self,
+        layout: &Extension,
+        pool: &Address,
+        key: &Address,
+        accounts: &dyn Accounts,
+    ) -> Result<(Self, Beyond), VenueError> {
+        Ok(match accounts.known(key) {
+            Known::Unread => (self.clone(), Beyond::Unread),
+            Known::Absent => (self.clone(), Beyond::None),
+            Known::Present(account) if account.data.is_empty() => (self.clone(), Beyond::None),
+            Known::Present(account) => (self.extended(layout, pool, key, account)?, Beyond::There),
+        })
+    }
+
     /// With what the extension's account adds on either side.
-    pub fn extended(
+    fn extended(
         &self,
         layout: &Extension,
         pool: &Address,

@@ -36,6 +36,7 @@ pub mod raydium_clmm;
 pub mod raydium_cpmm;
 pub mod route;
 pub mod stand_in;
+mod stretch;
 pub mod whirlpool;
 
 use std::fmt::Debug;

@@ -21,13 +21,14 @@ use solana_instruction::AccountMeta;
 use self::bins::{ARRAY, BinStep};
 use crate::{
     Curve, Now, Pool, Quote,
-    account::{Account, Accounts, Bytes, Kind, Known},
-    bitmap::{self, Bitmap},
+    account::{Account, Accounts, Bytes, Kind},
+    bitmap::{self, Beyond, Bitmap},
     discovery::Listing,
     error::VenueError,
-    ladder::{End, Ladder},
+    ladder::End,
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint, pda,
+    stretch::Stretch,
 };
 
 /// Meteora's DLMM program.
@@ -249,19 +250,8 @@ impl DlmmPool {
     }
 
     /// All arrays with something in them, and what is known of the extension.
-    fn arrays(&self, accounts: &dyn Accounts) -> Result<(Bitmap, Extension), VenueError> {
-        Ok(match accounts.known(&self.extension) {
-            Known::Unread => (self.bitmap.clone(), Extension::Unread),
-            Known::Absent => (self.bitmap.clone(), Extension::None),
-            Known::Present(account) if account.data.is_empty() => {
-                (self.bitmap.clone(), Extension::None)
-            }
-            Known::Present(account) => {
-                let bitmap =
-                    self.bitmap.extended(&EXTENSION, &self.pool, &self.extension, account)?;
-                (bitmap, Extension::There)
-            }
-        })
+    fn arrays(&self, accounts: &dyn Accounts) -> Result<(Bitmap, Beyond), VenueError> {
+        self.bitmap.with_extension(&EXTENSION, &self.pool, &self.extension, accounts)
     }
 
     fn check_open(&self, now: &Now) -> Result<(), VenueError> {
@@ -277,14 +267,6 @@ impl DlmmPool {
             Some(Opens::Slot(_)) | None => Ok(()),
         }
     }
-}
-
-/// What is known of a pool's bitmap extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extension {
-    None,
-    Unread,
-    There,
 }
 
 /// The array that holds a bin.
@@ -333,21 +315,17 @@ impl Pool for DlmmPool {
         let (bitmap, extension) = self.arrays(known)?;
         let fees = self.fees.begin(self.active_bin, now.unix_timestamp);
         let fee_on_input = !(self.only_second && down);
-        let mut ladder = Ladder::default();
-        let mut arrays = Vec::new();
-        let mut end = None;
         let here = array_of(self.active_bin);
         let after = |number: i32| if down { number - 1 } else { number + 1 };
-        let mut next = bitmap.nearest(here, down);
-        let behind =
-            next.and_then(|first| bitmap.nearest(if down { first + 1 } else { first - 1 }, !down));
+        let (mut stretch, mut next) = Stretch::begin(pool, here, down, (&bitmap, extension));
         while let Some(number) = next {
             let Some(bins) = bins::bins(self, number, down, known)? else {
-                end = Some((self.bin_array(number), ARRAY.what));
+                stretch.end = Some((self.bin_array(number), ARRAY.what));
                 break;
             };
-            ladder.enter(arrays.len() as u32);
-            arrays.push(number);
+            let ladder = &mut stretch.ladder;
+            ladder.enter(stretch.arrays.len() as u32);
+            stretch.arrays.push(number);
             for bin in bins {
                 let is_ahead =
                     if down { bin.id <= self.active_bin } else { bin.id >= self.active_bin };
@@ -370,26 +348,9 @@ impl Pool for DlmmPool {
             }
             next = bitmap.nearest(after(number), down);
         }
-        if next.is_none() && extension == Extension::Unread {
-            end = Some((self.extension, EXTENSION.kind.what));
-        }
-        if arrays.is_empty() {
-            return Err(match end {
-                Some((account, what)) => VenueError::Unread { pool, account, what },
-                None => VenueError::NoLiquidity { pool, sold: *sold },
-            });
-        }
-        let pool = self.clone();
-        Ok(Box::new(DlmmCurve {
-            pool,
-            token_programs,
-            down,
-            ladder,
-            arrays,
-            behind,
-            extension,
-            end,
-        }))
+        let extension = (self.extension, EXTENSION.kind.what);
+        let stretch = stretch.whole(sold, next.is_none(), extension)?;
+        Ok(Box::new(DlmmCurve { pool: self.clone(), token_programs, down, stretch }))
     }
 }
 
@@ -399,21 +360,7 @@ struct DlmmCurve {
     pool: DlmmPool,
     token_programs: [Address; 2],
     down: bool,
-    ladder: Ladder<BinStep>,
-    /// The arrays that it stands on, in the order of the swap.
-    arrays: Vec<i32>,
-    /// The nearest array the other way.
-    behind: Option<i32>,
-    extension: Extension,
-    /// What would have to be read to know what follows.
-    end: Option<(Address, &'static str)>,
-}
-
-impl DlmmCurve {
-    fn sell(&self, amount: u64) -> Result<End, VenueError> {
-        let pool = self.pool.pool;
-        self.ladder.sell(amount).map_err(|error| error.of(pool, amount, self.end))
-    }
+    stretch: Stretch<BinStep>,
 }
 
 impl Curve for DlmmCurve {
@@ -434,11 +381,7 @@ impl Curve for DlmmCurve {
     }
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {
-        let end = self.sell(amount_in)?;
-        if end.paid == 0 {
-            return Err(VenueError::TooLittle { pool: self.pool.pool, amount: amount_in });
-        }
-        let End { paid, crossed, steps, array } = end;
+        let End { paid, crossed, steps, array } = self.stretch.pays(amount_in)?;
         let units = UNITS
             + UNITS_PER_TRADE * steps
             + UNITS_PER_BIN * (crossed + 1).saturating_sub(steps)
@@ -449,17 +392,7 @@ impl Curve for DlmmCurve {
     fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {
         let pool = &self.pool;
         crate::check_trade(&pool.pool, (self.sold(), self.bought()), trade)?;
-        let needed = self.sell(trade.amount.expected())?.array as usize + 1;
-        // The array behind first, those the amount needs, and one to spare: the sale lands,
-        // too, if the price has crossed an edge either way.
-        let ahead = self.arrays.iter().take(needed + 1).copied();
-        let arrays: Vec<i32> = self.behind.into_iter().chain(ahead).collect();
-        // The program looks into the extension where an array's bit is there, and where
-        // the pool's own bitmap has no further one.
-        let beyond = |number: &i32| !bitmap::in_pool(*number);
-        let last = self.arrays.len() <= needed;
-        let is_needed = self.extension == Extension::There
-            && (last || beyond(&array_of(pool.active_bin)) || arrays.iter().any(beyond));
+        let (arrays, is_needed) = self.stretch.named(trade.amount.expected())?;
         // An optional account that is left out is the program's own.
         let absent = AccountMeta::new_readonly(PROGRAM_ID, false);
         let extension =

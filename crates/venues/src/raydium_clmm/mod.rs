@@ -22,8 +22,8 @@ use solana_instruction::AccountMeta;
 use self::arrays::{ARRAY, ClmmStep, Orders};
 use crate::{
     Curve, Now, Pool, Quote,
-    account::{Account, Accounts, Bytes, Kind, Known},
-    bitmap::{self, Bitmap},
+    account::{Account, Accounts, Bytes, Kind},
+    bitmap::{self, Beyond, Bitmap},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Volatility, Walk},
     discovery::Listing,
     error::VenueError,
@@ -31,6 +31,7 @@ use crate::{
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
     mint::{self, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID},
     pda,
+    stretch::Stretch,
 };
 
 /// Raydium's CLMM program.
@@ -236,22 +237,11 @@ impl ClmmPool {
     }
 
     /// All arrays with something in them, and whether that is all that is known.
-    fn arrays(&self, accounts: &dyn Accounts) -> Result<(Bitmap, Extension), VenueError> {
+    fn arrays(&self, accounts: &dyn Accounts) -> Result<(Bitmap, Beyond), VenueError> {
         if self.tick_spacing >= NO_EXTENSION {
-            return Ok((self.bitmap.clone(), Extension::None));
+            return Ok((self.bitmap.clone(), Beyond::None));
         }
-        Ok(match accounts.known(&self.extension) {
-            Known::Unread => (self.bitmap.clone(), Extension::Unread),
-            Known::Absent => (self.bitmap.clone(), Extension::None),
-            Known::Present(account) if account.data.is_empty() => {
-                (self.bitmap.clone(), Extension::None)
-            }
-            Known::Present(account) => {
-                let bitmap =
-                    self.bitmap.extended(&EXTENSION, &self.pool, &self.extension, account)?;
-                (bitmap, Extension::There)
-            }
-        })
+        self.bitmap.with_extension(&EXTENSION, &self.pool, &self.extension, accounts)
     }
 
     fn fee(&self, trade_fee: u32, now: &Now) -> Fee {
@@ -263,14 +253,6 @@ impl ClmmPool {
             }
         }
     }
-}
-
-/// What is known of a pool's bitmap extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extension {
-    None,
-    Unread,
-    There,
 }
 
 impl Pool for ClmmPool {
@@ -340,30 +322,17 @@ impl Pool for ClmmPool {
             fee_on_input,
             sqrt_price: price::sqrt_price,
         };
-        let mut curve = ClmmCurve {
-            pool: self.clone(),
-            down,
-            ladder: Ladder::default(),
-            arrays: Vec::new(),
-            behind: None,
-            extension,
-            end: None,
-        };
         let here = self.tick.div_euclid(self.width());
         let after = |number: i32| if down { number - 1 } else { number + 1 };
-        let before = |number: i32| if down { number + 1 } else { number - 1 };
+        let (mut stretch, mut next) = Stretch::begin(pool, here, down, (&bitmap, extension));
         let limit = if down { MIN_SQRT_PRICE + 1 } else { MAX_SQRT_PRICE - 1 };
-        let mut next = bitmap.nearest(here, down);
-        if let Some(first) = next {
-            curve.behind = bitmap.nearest(before(first), !down);
-        }
         while let Some(number) = next {
             let Some(mut ticks) = arrays::ticks(self, number, known)? else {
-                curve.end = Some((self.tick_array(number), ARRAY.what));
+                stretch.end = Some((self.tick_array(number), ARRAY.what));
                 break;
             };
-            walk.ladder.enter(curve.arrays.len() as u32);
-            curve.arrays.push(number);
+            walk.ladder.enter(stretch.arrays.len() as u32);
+            stretch.arrays.push(number);
             if down {
                 ticks.reverse();
             }
@@ -389,17 +358,10 @@ impl Pool for ClmmPool {
             }
             next = bitmap.nearest(after(number), down);
         }
-        if next.is_none() && extension == Extension::Unread {
-            curve.end = Some((self.extension, EXTENSION.kind.what));
-        }
-        if curve.arrays.is_empty() {
-            return Err(match curve.end {
-                Some((account, what)) => VenueError::Unread { pool, account, what },
-                None => VenueError::NoLiquidity { pool, sold: *sold },
-            });
-        }
-        curve.ladder = walk.ladder;
-        Ok(Box::new(curve))
+        stretch.ladder = walk.ladder;
+        let extension = (self.extension, EXTENSION.kind.what);
+        let stretch = stretch.whole(sold, next.is_none(), extension)?;
+        Ok(Box::new(ClmmCurve { pool: self.clone(), down, stretch }))
     }
 }
 
@@ -408,21 +370,7 @@ impl Pool for ClmmPool {
 struct ClmmCurve {
     pool: ClmmPool,
     down: bool,
-    ladder: Ladder<ClmmStep>,
-    /// The arrays that it stands on, in the order of the swap.
-    arrays: Vec<i32>,
-    /// The nearest array the other way.
-    behind: Option<i32>,
-    extension: Extension,
-    /// What would have to be read to know what follows.
-    end: Option<(Address, &'static str)>,
-}
-
-impl ClmmCurve {
-    fn sell(&self, amount: u64) -> Result<End, VenueError> {
-        let pool = self.pool.pool;
-        self.ladder.sell(amount).map_err(|error| error.of(pool, amount, self.end))
-    }
+    stretch: Stretch<ClmmStep>,
 }
 
 impl Curve for ClmmCurve {
@@ -443,11 +391,7 @@ impl Curve for ClmmCurve {
     }
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {
-        let end = self.sell(amount_in)?;
-        if end.paid == 0 {
-            return Err(VenueError::TooLittle { pool: self.pool.pool, amount: amount_in });
-        }
-        let End { paid, crossed, steps, .. } = end;
+        let End { paid, crossed, steps, .. } = self.stretch.pays(amount_in)?;
         let units = UNITS + UNITS_PER_TICK * crossed + UNITS_PER_STEP * steps;
         Ok(Quote { amount_out: paid, crossed, steps, units })
     }
@@ -455,11 +399,8 @@ impl Curve for ClmmCurve {
     fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {
         let pool = &self.pool;
         crate::check_trade(&pool.pool, (self.sold(), self.bought()), trade)?;
-        let needed = self.sell(trade.amount.expected())?.array as usize + 1;
+        let (arrays, is_extension_needed) = self.stretch.named(trade.amount.expected())?;
         let (sold, bought) = (usize::from(!self.down), usize::from(self.down));
-        // The array behind first, those the amount needs, and one to spare.
-        let ahead = self.arrays.iter().take(needed + 1).copied();
-        let arrays: Vec<i32> = self.behind.into_iter().chain(ahead).collect();
         let mut accounts = vec![
             AccountMeta::new_readonly(trade.authority, true),
             AccountMeta::new_readonly(pool.config, false),
@@ -475,14 +416,7 @@ impl Curve for ClmmCurve {
             AccountMeta::new_readonly(pool.mints[sold], false),
             AccountMeta::new_readonly(pool.mints[bought], false),
         ];
-        // The program looks into the extension where an array's bit is there, and where
-        // the pool's own bitmap has no further one.
-        let here = pool.tick.div_euclid(pool.width());
-        let beyond = |number: &i32| !bitmap::in_pool(*number);
-        let last = self.arrays.len() <= needed;
-        if self.extension == Extension::There
-            && (last || beyond(&here) || arrays.iter().any(beyond))
-        {
+        if is_extension_needed {
             accounts.push(AccountMeta::new(pool.extension, false));
         }
         accounts.extend(arrays.iter().map(|n| AccountMeta::new(pool.tick_array(*n), false)));
