@@ -5,7 +5,8 @@
 //! it costs a fee; its upper end leaves room for programs compiled by Solana's older
 //! tools, which take up to 1.8 times as much, and is what to ask for where nothing
 //! was simulated. A simulation is always better. Swap programs are rules of thumb:
-//! what a swap uses depends on how many ticks or venues it crosses.
+//! what a swap uses depends on how many ticks or venues it crosses, and
+//! [`estimate_selling`] takes what quotes say of that.
 
 use std::{fmt, ops::Add};
 
@@ -115,6 +116,23 @@ const UNKNOWN: Estimate = Estimate::new(100, 200_000);
 /// What one instruction will use.
 #[must_use]
 pub fn estimate(instruction: &Instruction) -> Estimate {
+    estimate_one(instruction, None)
+}
+
+/// What they will use together.
+#[must_use]
+pub fn estimate_all(instructions: &[Instruction]) -> Estimate {
+    estimate_selling(instructions, None)
+}
+
+/// The same, where it was quoted that the swaps of a liquidation's legs take at most `swaps`
+/// units: a swap through many ticks takes several times what rules of thumb say.
+#[must_use]
+pub fn estimate_selling(instructions: &[Instruction], swaps: Option<u32>) -> Estimate {
+    instructions.iter().map(|instruction| estimate_one(instruction, swaps)).sum()
+}
+
+fn estimate_one(instruction: &Instruction, swaps: Option<u32>) -> Estimate {
     let program = instruction.program_id;
     if [system_program::ID, compute_budget::ID].contains(&program) {
         BUILTIN
@@ -125,19 +143,13 @@ pub fn estimate(instruction: &Instruction) -> Estimate {
     } else if program == klend::PROGRAM_ID {
         klend_estimate(instruction)
     } else if program == receiver::PROGRAM_ID {
-        receiver_estimate(instruction)
+        receiver_estimate(instruction, swaps)
     } else if program == SCOPE_PROGRAM_ID {
         let count = instruction.data.get(8..12).and_then(|count| count.try_into().ok());
         PRICES + PRICE.times(count.map_or(1, u32::from_le_bytes) as usize)
     } else {
         swap_estimate(&program)
     }
-}
-
-/// What they will use together.
-#[must_use]
-pub fn estimate_all(instructions: &[Instruction]) -> Estimate {
-    instructions.iter().map(estimate).sum()
 }
 
 fn klend_estimate(instruction: &Instruction) -> Estimate {
@@ -175,7 +187,7 @@ fn farms(instruction: &Instruction) -> usize {
     FARM_STATES.iter().filter(named).count()
 }
 
-fn receiver_estimate(instruction: &Instruction) -> Estimate {
+fn receiver_estimate(instruction: &Instruction, swaps: Option<u32>) -> Estimate {
     let data = &instruction.data;
     if data.starts_with(receiver_ix::Open::DISCRIMINATOR) {
         return OPEN;
@@ -191,17 +203,19 @@ fn receiver_estimate(instruction: &Instruction) -> Estimate {
     let mut at = receiver::NAMED_ACCOUNTS
         + usize::from(args.deposit_reserve_count)
         + intermediates * ACCOUNTS_PER_INTERMEDIATE;
-    let mut legs = Estimate::default();
+    let mut by_thumb = Estimate::default();
     for leg in &args.legs {
         let program = instruction.accounts.get(at).map(|meta| meta.pubkey).unwrap_or_default();
-        legs = legs + LEG + swap_estimate(&program);
+        by_thumb = by_thumb + swap_estimate(&program);
         at += usize::from(leg.account_count);
     }
+    let swaps = swaps.map_or(by_thumb, |units| Estimate::new(by_thumb.at_least.min(units), units));
     LIQUIDATE_V2
         + LIQUIDATE_FARM.times(farms(instruction))
         + LIQUIDATE
         + INTERMEDIATE.times(intermediates)
-        + legs
+        + LEG.times(args.legs.len())
+        + swaps
 }
 
 fn swap_estimate(program: &Address) -> Estimate {

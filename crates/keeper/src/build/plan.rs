@@ -103,6 +103,8 @@ pub struct Plan {
     pub route: Option<Route>,
     /// Ticks or bins that its swaps cross as quoted.
     pub crossed: u32,
+    /// Compute units that its swaps take as quoted, where that is known.
+    pub swap_units: Option<u32>,
     /// What an aggregator's route states, if it sells by one.
     pub offered: Option<Stated>,
     /// Lookup tables: the keeper's, and those the route brings along.
@@ -204,9 +206,10 @@ impl Plan {
             Some((file, quoted)) => Some(recorded(file, *quoted, &sale)?),
             None => position.venue.route(&sale)?,
         };
-        let (mut route, mut crossed, mut named, mut offered) = (None, 0, Vec::new(), None);
+        let (mut route, mut crossed, mut swap_units) = (None, 0, None);
+        let (mut named, mut offered) = (Vec::new(), None);
         if let Some(sold) = sold {
-            (route, crossed) = (Some(sold.route), sold.crossed);
+            (route, crossed, swap_units) = (Some(sold.route), sold.crossed, sold.units);
             (named, offered) = (sold.token_accounts, sold.offered);
             table_keys.extend(sold.tables);
         }
@@ -223,6 +226,7 @@ impl Plan {
             flash_fee,
             route,
             crossed,
+            swap_units,
             offered,
             table_keys,
             compute_budget: ComputeBudget { unit_limit: Some(MAX_COMPUTE_UNITS), unit_price: 0 },
@@ -299,7 +303,8 @@ impl Plan {
             let oracle = view.sol().map(|sol| Exchange::Oracle { sol, debt });
             oracle.or(wishes.sol_usd.map(|sol_usd| Exchange::Stated { sol_usd, debt }))
         };
-        let limit = units::estimate_all(&self.instructions()?).limit();
+        let swaps = self.swap_units.map(|units| units.saturating_add(self.spare_units()));
+        let limit = units::estimate_selling(&self.instructions()?, swaps).limit();
         let quoted = self.profit();
         let (offer, tip_account) = match &wishes.fees {
             Fees::Stated { offer, tip_account } => (*offer, *tip_account),
@@ -348,15 +353,21 @@ impl Plan {
         terms.deadline_slot = terms.deadline_slot.max(deadline(slot, slots));
     }
 
-    /// Asks for a tenth more compute units than a simulation used, and for what half as
-    /// many ticks again as were quoted take, one at least: prices move until it lands. What
-    /// that costs is never more than what was counted.
-    pub fn limit_units(&mut self, simulated: u64) {
+    /// What half as many ticks again as were quoted take, one at least where anything is
+    /// sold: prices move until it lands.
+    fn spare_units(&self) -> u32 {
         /// A tick that is crossed, as measured on the real programs (7,440 to 8,300).
-        const UNITS_PER_TICK: u64 = 8_300;
-        let ticks =
-            if self.route.is_some() { u64::from(self.crossed.div_ceil(2)).max(1) } else { 0 };
-        let units = simulated.saturating_add(simulated / 10).saturating_add(ticks * UNITS_PER_TICK);
+        const UNITS_PER_TICK: u32 = 8_300;
+        let ticks = if self.route.is_some() { self.crossed.div_ceil(2).max(1) } else { 0 };
+        ticks.saturating_mul(UNITS_PER_TICK)
+    }
+
+    /// Asks for a tenth more compute units than a simulation used, and for what some more
+    /// ticks than quoted take. What that costs is never more than what was counted.
+    pub fn limit_units(&mut self, simulated: u64) {
+        let units = simulated
+            .saturating_add(simulated / 10)
+            .saturating_add(u64::from(self.spare_units()));
         let limit =
             u32::try_from(units).map_or(MAX_COMPUTE_UNITS, |units| units.min(MAX_COMPUTE_UNITS));
         let budget = &mut self.compute_budget;

@@ -89,6 +89,8 @@ pub struct Sold {
     pub route: Route,
     /// Ticks or bins that it crosses.
     pub crossed: u32,
+    /// Compute units that its swaps take as quoted; an aggregator does not say.
+    pub units: Option<u32>,
     /// Lookup tables that it brings along.
     pub tables: Vec<Address>,
     /// Token accounts that have to exist for it, beside those of any route.
@@ -398,8 +400,8 @@ impl Venue {
         route.intermediates = between.into_iter().collect();
         route.pay_directly(sale.keeper_debt);
         let crossed = plan.steps.iter().map(|step| step.quote.crossed).sum();
-        let (tables, token_accounts) = (Vec::new(), Vec::new());
-        Ok(Some(Sold { route, crossed, tables, token_accounts, offered: None }))
+        let (units, tables, token_accounts) = (Some(plan.units()), Vec::new(), Vec::new());
+        Ok(Some(Sold { route, crossed, units, tables, token_accounts, offered: None }))
     }
 
     fn no_route(&self, from: &Address, to: &Address) -> anyhow::Error {
@@ -430,7 +432,7 @@ pub fn by_offer(offer: &Offered, sale: &Sale<'_>) -> Result<Sold> {
     let offered = Some(resized.stated);
     let (route, token_accounts) =
         resized.into_route(sale.keeper, sale.withdraw, sale.repay, sale.keeper_debt)?;
-    Ok(Sold { route, crossed: OFFERED_TICKS, tables, token_accounts, offered })
+    Ok(Sold { route, crossed: OFFERED_TICKS, units: None, tables, token_accounts, offered })
 }
 
 /// Whether pairs of mints lead from one to another, directly or over a third.
@@ -598,7 +600,8 @@ mod tests {
         let much = 300_000_000;
         let plan = venue.best(&key(SOLD), &key(BOUGHT), much, 2).unwrap();
         assert!(plan.amount_out > chosen(much).1 && plan.steps.len() == 2);
-        let Sold { route, .. } = sell(&venue, SOLD, BOUGHT, much, 2).unwrap().unwrap();
+        let Sold { route, units, .. } = sell(&venue, SOLD, BOUGHT, much, 2).unwrap().unwrap();
+        assert_eq!(units, Some(plan.units()));
         let least = |leg: &SwapLeg| u64::from_le_bytes(leg.data[9..17].try_into().unwrap());
         for (leg, step) in route.legs.iter().zip(&plan.steps) {
             assert_eq!(least(leg), step.quote.amount_out * 99 / 100);
