@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use fault_proxy::proxy::{Fault, Proxy};
 use flash_liquidator_client::token::TOKEN_PROGRAM_ID;
-use klend_fork::{Snapshot, World};
+use klend_fork::{Snapshot, TOKEN_2022_PROGRAM_ID, World};
 use liquidation_venues::{
     discovery::{LISTINGS, Listing},
     raydium_cpmm, stand_in,
@@ -197,6 +197,47 @@ fn pools_are_found_ranked_and_the_unusable_named() {
     assert!(direct.iter().any(|found| pools(found).len() == 2), "{quote}");
     let scan = json_of(&[&source[..], &["scan", "--discover"]].concat());
     assert_eq!(scan["obligations"][0]["nothingSells"], false);
+}
+
+/// A pool of a token whose transfers cost a fee is found, and named with the fee.
+#[test]
+fn a_pool_of_a_token_with_a_transfer_fee_is_named() {
+    let (_parent, path) = folder_with(&[]);
+    let world = World::from_folder(&path).unwrap();
+    let pyusd = world.reserve_named("PYUSD").unwrap();
+    let mint = world.reserve_addresses(&pyusd).unwrap().liquidity_mint;
+    let ([sol, usdc], _) = market();
+    let mut snapshot = Snapshot::read(&path).unwrap();
+    let pool = put(&mut snapshot, 20, 2_000, Flaw::None);
+    // The same pool of PYUSD instead of USDC.
+    let state = &mut snapshot.accounts.get_mut(&pool).unwrap().data;
+    let token_2022 = TOKEN_2022_PROGRAM_ID.to_bytes();
+    let at = cpmm().mints.into_iter().find(|at| state[*at..*at + 32] == usdc.to_bytes()).unwrap();
+    state[at..at + 32].copy_from_slice(mint.as_ref());
+    state[264..296].copy_from_slice(&token_2022);
+    let vault = snapshot.accounts.get_mut(&key(22)).unwrap();
+    vault.data[..32].copy_from_slice(mint.as_ref());
+    vault.owner = TOKEN_2022_PROGRAM_ID;
+    // Half a per cent of every transfer, from now on and before.
+    let mut fees = [0; 108];
+    for at in [72, 90] {
+        fees[at + 8..at + 16].copy_from_slice(&u64::MAX.to_le_bytes());
+        fees[at + 16..at + 18].copy_from_slice(&50u16.to_le_bytes());
+    }
+    let token = snapshot.accounts.get_mut(&mint).unwrap();
+    token.data.truncate(82);
+    token.data.resize(165, 0);
+    token.data.extend([1, 1, 0, 108, 0]);
+    token.data.extend(fees);
+    let whole = path.with_file_name("whole");
+    snapshot.write(&whole).unwrap();
+    let found =
+        json_of(&["--fork", whole.to_str().unwrap(), "venues", SOL_RESERVE, &pyusd.to_string()]);
+    assert_eq!(pools(&found).len(), 0, "{found}");
+    let unusable = &found["unusable"][0];
+    assert_eq!(unusable["pool"], pool.to_string(), "{found} {sol}");
+    let reason = unusable["reason"].as_str().unwrap();
+    assert!(reason.contains("50 bps") && reason.contains(&mint.to_string()), "{reason}");
 }
 
 #[test]

@@ -19,16 +19,20 @@ use flash_liquidator_client::{
     swap::jupiter,
     token::{ASSOCIATED_TOKEN_PROGRAM_ID, TOKEN_PROGRAM_ID, associated_token_account},
 };
-use klend_fork::Snapshot;
-use liquidation_venues::{discovery::listing, raydium_cpmm};
+use klend_fork::{NATIVE_MINT, Snapshot};
+use liquidation_venues::{discovery::listing, raydium_cpmm, stand_in};
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::{Address, address};
 
 use crate::{
     discovery::{Flaw, account, folder_with, key, market, put},
-    folder_arg, json_of, keeper, obligations, refused, text,
-    watch::{Watch, messages},
+    folder_arg, json_of, keeper,
+    node::Options,
+    obligations, refused,
+    sending::Stage,
+    text,
+    watch::{Watch, messages, trusted},
 };
 
 const EVENT_AUTHORITY: Address = address!("D8cy77BBepLMngZx6ZukaTff5hCt1HrWyKk3Hnd9oitf");
@@ -55,7 +59,16 @@ enum Manner {
     Page(&'static str, &'static str),
     Huge,
     HangsUp,
+    /// Routes through a pool of a stand-in for Jupiter itself.
+    StandIn,
+    /// The same, by calls that are too deep where a route may name many accounts.
+    TooDeep,
 }
+
+/// Most accounts of a route of [`Manner::TooDeep`] whose calls are not too deep, and the step
+/// with which the stand-in's are.
+const FLAT: u8 = 34;
+const TOO_DEEP: u8 = 255;
 
 /// What was asked, and by which key.
 type Asked = Arc<Mutex<Vec<BTreeMap<String, String>>>>;
@@ -136,6 +149,28 @@ fn route(manner: Manner, ask: &BTreeMap<String, String>, mints: [Address; 2], po
         meta(bought, false),
         meta(key(pool + 3), true),
     ];
+    let mut step = RAYDIUM_CP;
+    if [Manner::StandIn, Manner::TooDeep].contains(&manner) {
+        let (authority, _) = stand_in_authority(&key(pool));
+        let vault = |mint: &Address| associated_token_account(&authority, mint, &TOKEN_PROGRAM_ID);
+        accounts.truncate(10);
+        accounts.extend([
+            meta(taker, false),
+            meta(key(pool), true),
+            meta(ata(&sold), true),
+            meta(ata(&bought), true),
+            meta(vault(&sold), true),
+            meta(vault(&bought), true),
+            meta(sold, false),
+            meta(bought, false),
+            meta(TOKEN_PROGRAM_ID, false),
+            meta(TOKEN_PROGRAM_ID, false),
+            meta(authority, false),
+        ]);
+        if manner == Manner::TooDeep && ask["maxAccounts"].parse::<u8>().unwrap() > FLAT {
+            step = TOO_DEEP;
+        }
+    }
     if manner == Manner::Lavish {
         let most: usize = ask["maxAccounts"].parse().unwrap();
         accounts.extend((accounts.len()..most).map(|n| meta(key(100 + n as u8), true)));
@@ -157,7 +192,7 @@ fn route(manner: Manner, ask: &BTreeMap<String, String>, mints: [Address; 2], po
     [slippage, platform, positive].iter().for_each(|bps| data.extend(bps.to_le_bytes()));
     data.extend(1u32.to_le_bytes());
     // All of it, from the first token to the second.
-    data.extend([RAYDIUM_CP, 0x10, 0x27, 0, 1]);
+    data.extend([step, 0x10, 0x27, 0, 1]);
     let program = match manner {
         Manner::OtherProgram => key(9),
         _ => jupiter::PROGRAM_ID,
@@ -401,16 +436,102 @@ fn a_watch_asks_beside_the_path_and_no_more_than_it_may() {
     watch.stop();
 }
 
+/// Who owns the vaults of a pool of the stand-in at Jupiter's address.
+fn stand_in_authority(pool: &Address) -> (Address, u8) {
+    Address::find_program_address(&[b"pool", pool.as_ref()], &jupiter::PROGRAM_ID)
+}
+
+/// A folder in which nothing but a stand-in for Jupiter sells SOL, in a pool of its own.
+fn with_stand_in() -> (tempfile::TempDir, PathBuf) {
+    const SOL: u64 = 200_000;
+    let (parent, path) = folder_with(&[]);
+    let mut snapshot = Snapshot::read(&path).unwrap();
+    let elf = fs::read(klend_fork::deploy_folder().join("swap_stand_in.so")).unwrap();
+    deploy(&mut snapshot, jupiter::PROGRAM_ID, elf);
+    let (mints, price) = market();
+    let (authority, bump) = stand_in_authority(&key(20));
+    let pool = account(jupiter::PROGRAM_ID, stand_in::pool_data(0, bump).to_vec());
+    snapshot.accounts.insert(key(20), pool);
+    for (mint, held) in mints.iter().zip([SOL * 1_000_000_000, SOL * price * 1_000_000]) {
+        let mut data = vec![0; 165];
+        data[..32].copy_from_slice(mint.as_ref());
+        data[32..64].copy_from_slice(authority.as_ref());
+        data[64..72].copy_from_slice(&held.to_le_bytes());
+        data[108] = 1;
+        // Wrapped SOL is what lies there in lamports.
+        let mut vault = account(TOKEN_PROGRAM_ID, data);
+        if *mint == NATIVE_MINT {
+            vault.data[109..113].copy_from_slice(&1u32.to_le_bytes());
+            vault.data[113..121].copy_from_slice(&vault.lamports.to_le_bytes());
+            vault.lamports += held;
+        }
+        let vault_key = associated_token_account(&authority, mint, &TOKEN_PROGRAM_ID);
+        snapshot.accounts.insert(vault_key, vault);
+    }
+    let whole = path.with_file_name("whole");
+    snapshot.write(&whole).unwrap();
+    (parent, whole)
+}
+
+/// What calls too deep is asked for anew with fewer accounts, by a command and by the loop,
+/// and what is offered then lands on a node.
+#[test]
+fn a_route_that_calls_too_deep_is_asked_for_with_fewer_accounts_and_lands() {
+    let (at_risk, _) = obligations();
+    let (_parent, path) = with_stand_in();
+    let (url, asked) = serve(Manner::TooDeep, 20);
+    let ask = ["--fork", path.to_str().unwrap(), "liquidate", &at_risk, "--jupiter-url", &url];
+    let result = json_of(&ask);
+    assert_eq!(result["simulation"]["outcome"], "succeeded", "{result}");
+    assert_eq!(result["quote"]["venue"], "Jupiter", "{result}");
+    let mosts = |asked: &Asked| {
+        let asked = asked.lock().unwrap();
+        let mut mosts: Vec<u8> =
+            asked.iter().map(|ask| ask["maxAccounts"].parse().unwrap()).collect();
+        mosts.dedup();
+        mosts
+    };
+    assert_eq!(mosts(&asked), [64, 52, 42, FLAT]);
+
+    for manner in [Manner::StandIn, Manner::TooDeep] {
+        let stage = Stage::of(&path, Options::default());
+        let (url, asked) = serve(manner, 20);
+        let config = format!(
+            "{}keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\npoll_ms = 50\n\
+             cooldown_seconds = 1\ndiscover = false\n\
+             [jupiter]\nurl = {url:?}\npause_ms = 100\nrefresh_seconds = 1",
+            trusted(),
+            stage.keypair,
+            stage.table,
+        );
+        let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
+        let line = watch.wait_for("liquidated");
+        assert_eq!(line["obligation"], json!(at_risk), "{line}");
+        assert_ne!(line["signature"], "simulated");
+        let shrunk = watch.count("an offer does not fit");
+        watch.stop();
+        assert_eq!(stage.node.signatures(), 1);
+        match manner {
+            Manner::TooDeep => assert!(shrunk >= 3 && mosts(&asked).contains(&FLAT), "{shrunk}"),
+            _ => assert_eq!(shrunk, 0),
+        }
+    }
+}
+
 /// A program as accounts have it.
+fn deploy(snapshot: &mut Snapshot, key: Address, elf: Vec<u8>) {
+    let program = Account { executable: true, ..account(solana_sdk_ids::bpf_loader::ID, elf) };
+    snapshot.accounts.insert(key, program);
+}
+
+/// A program that a variable names.
 fn program(snapshot: &mut Snapshot, key: Address, variable: &str) -> bool {
     let Some(path) = env::var(variable).ok().filter(|path| !path.is_empty()) else {
         eprintln!("SKIPPED: {variable} names no program");
         return false;
     };
-    let loader = solana_sdk_ids::bpf_loader::ID;
     let elf = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let program = Account { executable: true, ..account(loader, elf) };
-    snapshot.accounts.insert(key, program);
+    deploy(snapshot, key, elf);
     true
 }
 

@@ -20,7 +20,7 @@
 //! `variant: u8, amount_in: u64, min_out: u64, parameter: u64`, little-endian;
 //! `parameter` may be left out where a variant has none.
 //!
-//! [`Variant::Forward`] has its own form, see there.
+//! [`Variant::Forward`] has its own form, see there, and so has [`ROUTE_V2`].
 
 use solana_program::{
     account_info::AccountInfo,
@@ -55,6 +55,18 @@ pub fn pool_data(fee_bps: u16, authority_bump: u8) -> [u8; POOL_LEN] {
 pub fn pool_authority(pool: &Pubkey) -> (Pubkey, u8) {
     Pubkey::find_program_address(&[POOL_AUTHORITY_SEED, pool.as_ref()], &ID)
 }
+
+/// Begins the data of an aggregator's route: then `amount_in: u64, quoted_out: u64,
+/// slippage_bps: u16`, two fees of which it takes none, and the number of steps with the
+/// first one's first byte. A copy of this program at Jupiter's address carries it out, in a
+/// pool of its own that follows Jupiter's own accounts, honestly.
+pub const ROUTE_V2: [u8; 8] = [187, 100, 250, 204, 49, 196, 175, 20];
+/// Accounts of a route before the pool's.
+const ROUTE_ACCOUNTS: usize = 10;
+/// Where a route's first step is, behind [`ROUTE_V2`].
+const ROUTE_STEP: usize = 8 + 8 + 3 * 2 + 4;
+/// A step that calls its own program until the runtime allows no deeper call.
+pub const STEP_TOO_DEEP: u8 = 255;
 
 /// How the pool behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,12 +155,41 @@ pub fn amount_out(amount_in: u64, reserve_in: u64, reserve_out: u64, fee_bps: u1
 pub const ERROR_SLIPPAGE: u32 = 1;
 
 /// Entry point.
-pub fn process_instruction(_: &Pubkey, accounts: &[AccountInfo], data: &[u8]) -> ProgramResult {
+pub fn process_instruction(
+    program: &Pubkey,
+    accounts: &[AccountInfo],
+    data: &[u8],
+) -> ProgramResult {
     let (variant, args) = data.split_first().ok_or(ProgramError::InvalidInstructionData)?;
-    match Variant::from_byte(*variant).ok_or(ProgramError::InvalidInstructionData)? {
-        Variant::Forward => forward(accounts, args),
-        variant => Pool::new(accounts)?.swap(variant, args),
+    match Variant::from_byte(*variant) {
+        Some(Variant::Forward) => forward(accounts, args),
+        Some(variant) => Pool::new(program, accounts)?.swap(variant, args),
+        None => route(program, accounts, data),
     }
+}
+
+fn route(program: &Pubkey, accounts: &[AccountInfo], data: &[u8]) -> ProgramResult {
+    let args = data.strip_prefix(&ROUTE_V2).ok_or(ProgramError::InvalidInstructionData)?;
+    if args.get(ROUTE_STEP) == Some(&STEP_TOO_DEEP) {
+        let metas = accounts
+            .iter()
+            .map(|account| AccountMeta {
+                pubkey: *account.key,
+                is_signer: account.is_signer,
+                is_writable: account.is_writable,
+            })
+            .collect();
+        let deeper = Instruction { program_id: *program, accounts: metas, data: data.to_vec() };
+        return invoke(&deeper, accounts);
+    }
+    let slippage = args.get(16..).and_then(|tail| tail.first_chunk()).copied();
+    let slippage = slippage.map_or(0, u16::from_le_bytes);
+    let kept = u128::from(10_000u16.saturating_sub(slippage));
+    let min_out = u128::from(u64_at(args, 8)?) * kept / 10_000;
+    let min_out = u64::try_from(min_out).map_err(|_| ProgramError::ArithmeticOverflow)?;
+    let pool = accounts.get(ROUTE_ACCOUNTS..).ok_or(ProgramError::NotEnoughAccountKeys)?;
+    let swap = swap_data(Variant::Honest, u64_at(args, 0)?, min_out, 0);
+    Pool::new(program, pool)?.swap(Variant::Honest, &swap[1..])
 }
 
 fn forward(accounts: &[AccountInfo], args: &[u8]) -> ProgramResult {
@@ -186,7 +227,7 @@ struct Pool<'a, 'info> {
 }
 
 impl<'a, 'info> Pool<'a, 'info> {
-    fn new(accounts: &'a [AccountInfo<'info>]) -> Result<Self, ProgramError> {
+    fn new(program: &Pubkey, accounts: &'a [AccountInfo<'info>]) -> Result<Self, ProgramError> {
         let [
             authority,
             pool,
@@ -204,7 +245,7 @@ impl<'a, 'info> Pool<'a, 'info> {
         else {
             return Err(ProgramError::NotEnoughAccountKeys);
         };
-        if *pool.owner != ID {
+        if pool.owner != program {
             return Err(ProgramError::IllegalOwner);
         }
         Ok(Self {
