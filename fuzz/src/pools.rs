@@ -4,15 +4,21 @@
 use std::collections::BTreeMap;
 
 use liquidation_venues::{
-    Account, Amount, Now, Side, Trade, raydium_clmm, raydium_cpmm, read, whirlpool,
+    Account, Amount, Now, Side, Trade, meteora_dlmm, raydium_amm, raydium_clmm, raydium_cpmm, read,
+    whirlpool,
 };
 use solana_address::Address;
 
 const POOL: Address = Address::new_from_array([1; 32]);
 const NOW: Now = Now { unix_timestamp: 1_800_000_000, slot: 450_000_000 };
 /// Programs, as an input's first byte chooses them.
-const PROGRAMS: [Address; 3] =
-    [whirlpool::PROGRAM_ID, raydium_clmm::PROGRAM_ID, raydium_cpmm::PROGRAM_ID];
+const PROGRAMS: [Address; 5] = [
+    whirlpool::PROGRAM_ID,
+    raydium_clmm::PROGRAM_ID,
+    raydium_cpmm::PROGRAM_ID,
+    meteora_dlmm::PROGRAM_ID,
+    raydium_amm::PROGRAM_ID,
+];
 /// Accounts that a pool is given at most, and bytes of each.
 const MOST_ACCOUNTS: usize = 12;
 const LEN: usize = 16_384;

@@ -49,6 +49,12 @@ pub struct Chain {
     seen: BTreeMap<Address, Option<Account>>,
 }
 
+/// Token-2022 as `TOKEN_2022_ELF` names it, instead of the one that LiteSVM brings along.
+pub fn token_2022() -> Option<Vec<u8>> {
+    let path = env::var("TOKEN_2022_ELF").ok().filter(|path| !path.is_empty())?;
+    Some(fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}")))
+}
+
 /// What a call came to.
 #[derive(Debug)]
 pub struct Failed {
@@ -66,6 +72,9 @@ impl Chain {
             .with_transaction_history(0)
             .with_log_bytes_limit(Some(20_000));
         svm.add_program(program, elf).expect("a program");
+        if let Some(elf) = token_2022() {
+            svm.add_program(TOKEN_2022, &elf).expect("a program");
+        }
         let mut chain = Self {
             svm,
             user: key(1),
@@ -170,6 +179,20 @@ impl Chain {
         if let Err(Failed { error, logs, .. }) = self.send(&[instruction]) {
             panic!("{error}\n{}", logs.join("\n"));
         }
+    }
+
+    /// Whether a mint has extensions for which programs want their administrators' leave.
+    pub fn is_extended(&self, mint: &Address) -> bool {
+        const PLAIN: usize = 82;
+        self.data(mint).len() > PLAIN
+    }
+
+    /// That a pool of such mints is not made before there is leave.
+    #[track_caller]
+    pub fn wants_leave(&mut self, creation: Instruction) {
+        let failed = self.send(&[creation]).expect_err("made without leave");
+        eprintln!("without leave: {} ({:?})", failed.error, failed.code);
+        assert!(failed.code.is_some(), "{}", failed.logs.join("\n"));
     }
 
     /// Runs a leg by itself, with `amount` written where the receiver would write it.

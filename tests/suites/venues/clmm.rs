@@ -14,6 +14,8 @@ use crate::{
 /// May make configurations.
 const ADMIN: Address = address!("GThUX1Atko4tqhN2NaiTazWSeFWMuiUvfFnyJyUghFMJ");
 const TICKS: i32 = 60;
+/// Accounts that a new pool always names.
+const NAMED: usize = 13;
 
 pub fn start(chain: &mut Chain) {
     chain.fund(ADMIN);
@@ -82,6 +84,20 @@ pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let price = sqrt_price(middle_tick).to_le_bytes();
     let fee_on = dice.range(0, 2) as u8;
     let arguments: &[&[u8]] = &[&price, &[fee_on, u8::from(dynamic)]];
+    for mint in &mints {
+        if !chain.is_extended(mint) {
+            continue;
+        }
+        let leave = of(&[b"support_mint", mint.as_ref()]);
+        if chain.svm.get_account(&leave).is_none() {
+            let creation = "create_customizable_pool";
+            chain.wants_leave(call(PROGRAM_ID, creation, arguments, accounts.clone()));
+            let admin = vec![ws(ADMIN), r(*mint), w(leave), r(SYSTEM)];
+            chain.must(call(PROGRAM_ID, "create_support_mint_associated", &[], admin));
+        }
+        // What fees follow has to come last.
+        accounts.insert(NAMED, r(leave));
+    }
     chain.must(call(PROGRAM_ID, "create_customizable_pool", arguments, accounts));
 
     let middle = middle_tick.div_euclid(step);

@@ -15,6 +15,8 @@ use crate::{
 
 const BINS: i32 = 70;
 const FULL_BPS: u16 = 10_000;
+/// Where a new pool's leave for its mints is named.
+const BADGES: [usize; 2] = [9, 10];
 /// No accounts for transfer hooks.
 const NO_HOOKS: [u8; 4] = [0; 4];
 
@@ -56,7 +58,7 @@ pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
     let extension = if extended { w(bitmap) } else { none.clone() };
     // A new pool gets its extension only where its first bin lies beyond its own bitmap.
     let is_beyond = !(-512..512).contains(&active.div_euclid(BINS));
-    let accounts = vec![
+    let mut accounts = vec![
         w(pool),
         if is_beyond { extension.clone() } else { none.clone() },
         r(mints[0]),
@@ -75,6 +77,20 @@ pub fn pool(chain: &mut Chain, dice: &mut Dice, number: u64) -> Market {
         r(PROGRAM_ID),
     ];
     let arguments: &[&[u8]] = &[&active.to_le_bytes(), &[0; 96]];
+    for (mint, place) in mints.iter().zip(BADGES) {
+        if !chain.is_extended(mint) {
+            continue;
+        }
+        let badge = of(&[b"token_badge", mint.as_ref()]);
+        if chain.svm.get_account(&badge).is_none() {
+            chain.wants_leave(call(PROGRAM_ID, "initialize_lb_pair2", arguments, accounts.clone()));
+            let mut leave = discriminator("account:TokenBadge").to_vec();
+            leave.extend(mint.as_ref());
+            leave.resize(8 + 32 + 128, 0);
+            chain.put(badge, PROGRAM_ID, leave);
+        }
+        accounts[place] = r(badge);
+    }
     chain.must(call(PROGRAM_ID, "initialize_lb_pair2", arguments, accounts));
 
     let array = |number: i32| of(&[b"bin_array", pool.as_ref(), &i64::from(number).to_le_bytes()]);

@@ -2,14 +2,18 @@
 //! receiver, and a venue's real program. Pools are made as everywhere here, then put into a
 //! fork with their accounts; the keeper brings what a pool far from the oracle's price
 //! does not pay.
+//!
+//! Tokenised stocks are mints of Token-2022 with [`extensions`]. A klend that was compiled
+//! with a Token-2022 library older than some of them cannot read such mints: the scene asks
+//! for each by itself, and goes on with those that it reads.
 
 use flash_liquidator_client::{
     decode::{Event, Executed, decode},
     receiver::{Liquidated, Route, swap_authority},
-    swap,
+    swap, units,
 };
-use klend_fork::{Position, Rehearsal, World};
-use liquidation_venues::{Amount, Trade, VenueError, mint::TOKEN_2022_PROGRAM_ID};
+use klend_fork::{Position, Programs, Rehearsal, World};
+use liquidation_venues::{Amount, Trade, VenueError, mint::TOKEN_2022_PROGRAM_ID, raydium_cpmm};
 use solana_account::Account;
 use solana_address::Address;
 use solana_keypair::Keypair;
@@ -17,7 +21,7 @@ use solana_sdk_ids::system_program;
 use solana_signer::Signer;
 
 use crate::{
-    chain::{Chain, Dice},
+    chain::{Chain, Dice, token_2022},
     market::Market,
 };
 
@@ -35,9 +39,12 @@ pub struct Scene {
     obligation: Address,
     collateral: Address,
     debt: Address,
-    /// Whether the mints get the extensions of tokenised stocks.
-    stocks: bool,
+    /// What the mints get of what tokenised stocks have.
+    extensions: Vec<Extension>,
 }
+
+/// An extension of a mint: its name, number and value.
+type Extension = (&'static str, u16, Vec<u8>);
 
 impl Scene {
     /// A thousand of the collateral's token against debt, after whose opening the
@@ -56,10 +63,45 @@ impl Scene {
         world.restamp_prices().unwrap();
         let debt = world.reserve_named("PYUSD").unwrap();
         let collateral = world.add_reserve_like(&debt, "TSLAX", &[]).unwrap();
-        Self { stocks: true, ..Self::with(world, collateral, debt, 500) }
+        let mut scene = Self::with(world, collateral, debt, 500);
+        let (read, unread): (Vec<_>, Vec<_>) =
+            extensions().into_iter().partition(|extension| scene.is_read(extension));
+        let unread: Vec<u16> = unread
+            .iter()
+            .map(|(name, kind, _)| {
+                eprintln!("this klend reads no mint with the extension {kind}, {name}");
+                *kind
+            })
+            .collect();
+        // The newest two alone, and nothing for the stand-in.
+        assert!(unread.iter().all(|kind| NEWEST.contains(kind)), "{unread:?}");
+        assert!(unread.is_empty() || !Programs::klend_is_stand_in(), "{unread:?}");
+        scene.extensions = read;
+        scene
+    }
+
+    /// Whether klend lends and liquidates where both mints have this extension alone.
+    fn is_read(&mut self, extension: &Extension) -> bool {
+        let before = self.world.svm().clone();
+        self.extensions = vec![extension.clone()];
+        self.extend_mints(None);
+        let rehearsal = self.rehearsal();
+        let sent = rehearsal.send(&mut self.world, &self.keeper);
+        *self.world.svm() = before;
+        match sent {
+            Ok(_) => true,
+            Err(error) => {
+                let said = error.to_string();
+                assert!(said.contains("invalid account data"), "{extension:?}: {said}");
+                false
+            }
+        }
     }
 
     fn with(mut world: World, collateral: Address, debt: Address, borrowed: u64) -> Self {
+        if let Some(elf) = token_2022() {
+            world.deploy(&TOKEN_2022_PROGRAM_ID, &elf).unwrap();
+        }
         let units = |world: &World, reserve: &Address, tokens: u64| {
             let mint = world.reserve_addresses(reserve).unwrap().liquidity_mint;
             tokens * 10u64.pow(world.decimals(&mint).unwrap().into())
@@ -79,7 +121,7 @@ impl Scene {
         let keeper = world.actor("keeper");
         let mint = world.reserve_addresses(&debt).unwrap().liquidity_mint;
         world.give(&keeper.pubkey(), &mint, PLENTY).unwrap();
-        Self { world, keeper, obligation, collateral, debt, stocks: false }
+        Self { world, keeper, obligation, collateral, debt, extensions: Vec::new() }
     }
 
     fn mints(&self) -> [Address; 2] {
@@ -98,9 +140,13 @@ impl Scene {
         rehearsal
     }
 
-    fn send(&mut self, rehearsal: &Rehearsal) -> Liquidated {
+    /// Sends it; with legs whose swaps were quoted to take so many compute units.
+    fn send(&mut self, rehearsal: &Rehearsal, swaps: Option<u32>) -> Liquidated {
+        let instructions = rehearsal.instructions(&self.world).unwrap();
+        let limit = units::estimate_selling(&instructions, swaps).limit();
         let sent = rehearsal.send(&mut self.world, &self.keeper);
         let outcome = sent.unwrap_or_else(|error| panic!("{error}"));
+        assert!(outcome.units <= u64::from(limit), "{} units, {limit} estimated", outcome.units);
         let executed = Executed { error: None, logs: &outcome.logs, programs: &[] };
         match &decode(&executed, None).events[..] {
             [Event::Liquidated(event)] => (**event).clone(),
@@ -147,8 +193,14 @@ impl Scene {
         // What comes in, seen where nothing is sold.
         let rehearsal = self.rehearsal();
         let before = self.world.svm().clone();
-        let received = self.send(&rehearsal).collateral_received;
+        let received = self.send(&rehearsal, None).collateral_received;
         *self.world.svm() = before;
+        // This one's administrators have no way to allow such mints: there the pool is older
+        // than what its mints have.
+        let are_late = program == raydium_cpmm::PROGRAM_ID;
+        if !are_late {
+            self.extend_mints(None);
+        }
 
         let mut chain = self.chain(program, elf);
         start(&mut chain);
@@ -170,8 +222,8 @@ impl Scene {
         self.world.set_clock(clock.slot, clock.unix_timestamp);
         self.world.restamp_prices().unwrap();
         self.world.deploy(&program, elf).unwrap();
-        if self.stocks {
-            self.extend_mints(&mut chain);
+        if are_late {
+            self.extend_mints(Some(&mut chain));
         }
         let pool = market.read(&mut chain);
         let curve = pool.curve(&sold, &chain, &chain.now()).unwrap();
@@ -195,48 +247,59 @@ impl Scene {
         };
         route.legs = vec![curve.leg(&trade).unwrap()];
         rehearsal.route = Some(route);
-        let event = self.send(&rehearsal);
+        let event = self.send(&rehearsal, Some(quote.units));
         assert_eq!((event.collateral_sold, event.swap_proceeds), (received, quote.amount_out));
         assert_eq!((event.collateral_mint, event.debt_mint), (sold, bought));
         eprintln!("{name}: {received} sold for {} inside a liquidation", quote.amount_out);
     }
 
-    /// Gives both mints the extensions that tokenised stocks have. Programs make no pools of
-    /// such mints without their administrators' leave, so the pool is there before.
-    fn extend_mints(&mut self, chain: &mut Chain) {
+    /// Gives both mints their extensions, on the chain of the pools too.
+    fn extend_mints(&mut self, mut chain: Option<&mut Chain>) {
+        if self.extensions.is_empty() {
+            return;
+        }
         for mint in self.mints() {
             let mut account: Account = self.world.account(&mint).unwrap();
             assert_eq!(account.owner, TOKEN_2022_PROGRAM_ID);
-            account.data = extended(&account.data);
+            account.data = extended(&account.data, &self.extensions);
             account.lamports = 1 << 40;
             self.world.set_account(&mint, account.clone()).unwrap();
-            chain.svm.set_account(mint, account).unwrap();
+            if let Some(chain) = &mut chain {
+                chain.svm.set_account(mint, account).unwrap();
+            }
         }
     }
 }
 
-/// A mint with the extensions of xStocks: default state (initialised), confidential
-/// transfers, a permanent delegate, a transfer hook without a program, pointers to metadata,
-/// scaled amounts, and pausable.
-fn extended(mint: &[u8]) -> Vec<u8> {
+/// Extensions that libraries of 2024 and before do not know.
+const NEWEST: [u16; 2] = [25, 26];
+
+/// What xStocks have.
+fn extensions() -> Vec<Extension> {
     let authority = [9; 32];
+    // Twice as much is shown, now and from whenever on.
+    let two = 2f64.to_le_bytes();
+    vec![
+        // An authority, accounts are not approved by themselves (klend wants that), no auditor.
+        ("confidential transfers", 4, [&authority[..], &[0], &[0; 32]].concat()),
+        ("default state (initialised)", 6, vec![1]),
+        ("permanent delegate", 12, authority.to_vec()),
+        ("transfer hook (no program)", 14, [authority, [0; 32]].concat()),
+        ("metadata pointer", 18, [authority, [0; 32]].concat()),
+        ("scaled amounts", 25, [&authority[..], &two, &[0; 8], &two].concat()),
+        ("pausable", 26, [&authority[..], &[0]].concat()),
+    ]
+}
+
+/// A mint with these.
+fn extended(mint: &[u8], extensions: &[Extension]) -> Vec<u8> {
     let mut data = mint[..82].to_vec();
     data.resize(165, 0);
     data.push(1);
-    let mut extend = |kind: u16, value: &[u8]| {
+    for (_, kind, value) in extensions {
         data.extend(kind.to_le_bytes());
         data.extend((value.len() as u16).to_le_bytes());
         data.extend(value);
-    };
-    // An authority, accounts are not approved by themselves (klend wants that), no auditor.
-    extend(4, &[&authority[..], &[0], &[0; 32]].concat());
-    extend(6, &[1]);
-    extend(12, &authority);
-    extend(14, &[authority, [0; 32]].concat());
-    extend(18, &[authority, [0; 32]].concat());
-    // Twice as much is shown, now and from whenever on.
-    let two = 2f64.to_le_bytes();
-    extend(25, &[&authority[..], &two, &[0; 8], &two].concat());
-    extend(26, &[&authority[..], &[0]].concat());
+    }
     data
 }

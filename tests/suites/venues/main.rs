@@ -24,6 +24,9 @@ use market::{Market, Tally};
 /// Amounts that are sold for one pool.
 const PER_POOL: u64 = 100;
 
+/// A long run says how far it is after so many payments.
+const TOLD_EVERY: u64 = 5_000;
+
 /// Pools that are written down, after this many swaps each.
 const RECORDED: u64 = 6;
 const BEFORE_RECORDING: u64 = 20;
@@ -56,7 +59,12 @@ fn hold(
         fs::write(Path::new(&folder).join(format!("{name}.txt")), out).expect("a file");
         return;
     }
+    let mut told = 0;
     while tally.paid < wanted {
+        if tally.paid / TOLD_EVERY > told {
+            told = tally.paid / TOLD_EVERY;
+            eprintln!("{name}: {} of {wanted} payments", tally.paid);
+        }
         number += 1;
         let market = pool(chain, &mut dice, number);
         for _ in 0..PER_POOL {
@@ -160,7 +168,7 @@ fn legs_sell_inside_liquidations() {
     if let Some(elf) = elf("WHIRLPOOL_ELF") {
         let program = liquidation_venues::whirlpool::PROGRAM_ID;
         for adaptive in [false, true] {
-            for mut scene in pairs() {
+            for mut scene in pairs().into_iter().chain([Scene::of_stocks()]) {
                 let start = |chain: &mut Chain| whirlpool::start(chain, program);
                 scene.sells_inside("Whirlpool", (program, &elf), start, |chain, dice, n| {
                     let tick = dice.range(-60_000, 60_000) as i32;
@@ -181,10 +189,8 @@ fn legs_sell_inside_liquidations() {
     for (variable, program, start, make) in venues {
         let Some(elf) = elf(variable) else { continue };
         let mut scenes = Vec::from(pairs());
-        // AMM v4 knows SPL Token alone; DLMM makes no pool of such mints without a badge; and
-        // klend 1.16 refuses these as they are made here, for a reason that is not known.
-        let is_raydium = [raydium_cpmm::PROGRAM_ID, raydium_clmm::PROGRAM_ID].contains(&program);
-        if is_raydium && klend_fork::Programs::klend_is_stand_in() {
+        // AMM v4 knows SPL Token alone.
+        if program != raydium_amm::PROGRAM_ID {
             scenes.push(Scene::of_stocks());
         }
         for mut scene in scenes {

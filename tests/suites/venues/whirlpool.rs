@@ -14,18 +14,30 @@ const ADMINS: [Address; 2] = [
     address!("tstYmkF9JHjZbSugJe1H3ygUTox1bqSxpn5QjxMwVrm"),
 ];
 const CONFIG: Address = key(40);
+const MEMO: Address = address!("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
 const TICKS: i32 = 88;
 
 /// Makes the program's configuration.
 pub fn start(chain: &mut Chain, program: Address) {
     let user = chain.user;
     let authorities = [user.as_ref(), user.as_ref(), user.as_ref(), &300u16.to_le_bytes()].concat();
-    let made = ADMINS.iter().any(|admin| {
-        chain.fund(*admin);
-        let accounts = vec![ws(CONFIG), ws(*admin), r(SYSTEM)];
+    let admin = ADMINS.iter().find(|admin| {
+        chain.fund(**admin);
+        let accounts = vec![ws(CONFIG), ws(**admin), r(SYSTEM)];
         chain.send(&[call(program, "initialize_config", &[&authorities], accounts)]).is_ok()
     });
-    assert!(made, "nobody may make a configuration");
+    let admin = admin.expect("nobody may make a configuration");
+    // Token badges may be made.
+    let feature = [0, 1];
+    let accounts = vec![w(CONFIG), rs(*admin)];
+    chain.must(call(program, "set_config_feature_flag", &[&feature], accounts));
+    let extension = config_extension(&program);
+    let accounts = vec![r(CONFIG), w(extension), ws(user), rs(user), r(SYSTEM)];
+    chain.must(call(program, "initialize_config_extension", &[], accounts));
+}
+
+fn config_extension(program: &Address) -> Address {
+    pda(program, &[b"config_extension", CONFIG.as_ref()])
 }
 
 /// What a random pool is like.
@@ -59,16 +71,18 @@ pub fn pool(
 ) -> Market {
     let user = chain.user;
     let spacing = shape.spacing;
-    let (mints, held, _) = crate::market::tokens(chain, number, [TOKEN; 2]);
+    let (mints, held, programs) = crate::market::tokens(chain, number, [TOKEN; 2]);
     let vaults = [named("vault a", number), named("vault b", number)];
     let price = sqrt_price(shape.tick).to_le_bytes();
     let tier = if shape.adaptive { 1024 + number as u16 } else { spacing };
     let fee_tier = pda(&program, &[b"fee_tier", CONFIG.as_ref(), &tier.to_le_bytes()]);
     let seeds: &[&[u8]] =
         &[b"whirlpool", CONFIG.as_ref(), mints[0].as_ref(), mints[1].as_ref(), &tier.to_le_bytes()];
-    let (pool, bump) = Address::find_program_address(seeds, &program);
+    let pool = pda(&program, seeds);
+    let badge = |mint: &Address| pda(&program, &[b"token_badge", CONFIG.as_ref(), mint.as_ref()]);
+    let badges = [badge(&mints[0]), badge(&mints[1])];
     let fee = dice.range(0, 12_000) as u16;
-    if shape.adaptive {
+    let creation = if shape.adaptive {
         let group = if spacing >= 8 && dice.chance(2) { spacing / 4 } else { spacing };
         let filter = dice.range(1, 60) as u16;
         let arguments = [
@@ -88,14 +102,12 @@ pub fn pool(
         .concat();
         let accounts = vec![r(CONFIG), w(fee_tier), ws(user), rs(user), r(SYSTEM)];
         chain.must(call(program, "initialize_adaptive_fee_tier", &[&arguments], accounts));
-        let badge =
-            |mint: &Address| pda(&program, &[b"token_badge", CONFIG.as_ref(), mint.as_ref()]);
         let accounts = vec![
             r(CONFIG),
             r(mints[0]),
             r(mints[1]),
-            r(badge(&mints[0])),
-            r(badge(&mints[1])),
+            r(badges[0]),
+            r(badges[1]),
             ws(user),
             rs(user),
             w(pool),
@@ -103,12 +115,13 @@ pub fn pool(
             ws(vaults[0]),
             ws(vaults[1]),
             r(fee_tier),
-            r(TOKEN),
-            r(TOKEN),
+            r(programs[0]),
+            r(programs[1]),
             r(SYSTEM),
             r(RENT),
         ];
-        chain.must(call(program, "initialize_pool_with_adaptive_fee", &[&price, &[0]], accounts));
+        let arguments: &[&[u8]] = &[&price, &[0]];
+        call(program, "initialize_pool_with_adaptive_fee", arguments, accounts)
     } else {
         if chain.svm.get_account(&fee_tier).is_none() {
             let arguments = [spacing.to_le_bytes(), fee.to_le_bytes()].concat();
@@ -119,18 +132,31 @@ pub fn pool(
             r(CONFIG),
             r(mints[0]),
             r(mints[1]),
+            r(badges[0]),
+            r(badges[1]),
             ws(user),
             w(pool),
             ws(vaults[0]),
             ws(vaults[1]),
             r(fee_tier),
-            r(TOKEN),
+            r(programs[0]),
+            r(programs[1]),
             r(SYSTEM),
             r(RENT),
         ];
-        let arguments: &[&[u8]] = &[&[bump], &spacing.to_le_bytes(), &price];
-        chain.must(call(program, "initialize_pool", arguments, accounts));
+        let arguments: &[&[u8]] = &[&spacing.to_le_bytes(), &price];
+        call(program, "initialize_pool_v2", arguments, accounts)
+    };
+    for (mint, badge) in mints.iter().zip(badges) {
+        if chain.is_extended(mint) && chain.svm.get_account(&badge).is_none() {
+            chain.wants_leave(creation.clone());
+            let extension = config_extension(&program);
+            let accounts =
+                vec![r(CONFIG), r(extension), rs(user), r(*mint), w(badge), ws(user), r(SYSTEM)];
+            chain.must(call(program, "initialize_token_badge", &[], accounts));
+        }
     }
+    chain.must(creation);
 
     let step = i32::from(spacing);
     let middle = shape.tick.div_euclid(step);
@@ -178,10 +204,14 @@ pub fn pool(
         chain.must(call(program, "open_position", arguments, accounts));
         let accounts = vec![
             w(pool),
-            r(TOKEN),
+            r(programs[0]),
+            r(programs[1]),
+            r(MEMO),
             rs(user),
             w(position),
             r(nft),
+            r(mints[0]),
+            r(mints[1]),
             w(held[0]),
             w(held[1]),
             w(vaults[0]),
@@ -191,10 +221,11 @@ pub fn pool(
         ];
         let liquidity = u128::from(dice.amount(1 << 44)).max(1 << 12).to_le_bytes();
         let most = u64::MAX.to_le_bytes();
-        let arguments: &[&[u8]] = &[&liquidity, &most, &most];
-        chain.must(call(program, "increase_liquidity", arguments, accounts));
+        // No accounts for transfer hooks.
+        let arguments: &[&[u8]] = &[&liquidity, &most, &most, &[0]];
+        chain.must(call(program, "increase_liquidity_v2", arguments, accounts));
     }
-    Market { pool, mints, held, programs: [TOKEN; 2], depth: 1 << 50 }
+    Market { pool, mints, held, programs, depth: 1 << 50 }
 }
 
 pub const PROGRAMS: [(&str, Address); 2] = [

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 /// Programs that replace the stand-ins when these variables name their ELF files.
-const REAL_PROGRAMS: [&str; 11] = [
+const REAL_PROGRAMS: [&str; 12] = [
     "KLEND_ELF",
     "FARMS_ELF",
     "DRIFT_ELF",
@@ -20,6 +20,7 @@ const REAL_PROGRAMS: [&str; 11] = [
     "DLMM_ELF",
     "SCOPE_ELF",
     "JUPITER_ELF",
+    "TOKEN_2022_ELF",
 ];
 
 /// Tells `command` where the programs are that replace the stand-ins, if any.

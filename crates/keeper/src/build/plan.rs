@@ -365,9 +365,8 @@ impl Plan {
     /// Asks for a tenth more compute units than a simulation used, and for what some more
     /// ticks than quoted take. What that costs is never more than what was counted.
     pub fn limit_units(&mut self, simulated: u64) {
-        let units = simulated
-            .saturating_add(simulated / 10)
-            .saturating_add(u64::from(self.spare_units()));
+        let units =
+            simulated.saturating_add(simulated / 10).saturating_add(u64::from(self.spare_units()));
         let limit =
             u32::try_from(units).map_or(MAX_COMPUTE_UNITS, |units| units.min(MAX_COMPUTE_UNITS));
         let budget = &mut self.compute_budget;
