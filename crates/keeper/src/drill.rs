@@ -20,12 +20,10 @@ use flash_liquidator_client::{
     token::TOKEN_2022_PROGRAM_ID,
     transaction::MAX_TRANSACTION_BYTES,
 };
-use klend_fork::{ForkError, Machine, scope};
+use klend_fork::{Machine, scope};
 use klend_interface::state::Obligation;
 use klend_model::{
-    errors::Code,
     liquidation,
-    refusal::Refusal,
     reserve::ReserveState,
     search::{Funding, Leftovers, best_liquidation},
     table::ReserveTable,
@@ -46,8 +44,9 @@ use crate::{
     judge::value_f64,
     route::{
         frozen::Ground,
-        position::{NoWay, Position},
-        venue::{NothingSells, Venue, at_oracle_price},
+        position::Position,
+        venue::{Venue, at_oracle_price},
+        why::Reason,
     },
 };
 
@@ -239,7 +238,7 @@ impl Drill<'_> {
             match error.downcast::<Unread>() {
                 Ok(Unread(missing)) => return Err(missing),
                 Err(error) => {
-                    drilled.verdict = verdict(&error);
+                    drilled.verdict = verdict(Reason::of(&error));
                     drilled.why = format!("{error:#}");
                 }
             }
@@ -433,33 +432,22 @@ pub fn dated_now(market: &mut Market) -> Result<()> {
     Ok(())
 }
 
-/// What an error means.
-fn verdict(error: &Error) -> Verdict {
-    if error.is::<NothingSells>() {
-        return Verdict::NoVenue;
-    }
-    if error.is::<NoWay>() {
-        return Verdict::NoLender;
-    }
-    if let Some(ForkError::Assemble(_)) = error.downcast_ref() {
-        return Verdict::DoesNotFit;
-    }
-    let refusal = error.downcast_ref::<Refusal>().and_then(Refusal::klend_error);
-    refusal.map_or(Verdict::Refused, |error| of_code(error.lending_error()))
-}
-
-fn of_code(code: Option<Code>) -> Verdict {
-    match code {
-        Some(Code::MissingPermissioner) => Verdict::Permissioned,
-        Some(Code::UnsupportedTokenExtension) => Verdict::Token2022,
-        Some(Code::LiquidationTooSmall) => Verdict::TooSmall,
+/// What a reason means.
+const fn verdict(why: Reason) -> Verdict {
+    match why {
+        Reason::BelowFloor | Reason::TooSmall => Verdict::TooSmall,
+        Reason::NothingSells => Verdict::NoVenue,
+        Reason::NoLender => Verdict::NoLender,
+        Reason::DoesNotFit => Verdict::DoesNotFit,
+        Reason::Token2022 => Verdict::Token2022,
+        Reason::Permissioned => Verdict::Permissioned,
         _ => Verdict::Refused,
     }
 }
 
 fn verdict_of(cause: &Cause) -> Verdict {
     match cause {
-        Cause::Klend(error) => match of_code(error.lending_error()) {
+        Cause::Klend(error) => match verdict(Reason::of_klend(*error)) {
             Verdict::Refused => Verdict::Failed,
             other => other,
         },
@@ -477,16 +465,13 @@ mod tests {
     fn reasons_are_told_apart() {
         let klend = |code| {
             let error = klend_model::errors::KlendError::from_code(code).unwrap();
-            (verdict_of(&Cause::Klend(error)), of_code(error.lending_error()))
+            (verdict_of(&Cause::Klend(error)), verdict(Reason::of_klend(error)))
         };
         assert_eq!(klend(6183), (Verdict::Permissioned, Verdict::Permissioned));
         assert_eq!(klend(6108), (Verdict::Token2022, Verdict::Token2022));
         assert_eq!(klend(6016), (Verdict::Failed, Verdict::Refused));
-        let key = Address::default();
-        let lender = NoWay { obligation: key, max_repay_usd: None };
-        assert_eq!(verdict(&lender.into()), Verdict::NoLender);
-        let venue = Error::new(NothingSells { from: key, to: key }).context("in vain");
-        assert_eq!(verdict(&venue), Verdict::NoVenue);
+        assert_eq!(verdict(Reason::NoLender), Verdict::NoLender);
+        assert_eq!(verdict(Reason::MintStopped), Verdict::Refused);
         let mut labels = Verdict::ALL.map(Verdict::label).to_vec();
         labels.sort_unstable();
         labels.dedup();

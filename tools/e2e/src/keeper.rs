@@ -119,14 +119,14 @@ impl Keeper {
         Ok(())
     }
 
-    /// Starts a command that goes on; its standard error is a log, whose path is
-    /// returned as well.
+    /// Starts a command that goes on; its standard error is a log with this name, whose
+    /// path is returned as well.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(&self, args: &[&str]) -> Result<(Process, PathBuf)> {
-        let log = self.folder.join("watch.log");
-        let output = self.folder.join("watch.out");
+    pub fn start(&self, name: &str, args: &[&str]) -> Result<(Process, PathBuf)> {
+        let log = self.folder.join(format!("{name}.log"));
+        let output = self.folder.join(format!("{name}.out"));
         let process = Process::spawn(&mut self.command(args, &output, &log)?)?;
         Ok((process, log))
     }

@@ -18,6 +18,7 @@ use solana_signer::Signer;
 
 use crate::{
     chain::Chain,
+    distance,
     keeper::{Keeper, amount, at, text},
     oracle::Oracle,
     positions::{Opening, held},
@@ -38,7 +39,7 @@ const SECOND_FALL: u64 = 88;
 /// Deadline of what is sent, slots. Slots here are short, and the machine may be busy.
 const DEADLINE: &str = "150";
 /// How long `watch` may take to find something.
-const WATCH: Duration = Duration::from_secs(90);
+pub const WATCH: Duration = Duration::from_secs(90);
 /// Looks after which `watch` would end by itself, should this program vanish.
 const WATCH_PASSES: &str = "600";
 /// How long a retired lookup table may take until it can be closed.
@@ -108,6 +109,7 @@ pub fn run(report: &mut Report, scene: &mut Scene, server: &Server, binary: &Pat
     if let Some(table) = &table {
         liquidate(report, scene, chain, &keeper, first, table);
         fork(report, &keeper, scene, first);
+        distance::run(report, scene, server, &keeper, &oracle, table);
         watch(report, scene, server, &keeper, &oracle, [second, careful], table);
         undo(report, scene, chain, &keeper, table);
     }
@@ -313,7 +315,7 @@ fn watch(
         let careful_before = ctokens(chain, careful)?;
 
         let args = ["watch", "--config", &config, "--passes", WATCH_PASSES, "--json"];
-        let (process, log) = keeper.start(&args)?;
+        let (process, log) = keeper.start("watch", &args)?;
         // Nothing is polled for: what it finds, it finds by an update.
         wait_for(&log, |line| message(line) == Some("updates flow"))?;
         let scanned = wait_for(&log, |line| message(line) == Some("scanned"))?;
@@ -409,12 +411,12 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-fn message(line: &Value) -> Option<&str> {
+pub fn message(line: &Value) -> Option<&str> {
     line.pointer("/fields/message")?.as_str()
 }
 
 /// Waits for a line of a JSON log.
-fn wait_for(log: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+pub fn wait_for(log: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
     let started = Instant::now();
     loop {
         let text = fs::read_to_string(log)?;

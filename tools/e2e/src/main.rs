@@ -7,6 +7,7 @@
 
 mod chain;
 mod deployment;
+mod distance;
 mod keeper;
 mod liquidations;
 mod oracle;

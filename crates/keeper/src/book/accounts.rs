@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use anyhow::Result;
 use liquidation_venues::Pool;
 use solana_account::Account;
 use solana_address::Address;
 
-use crate::feeds::feed::Version;
+use crate::feeds::{feed::Version, source::Source};
 
 /// What is known at an address, and when it was true.
 #[derive(Debug)]
@@ -38,6 +39,18 @@ impl Accounts {
         });
         self.entries.insert(*key, Entry { version, account, pool });
         true
+    }
+
+    /// Reads what is at these addresses now.
+    ///
+    /// # Errors
+    /// The source cannot be asked.
+    pub fn read(&mut self, source: &dyn Source, keys: &[Address]) -> Result<()> {
+        let (slot, read) = source.accounts_at(keys)?;
+        for (key, account) in keys.iter().zip(read) {
+            self.put(key, Version::end_of(slot), account);
+        }
+        Ok(())
     }
 
     /// The account, if there is one.

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use flash_liquidator_client::scope::{Feed, Mappings, ScopeError, refresh_price_list};
 use klend_fork::Machine;
 use klend_interface::state::Reserve;
@@ -23,6 +23,8 @@ use crate::feeds::source::{Filter, Source};
 
 /// Entries that the machine is asked about before what changed otherwise is looked at.
 const RUNS: usize = 8;
+/// Reads until what is named is known: accounts name further ones.
+const ROUNDS: usize = 8;
 /// Accounts of an instruction before those that entries are written from.
 const FIXED_ACCOUNTS: usize = 4;
 /// Compute units that a refresh may take here, as many as a transaction has.
@@ -205,6 +207,43 @@ impl Scope {
             }
         }
         Ok(needs)
+    }
+
+    /// Reads everything that telling takes.
+    ///
+    /// # Errors
+    /// The source cannot be asked; a reserve is none; mappings name accounts without end.
+    pub fn read(
+        &mut self,
+        source: &dyn Source,
+        markets: &[&Market],
+        accounts: &mut Accounts,
+    ) -> Result<()> {
+        for _ in 0..=ROUNDS {
+            let needs = self.needs(&Known { markets, accounts })?;
+            let (unread, unfound) = (accounts.unread(needs), self.unfound());
+            if unread.is_empty() && unfound.is_empty() {
+                return Ok(());
+            }
+            accounts.read(source, &unread)?;
+            for (table, averages) in averages(source, &unfound)? {
+                self.found(&table, averages);
+            }
+        }
+        bail!("Scope's mappings name accounts without end")
+    }
+
+    /// Accounts that refreshes of these reserves' prices name.
+    pub fn mentioned<'a>(&self, reserves: impl Iterator<Item = &'a Reserve>) -> Vec<Address> {
+        let mut mentioned = BTreeSet::new();
+        for (table, chain) in reserves.filter_map(|it| price::scope_chain(&it.config.token_info)) {
+            let units = self.tables.get(&table).map(|table| &table.units);
+            let units =
+                units.into_iter().flat_map(|of| chain.iter().filter_map(move |at| of.get(at)));
+            let accounts = units.flat_map(|unit| &unit.instruction.accounts);
+            mentioned.extend(accounts.map(|meta| meta.pubkey));
+        }
+        mentioned.into_iter().collect()
     }
 
     /// Tables whose averages nobody has looked for.

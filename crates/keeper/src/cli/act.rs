@@ -172,6 +172,10 @@ pub struct SetupArgs {
     /// Only this reserve; may be given several times.
     #[arg(long = "reserve", value_name = "RESERVE")]
     pub reserves: Vec<Address>,
+    /// What is named where prices are written first goes into the tables too: mappings,
+    /// averages and sources of these reserves' prices (see refresh_prices of `watch`).
+    #[arg(long)]
+    pub refresh_prices: bool,
     /// Sweep the swap authority's token accounts, close the keeper's empty ones, and
     /// retire, then close, the tables given.
     #[arg(long)]

@@ -150,6 +150,9 @@ pub struct ReportArgs {
     /// Print every attempt with all its figures in place of the sums.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "by")]
     pub export: Option<ExportFormat>,
+    /// What could have been liquidated and was not tried, by reason, in place of attempts.
+    #[arg(long, conflicts_with_all = ["by", "svg"])]
+    pub declined: bool,
     /// Also draw profit after every cost over time to this file, as SVG.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,

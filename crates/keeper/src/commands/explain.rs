@@ -132,7 +132,7 @@ pub fn report_json(report: &Report) -> Value {
             })
         })
         .collect();
-    value["story"] = story::as_json(&report.story);
+    value["story"] = story::as_json(report);
     value
 }
 

@@ -25,7 +25,7 @@ use crate::{
         Ledger,
         metrics::Metrics,
         records::Records,
-        report::{By, lines, rows},
+        report::{By, declined_rows, lines, rows},
         store::open_to_read,
     },
     recording::Recording,
@@ -51,9 +51,9 @@ pub fn run(args: &ReplayArgs, json: bool) -> Result<()> {
     // Whatever was handed over is written before it is read.
     drop(ledger);
     let ledger = open_to_read(&path.path)?;
-    let content = rows(&ledger, 0, None)?.as_csv();
+    let content = [rows(&ledger, 0, None)?.as_csv(), declined_rows(&ledger, 0)?.as_csv()];
     let digest: String =
-        Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        Sha256::digest(content.concat()).iter().map(|byte| format!("{byte:02x}")).collect();
     let (_, all) = lines(&ledger, 0, By::Day)?;
 
     let span = recording.span();

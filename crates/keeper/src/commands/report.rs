@@ -1,4 +1,5 @@
 use anyhow::Result;
+use rusqlite::Connection;
 use serde_json::json;
 
 use super::{print_all, print_json, write_whole};
@@ -8,10 +9,11 @@ use crate::{
     ledger::{
         now_ms,
         record::sol,
-        report::{By, Line, earned, lines, moment, rows},
+        report::{By, Line, declined_rows, earned, left_lines, lines, moment, rows},
         store::open_to_read,
     },
     plot::Plot,
+    route::why::Reason,
 };
 
 /// `keeper report`.
@@ -22,6 +24,9 @@ pub fn run(args: &ReportArgs, json: bool) -> Result<()> {
     let since = since.unwrap_or(0);
     if let Some(path) = &args.svg {
         write_whole(path, &svg(&earned(&ledger, since)?))?;
+    }
+    if args.declined {
+        return declined(&ledger, since, args.export, json);
     }
     match args.export {
         Some(ExportFormat::Csv) => print_all(&rows(&ledger, since, None)?.as_csv())?,
@@ -36,6 +41,38 @@ pub fn run(args: &ReportArgs, json: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What was not tried.
+fn declined(
+    ledger: &Connection,
+    since: i64,
+    export: Option<ExportFormat>,
+    json: bool,
+) -> Result<()> {
+    match export {
+        Some(ExportFormat::Csv) => print_all(&declined_rows(ledger, since)?.as_csv()),
+        Some(ExportFormat::Json) => print_json(&declined_rows(ledger, since)?.as_json()),
+        None => {
+            let lines = left_lines(ledger, since)?;
+            if json {
+                return print_json(&json!({ "declined": lines }));
+            }
+            let rows = lines.into_iter().map(|line| {
+                let words = Reason::words_of(&line.reason).map(str::to_owned);
+                vec![
+                    words.unwrap_or(line.reason),
+                    line.obligations.to_string(),
+                    usd_f64(line.debt_usd),
+                    usd_f64(line.quoted_usd),
+                ]
+            });
+            println!("{}", heading("Not tried"));
+            let header = ["reason", "obligations", "their debt", "quoted"];
+            println!("{}", table(&header, 1, rows.collect()));
+            Ok(())
+        }
+    }
 }
 
 fn print(by: By, groups: &[Line], all: &Line) {

@@ -23,7 +23,7 @@ use solana_signer::Signer;
 
 use super::{Context, print_json, sweep};
 use crate::{
-    book::{chain::Chain, market::Market},
+    book::{accounts::Accounts, chain::Chain, market::Market, scope::Scope},
     cli::SetupArgs,
     feeds::source::{Rpc, Source},
     format::{Section, tokens},
@@ -126,6 +126,31 @@ fn creations(
     creations
 }
 
+/// What belongs into lookup tables: what liquidations between these reserves name, and, where
+/// that is wanted, refreshes of their prices.
+fn wanted(
+    rpc: &Rpc,
+    keeper: &Address,
+    market: &Market,
+    reserves: &[ReserveAddresses],
+    args: &SetupArgs,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Address>> {
+    let mut addresses = lookup_table::for_reserves(keeper, reserves);
+    if args.refresh_prices {
+        let mut scope = Scope::default();
+        scope.read(rpc, &[market], &mut Accounts::default())?;
+        let chosen = reserves.iter().filter_map(|it| market.reserve(&it.reserve).ok());
+        let more = scope.mentioned(chosen);
+        let new: Vec<Address> = more.into_iter().filter(|key| !addresses.contains(key)).collect();
+        addresses.extend(new);
+        let is_chosen = |key: &Address| reserves.iter().any(|it| it.reserve == *key);
+        let refusals = scope.refusals().into_iter().filter(|(reserve, _)| is_chosen(reserve));
+        notes.extend(refusals.map(|(reserve, why)| format!("price of reserve {reserve}: {why}")));
+    }
+    Ok(addresses)
+}
+
 /// Addresses that go into a table: one that is there, or a new one.
 struct Filling {
     table: Option<Address>,
@@ -198,7 +223,7 @@ fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
         usable
     });
     let creations = creations(&keeper, &reserves, &facts);
-    let addresses = lookup_table::for_reserves(&keeper, &reserves);
+    let addresses = wanted(rpc, &keeper, &market, &reserves, args, &mut notes)?;
     let known = own_tables(rpc, &keeper, &addresses, &args.tables, &mut notes)?;
     let fillings = fillings(&addresses, &known);
     let keys: Vec<Address> =
@@ -468,7 +493,7 @@ fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
             }
         }
     }
-    let addresses = lookup_table::for_reserves(&keeper, &reserves);
+    let addresses = wanted(rpc, &keeper, &market, &reserves, args, &mut notes)?;
     for table in own_tables(rpc, &keeper, &addresses, &[], &mut notes)? {
         if !args.tables.contains(&table.key) {
             notes.push(format!("table {} is left: --table {0} retires it", table.key));

@@ -72,7 +72,12 @@ pub fn print(report: &Report) {
     if !story.liquidations.is_empty()
         && let Some(gained) = story.gained_usd()
     {
-        section.row("worth", format!("{}, without the lamports", usd_f64(gained)));
+        let is_by_sale = story.gains.keys().any(|mint| story.price_of_mint(mint).is_none());
+        let how = if is_by_sale { ", partly at the price of its own sales" } else { "" };
+        section.row("worth", format!("{}, without the lamports{how}", usd_f64(gained)));
+        if let Some(net) = story.net_usd(report.fee) {
+            section.row("after fee and tip", format!("{}; rent is not counted", usd_f64(net)));
+        }
     }
     section.row("lamports", format!("{} SOL", signed_tokens(story.lamports, SOL_DECIMALS)));
     section.print();
@@ -175,7 +180,8 @@ fn kept(story: &Story, of: &Liquidation) -> Option<f64> {
 }
 
 /// All of it as JSON; amounts in raw units.
-pub fn as_json(story: &Story) -> Value {
+pub fn as_json(report: &Report) -> Value {
+    let story = &report.story;
     let text = |raw: Option<u64>| raw.map(|raw| raw.to_string());
     let age = |age: &Option<Age>| age.map(|(age, most)| json!({ "seconds": age, "allowed": most }));
     let values = |values: &Option<(f64, f64)>| {
@@ -261,6 +267,7 @@ pub fn as_json(story: &Story) -> Value {
         "tips": story.tips.iter().map(transfer).collect::<Value>(),
         "gains": gains.collect::<Value>(),
         "gainedUsd": story.gained_usd(),
+        "netUsd": story.net_usd(report.fee),
         "lamports": story.lamports.to_string(),
     })
 }

@@ -39,7 +39,7 @@ use crate::{
         attempt::require_consent,
         roads::{Kind, Road},
     },
-    ledger::{Ledger, metrics::Metrics, now_ms, records::Records},
+    ledger::{Ledger, metrics::Metrics, now_ms, record::Run, records::Records},
     program,
     recording::{Header, Recorder},
     serve::{self, Shown},
@@ -151,6 +151,9 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     let tips =
         (floor.is_some() || engine_url.is_some()).then(|| TipService::new(floor, engine_url));
     let records = Arc::new(Records::new(Arc::clone(&metrics), ledger));
+    let run =
+        Run { markets: config.markets.clone(), min_debt_usd: config.min_debt, sends: config.send };
+    records.run(run, now_ms());
     if let Some(settings) = &config.alerts {
         let watched = Watched {
             health: Arc::clone(&health),

@@ -11,7 +11,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use klend_model::version::KlendVersion;
 use solana_address::Address;
-use toml::Table;
 
 use self::reader::Reader;
 use crate::{
@@ -176,11 +175,17 @@ impl Config {
     /// Reads a configuration, and every mistake in it, each with its key. What is
     /// mistaken has its default; what is not TOML is no configuration.
     pub fn read(text: &str) -> (Option<Self>, Vec<String>) {
-        let table: Table = match toml::from_str(text) {
-            Ok(table) => table,
-            Err(error) => return (None, vec![error.to_string().trim_end().to_owned()]),
-        };
-        let mut reader = Reader { table, mistakes: Vec::new() };
+        match toml::from_str(text) {
+            Ok(table) => {
+                let mut reader = Reader::new(table);
+                let config = Self::of(&mut reader);
+                (Some(config), reader.finish())
+            }
+            Err(error) => (None, vec![error.to_string().trim_end().to_owned()]),
+        }
+    }
+
+    fn of(reader: &mut Reader) -> Self {
         let markets = reader.markets();
         let wishes = reader.wishes();
         let limits = Limits::default();
@@ -255,8 +260,8 @@ impl Config {
                 .string("differences")
                 .map_or_else(|| PathBuf::from(DIFFERENCES), PathBuf::from),
         };
-        config.check(&mut reader);
-        (Some(config), reader.finish())
+        config.check(reader);
+        config
     }
 
     /// The nodes with a role.

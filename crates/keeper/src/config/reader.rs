@@ -1,5 +1,7 @@
 //! Takes settings out of a table and notes what is wrong with them.
 
+use std::collections::BTreeSet;
+
 use solana_address::Address;
 use toml::{Table, Value};
 
@@ -11,11 +13,44 @@ pub(super) fn url_of(value: &Value, schemes: &[&str]) -> Option<String> {
 
 /// Takes keys out of a table and notes what is wrong with them.
 pub(super) struct Reader {
-    pub(super) table: Table,
+    table: Table,
     pub(super) mistakes: Vec<String>,
+    /// Settings that there are: those that were asked for.
+    pub(super) known: BTreeSet<String>,
 }
 
+/// Letters that a name and the one it was meant to be have in common at least.
+const ALIKE: usize = 3;
+
 impl Reader {
+    pub(super) const fn new(table: Table) -> Self {
+        Self { table, mistakes: Vec::new(), known: BTreeSet::new() }
+    }
+
+    /// Takes what a table within has; its mistakes and settings have its name in front.
+    pub(super) fn within<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let given = self.take(name, "a table", |value| value.as_table().cloned());
+        let is_given = given.is_some();
+        let mut inner = Self::new(given.unwrap_or_default());
+        let value = read(&mut inner);
+        let all = |of: &str| format!("{name}.{of}");
+        self.known.extend(inner.known.iter().map(|key| all(key)));
+        // Of what is not there, nothing is missing.
+        let mistakes = if is_given { inner.finish() } else { Vec::new() };
+        self.mistakes.extend(mistakes.iter().map(|what| all(what)));
+        is_given.then_some(value)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A setting as it is given.
+    pub(super) fn remove(&mut self, key: &str) -> Option<Value> {
+        self.known.insert(key.to_owned());
+        self.table.remove(key)
+    }
+
     pub(super) fn mistake(&mut self, key: &str, what: String) {
         self.mistakes.push(format!("{key}: {what}"));
     }
@@ -26,7 +61,7 @@ impl Reader {
         expected: &str,
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Option<T> {
-        let value = self.table.remove(key)?;
+        let value = self.remove(key)?;
         let read = read(&value);
         if read.is_none() {
             self.mistake(key, format!("expected {expected}, got {value}"));
@@ -49,7 +84,7 @@ impl Reader {
     pub(super) fn url(&mut self, key: &str, schemes: &[&str]) -> Option<String> {
         let expected = format!("a URL that begins with {}://", schemes.join(":// or "));
         // Not quoted back: it may hold a provider's API key.
-        let value = self.table.remove(key)?;
+        let value = self.remove(key)?;
         let url = url_of(&value, schemes);
         if url.is_none() {
             self.mistake(key, format!("expected {expected}"));
@@ -59,7 +94,7 @@ impl Reader {
 
     /// Like [`Self::url`], and as silent about what is wrong with them.
     pub(super) fn urls(&mut self, key: &str) -> Vec<String> {
-        let Some(value) = self.table.remove(key) else { return Vec::new() };
+        let Some(value) = self.remove(key) else { return Vec::new() };
         let urls = value.as_array().and_then(|items| {
             let url = |item: &Value| url_of(item, &["http", "https"]);
             items.iter().map(url).collect::<Option<Vec<String>>>()
@@ -113,7 +148,12 @@ impl Reader {
     pub(super) fn finish(mut self) -> Vec<String> {
         let unknown: Vec<String> = self.table.keys().cloned().collect();
         for key in unknown {
-            self.mistake(&key, "there is no such setting".to_owned());
+            let alike = |known: &&String| {
+                known.bytes().zip(key.bytes()).take_while(|(a, b)| a == b).count()
+            };
+            let nearest = self.known.iter().max_by_key(alike).filter(|it| alike(it) >= ALIKE);
+            let hint = nearest.map_or_else(String::new, |it| format!("; there is {it}"));
+            self.mistake(&key, format!("there is no such setting{hint}"));
         }
         self.mistakes
     }

@@ -68,7 +68,7 @@ impl Reader {
         const EXPECTED: &str = "expected a list of URLs that begin with http:// or https://, or \
                                 of { url = \"...\", roles = [\"scan\", \"stream\", \"send\", \
                                 \"simulate\"], websocket_url = \"...\" }";
-        let Some(value) = self.table.remove("nodes") else { return Vec::new() };
+        let Some(value) = self.remove("nodes") else { return Vec::new() };
         let nodes = value.as_array().and_then(|items| items.iter().map(node).collect());
         if nodes.is_none() {
             self.mistake("nodes", EXPECTED.to_owned());
@@ -135,13 +135,15 @@ impl Reader {
         below.map(|below| Rule { below: Some(below), keep: keep.unwrap_or(0) })
     }
 
-    /// The table `[alerts]`; its mistakes have its name in front.
+    /// The table `[alerts]`.
     pub(super) fn alerts(&mut self) -> Option<alerts::Settings> {
-        let table = self.take("alerts", "a table", |value| value.as_table().cloned())?;
-        let mut inner = Self { table, mistakes: Vec::new() };
-        let webhook = inner.url("webhook", &["http", "https"]);
-        let chat = inner.string("telegram_chat");
-        let format = inner.take("format", "\"json\", \"slack\" or \"telegram\"", |value| {
+        self.within("alerts", Self::alert_settings).flatten()
+    }
+
+    fn alert_settings(&mut self) -> Option<alerts::Settings> {
+        let webhook = self.url("webhook", &["http", "https"]);
+        let chat = self.string("telegram_chat");
+        let format = self.take("format", "\"json\", \"slack\" or \"telegram\"", |value| {
             Some(match value.as_str()? {
                 "json" => Some(Format::Json),
                 "slack" => Some(Format::Slack),
@@ -152,12 +154,12 @@ impl Reader {
         let format = match (format.unwrap_or(Some(Format::Json)), chat) {
             (None, Some(chat)) => Format::Telegram { chat },
             (None, None) => {
-                inner.mistake("telegram_chat", "format = \"telegram\" needs it".to_owned());
+                self.mistake("telegram_chat", "format = \"telegram\" needs it".to_owned());
                 Format::Json
             }
             (Some(format), None) => format,
             (Some(format), Some(_)) => {
-                inner.mistake("telegram_chat", "it goes with format = \"telegram\"".to_owned());
+                self.mistake("telegram_chat", "it goes with format = \"telegram\"".to_owned());
                 format
             }
         };
@@ -165,16 +167,15 @@ impl Reader {
         let settings = alerts::Settings {
             webhook: webhook.clone().unwrap_or_default(),
             format,
-            hold: seconds(inner.integer("hold_seconds", 0, 86_400), 60),
-            repeat: seconds(inner.integer("repeat_seconds", 60, 604_800), 14_400),
-            failures: inner.integer("failures", 1, 1_000_000).unwrap_or(5),
-            unsellable: inner.amount("unsellable_debt_usd").unwrap_or(10_000.0),
-            digest_hour: inner.integer("digest_hour", 0, 23),
+            hold: seconds(self.integer("hold_seconds", 0, 86_400), 60),
+            repeat: seconds(self.integer("repeat_seconds", 60, 604_800), 14_400),
+            failures: self.integer("failures", 1, 1_000_000).unwrap_or(5),
+            unsellable: self.amount("unsellable_debt_usd").unwrap_or(10_000.0),
+            digest_hour: self.integer("digest_hour", 0, 23),
         };
-        if webhook.is_none() && !inner.mistakes.iter().any(|known| known.starts_with("webhook:")) {
-            inner.mistake("webhook", "alerts need one to go to".to_owned());
+        if webhook.is_none() && !self.mistakes.iter().any(|known| known.starts_with("webhook:")) {
+            self.mistake("webhook", "alerts need one to go to".to_owned());
         }
-        self.mistakes.extend(inner.finish().into_iter().map(|what| format!("alerts.{what}")));
         webhook.map(|_| settings)
     }
 }

@@ -340,3 +340,62 @@ fn what_is_not_toml_is_one_mistake() {
     let (config, mistakes) = Config::read("market = ");
     assert_eq!((config.is_some(), mistakes.len()), (false, 1));
 }
+
+/// What is code in a document: its blocks, and words between backticks.
+fn code(document: &str) -> String {
+    let parts: Vec<&str> = document.split("```").collect();
+    let blocks = parts.iter().skip(1).step_by(2).copied();
+    let spans = parts.iter().step_by(2).flat_map(|text| text.split('`').skip(1).step_by(2));
+    blocks.chain(spans).collect::<Vec<_>>().join("\n")
+}
+
+/// Every setting stands in docs/keeper.md, and every one that stands there is one.
+#[test]
+fn settings_and_their_page_agree() {
+    let document = include_str!("../../../../docs/keeper.md");
+    let mut reader = Reader::new(toml::Table::new());
+    Config::of(&mut reader);
+    let known: Vec<&str> = reader.known.iter().map(|key| key.rsplit('.').next().unwrap()).collect();
+    assert!(known.len() > 80 && reader.known.contains("alerts.webhook"), "{known:?}");
+    let code = code(document);
+    let words: std::collections::BTreeSet<&str> =
+        code.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').collect();
+    let missing: Vec<&&str> = known.iter().filter(|key| !words.contains(**key)).collect();
+    assert!(missing.is_empty(), "not in docs/keeper.md: {missing:?}");
+
+    let mut named = Vec::new();
+    let mut is_setting = false;
+    for line in document.lines() {
+        is_setting = line.starts_with('|') && (is_setting || line.starts_with("| setting |"));
+        if let Some(cell) = line.split('|').nth(1).filter(|_| is_setting) {
+            named.extend(cell.split('`').skip(1).step_by(2));
+        }
+    }
+    for block in document.split("```toml").skip(1) {
+        let lines = block.split("```").next().unwrap().lines();
+        let lines = lines.filter(|line| !line.starts_with(' '));
+        named.extend(lines.filter_map(|line| Some(line.split_once(" = ")?.0)));
+    }
+    let is_known = |name: &&str| {
+        let name = name.trim_start_matches("# ").trim_end_matches(" = [...]");
+        known.contains(&name) || name.starts_with('[')
+    };
+    assert!(named.len() > 40, "{named:?}");
+    let unknown: Vec<&&str> = named.iter().filter(|name| !is_known(name)).collect();
+    assert!(unknown.is_empty(), "docs/keeper.md has no settings of the keeper: {unknown:?}");
+}
+
+#[test]
+fn a_misspelled_setting_is_told_the_nearest() {
+    let mistakes =
+        parse("rescan_secs = 1\n[alerts]\nwebhook = \"http://h\"\nfailure = 1").unwrap_err();
+    assert_eq!(
+        mistakes,
+        [
+            "alerts.failure: there is no such setting; there is failures",
+            "rescan_secs: there is no such setting; there is rescan_seconds",
+        ]
+    );
+    let mistakes = parse("zzz = 1").unwrap_err();
+    assert_eq!(mistakes, ["zzz: there is no such setting"]);
+}

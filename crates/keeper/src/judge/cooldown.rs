@@ -64,6 +64,12 @@ impl Cooldown {
         self.until.get(key).is_some_and(|(until, _)| now < *until)
     }
 
+    /// How long it still rests.
+    #[must_use]
+    pub fn left(&self, key: &Address, now: Instant) -> Duration {
+        self.until.get(key).map_or(Duration::ZERO, |(until, _)| until.saturating_duration_since(now))
+    }
+
     /// Forgets those that have rested, so that the list does not grow.
     pub fn sweep(&mut self, now: Instant) {
         self.until.retain(|_, (until, _)| now < *until);
@@ -126,6 +132,8 @@ mod tests {
         let mut cooldown = Cooldown::new(2 * second);
         cooldown.rest(&key, start);
         assert!(cooldown.is_resting(&key, start + second));
+        assert_eq!(cooldown.left(&key, start + second / 2), second * 3 / 2);
+        assert_eq!(cooldown.left(&key, start + 9 * second), Duration::ZERO);
         assert!(!cooldown.is_resting(&key, start + 2 * second));
         assert!(!cooldown.is_resting(&other, start));
         // Tried again, it rests again.

@@ -32,6 +32,11 @@ impl Queue {
         Some((key, profit))
     }
 
+    /// All of them with their profits, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Address, f64)> {
+        self.profits.iter().map(|(key, profit)| (key, *profit))
+    }
+
     /// Drops an obligation.
     pub fn remove(&mut self, key: &Address) {
         self.profits.remove(key);

@@ -54,11 +54,12 @@ pub struct MintLabel {
     pub mint: String,
 }
 
-/// A cost, `fee`, `tip` or `rent`, and the road it was paid on.
+/// A cost, `fee`, `tip` or `rent`, the road it was paid on, and where was sold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CostLabels {
     pub cost: &'static str,
     pub road: &'static str,
+    pub venue: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -283,7 +284,7 @@ impl Metrics {
         }
         let Costs { fee, tip, rent } = numbers.costs;
         for (cost, lamports) in [("fee", fee), ("tip", tip), ("rent", rent)] {
-            let label = CostLabels { cost, road };
+            let label = CostLabels { cost, road, venue: path.venue.clone() };
             self.cost.get_or_create(&label).inc_by(super::record::sol(lamports));
             if let Some(usd) = numbers.usd(lamports) {
                 self.cost_usd.get_or_create(&label).inc_by(usd);

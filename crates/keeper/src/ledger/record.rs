@@ -1,4 +1,4 @@
-//! What is told of an attempt: when it begins, and how it ended.
+//! What is told of an attempt, when it begins and how it ended, and of what is not tried.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use flash_liquidator_client::{
 };
 use solana_address::Address;
 
-use crate::build::simulation::liquidated;
+use crate::{build::simulation::liquidated, route::why::Reason};
 
 const LAMPORTS_PER_SOL: f64 = 1e9;
 
@@ -29,6 +29,35 @@ pub struct Begun {
     /// Profit as the loop quoted it, US dollars.
     pub quoted_usd: f64,
     /// Whether it is to be sent; otherwise it is only simulated.
+    pub sends: bool,
+}
+
+/// An obligation that could be liquidated, and was left alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declined {
+    pub market: Address,
+    pub obligation: Address,
+    /// Slot of the state it was found in.
+    pub slot: u64,
+    pub why: Reason,
+    /// Reason, in words and figures.
+    pub reason: String,
+    /// What it owes, US dollars.
+    pub debt_usd: f64,
+    /// Profit as it was quoted, US dollars; `None` where it did not come to a quote.
+    pub quoted_usd: Option<f64>,
+    /// How much more it should have been, US dollars.
+    pub short_usd: Option<f64>,
+    /// How long it is left alone whatever happens.
+    pub rests: Duration,
+}
+
+/// A keeper that watches: what it was told to look for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub markets: Vec<Address>,
+    /// Debts below are not looked at, US dollars.
+    pub min_debt_usd: f64,
     pub sends: bool,
 }
 
@@ -180,7 +209,7 @@ pub struct Ended {
     pub outcome: Outcome,
     /// Name of the error or reason, of a small set; empty when all is well.
     pub code: String,
-    /// Why, in words.
+    /// Reason, in words.
     pub reason: String,
     /// Of the transaction that was sent.
     pub signature: Option<String>,

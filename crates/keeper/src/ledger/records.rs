@@ -1,6 +1,7 @@
 //! The one place the loop tells what it does: counted, and kept where there is a ledger.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -9,16 +10,31 @@ use std::{
 };
 
 use anyhow::Result;
+use solana_address::Address;
 use tracing::warn;
 
 use super::{
     Ledger, Ticket,
     metrics::Metrics,
-    record::{Begun, Ended, Outcome},
+    record::{Begun, Declined, Ended, Outcome, Run},
+    store::GAP,
 };
+use crate::route::why::Reason;
 
 /// How long a transaction may wait for its row.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Slots in which it is told once that an obligation is left alone for a reason: the fewest,
+/// and the most, when it has been so for long.
+const AGAIN: (u64, u64) = (20, GAP / 2);
+/// Obligations and reasons that are remembered so as to be told seldom.
+const REMEMBERED: usize = 32_768;
+
+/// What was told of an obligation that is left alone.
+struct Told {
+    first: u64,
+    last: u64,
+}
 
 /// Told of every attempt.
 pub struct Records {
@@ -29,6 +45,9 @@ pub struct Records {
     /// Failures since the last success, and the last of them.
     failures: AtomicU64,
     last: Mutex<String>,
+    declined: Mutex<HashMap<(Address, Reason), Told>>,
+    /// There was no room to keep the last that was left alone: told once.
+    is_crowded: AtomicBool,
 }
 
 impl Records {
@@ -40,6 +59,8 @@ impl Records {
             refused: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             last: Mutex::default(),
+            declined: Mutex::default(),
+            is_crowded: AtomicBool::new(false),
         }
     }
 
@@ -76,10 +97,82 @@ impl Records {
         is_durable
     }
 
-    /// Waits until everything that was told is on the disk.
+    /// A keeper begins to watch, at a Unix time in milliseconds.
+    pub fn run(&self, run: Run, at_ms: i64) {
+        if let Some(ledger) = &self.ledger {
+            ledger.run(run, at_ms);
+        }
+    }
+
+    /// An obligation is left alone at a slot, for a reason that is spelled out where it is
+    /// kept: not each time, if that is often. `at_ms` is a Unix time in milliseconds.
+    pub fn decline(
+        &self,
+        obligation: &Address,
+        why: Reason,
+        slot: u64,
+        at_ms: i64,
+        spelled: impl FnOnce() -> Declined,
+    ) {
+        if !self.is_news(obligation, why, slot) {
+            return;
+        }
+        let outcome = match why {
+            Reason::BelowFloor | Reason::TooSmall => Outcome::TooLittle,
+            _ => Outcome::Refused,
+        };
+        self.metrics.ended(&Ended::early(outcome, why.code(), String::new()));
+        let Some(ledger) = &self.ledger else { return };
+        let has_room = ledger.decline(spelled(), at_ms);
+        if !has_room && !self.is_crowded.swap(true, Ordering::Relaxed) {
+            warn!("too many obligations are left alone at once for the ledger to keep all of them");
+        } else if has_room {
+            self.is_crowded.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn is_news(&self, obligation: &Address, why: Reason, slot: u64) -> bool {
+        let (fewest, most) = AGAIN;
+        let mut all = self.declined.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.retain(|_, told| told.last.saturating_add(most) > slot);
+            if all.len() >= REMEMBERED {
+                all.clear();
+            }
+        }
+        match all.get_mut(&(*obligation, why)) {
+            Some(told) => {
+                let since = slot.saturating_sub(told.last);
+                if since > GAP {
+                    told.first = slot;
+                } else if since < (slot.saturating_sub(told.first) / 8).clamp(fewest, most) {
+                    return false;
+                }
+                told.last = slot;
+            }
+            None => drop(all.insert((*obligation, why), Told { first: slot, last: slot })),
+        }
+        true
+    }
+
+    /// Whether so much waits to be written that it should be waited for.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.is_crowded())
+    }
+
+    /// Waits until everything that was told is on the disk, what was left alone too.
     ///
     /// # Errors
     /// When it cannot be written.
+    pub fn flush(&self) -> Result<()> {
+        self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.flush())
+    }
+
+    /// Waits until all attempts that were told are on the disk.
+    ///
+    /// # Errors
+    /// When they cannot be written.
     pub fn settle(&self) -> Result<()> {
         self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.settle())
     }

@@ -4,10 +4,12 @@ use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use rusqlite::{Connection, Row, params, types::ValueRef};
+use rusqlite::{Connection, Row, Statement, ToSql, params, types::ValueRef};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use solana_address::Address;
+
+use super::store::has_declined;
 
 /// What rows are put together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -188,6 +190,124 @@ pub fn tried(
     Ok(found.collect::<rusqlite::Result<Vec<_>>>()?.pop())
 }
 
+/// What is known of an obligation that was left alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeftAlone {
+    /// Slots in which it was seen so, the first and the last.
+    pub slots: (u64, u64),
+    pub code: String,
+    /// In words and figures, as it was last.
+    pub reason: String,
+    pub debt_usd: f64,
+    pub quoted_usd: Option<f64>,
+    pub short_usd: Option<f64>,
+    /// Until when nobody looked at it again, Unix time, milliseconds.
+    pub until_ms: i64,
+}
+
+/// Why an obligation was left alone at a slot: as it was seen last, at most `around` slots
+/// before, or, at `at_ms`, while it rested.
+pub fn left_alone(
+    ledger: &Connection,
+    obligation: &Address,
+    slot: u64,
+    around: u64,
+    at_ms: Option<i64>,
+) -> Result<Option<LeftAlone>> {
+    if !has_declined(ledger)? {
+        return Ok(None);
+    }
+    let mut statement = ledger.prepare_cached(
+        "SELECT slot, last_slot, code, reason, debt_usd, quoted_usd, short_usd, until_ms
+         FROM declined
+         WHERE obligation = ?1 AND slot <= ?2 AND (last_slot >= ?3 OR until_ms >= ?4)
+         ORDER BY min(last_slot, ?2) DESC, id DESC LIMIT 1",
+    )?;
+    let bounds =
+        [slot, slot.saturating_sub(around)].map(|slot| i64::try_from(slot).unwrap_or(i64::MAX));
+    let at_ms = at_ms.unwrap_or(i64::MAX);
+    let found = statement.query_map(
+        params![obligation.to_string(), bounds[0], bounds[1], at_ms],
+        |row| {
+            let slot = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
+            Ok(LeftAlone {
+                slots: (slot(0)?, slot(1)?),
+                code: row.get(2)?,
+                reason: row.get(3)?,
+                debt_usd: row.get(4)?,
+                quoted_usd: row.get(5)?,
+                short_usd: row.get(6)?,
+                until_ms: row.get(7)?,
+            })
+        },
+    )?;
+    Ok(found.collect::<rusqlite::Result<Vec<_>>>()?.pop())
+}
+
+/// What keepers that wrote the ledger looked for at a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Watching {
+    /// The ledger does not tell: it is of an earlier version.
+    Unknown,
+    /// None ran, or it watched other markets.
+    Not,
+    /// Debts of at least so many US dollars.
+    From(f64),
+}
+
+/// Whether a market was watched at a Unix time in milliseconds. A run that ended without a
+/// word may have gone on for a minute longer than is known.
+pub fn watching(ledger: &Connection, market: &Address, at_ms: i64) -> Result<Watching> {
+    const UNKNOWN_END: i64 = 60_000;
+    if !has_declined(ledger)? {
+        return Ok(Watching::Unknown);
+    }
+    let mut statement = ledger.prepare_cached(
+        "SELECT min_debt_usd FROM runs
+         WHERE begun_ms <= ?1 AND last_ms + ?2 >= ?1 AND instr(markets, ?3) > 0
+         ORDER BY id DESC LIMIT 1",
+    )?;
+    let found =
+        statement.query_map(params![at_ms, UNKNOWN_END, market.to_string()], |row| row.get(0))?;
+    let found: Vec<f64> = found.collect::<rusqlite::Result<_>>()?;
+    Ok(found.first().map_or(Watching::Not, |debt| Watching::From(*debt)))
+}
+
+/// What was left alone for one reason.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftLine {
+    pub reason: String,
+    pub obligations: u64,
+    /// The sum of their debts, as they were last.
+    pub debt_usd: f64,
+    /// What they were quoted then, added up, where it came to a quote.
+    pub quoted_usd: f64,
+}
+
+/// What was left alone since then, the largest debts first.
+pub fn left_lines(ledger: &Connection, since_ms: i64) -> Result<Vec<LeftLine>> {
+    if !has_declined(ledger)? {
+        return Ok(Vec::new());
+    }
+    // One obligation may have been left alone several times: the last counts.
+    let mut statement = ledger.prepare(
+        "SELECT code, count(*), total(debt), total(quoted) FROM (
+             SELECT code, debt_usd AS debt, max(quoted_usd, 0.0) AS quoted, max(id)
+             FROM declined WHERE last_ms >= ?1 GROUP BY code, obligation)
+         GROUP BY code ORDER BY 3 DESC, 1",
+    )?;
+    let lines = statement.query_map([since_ms], |row| {
+        Ok(LeftLine {
+            reason: row.get(0)?,
+            obligations: row.get::<_, i64>(1)?.unsigned_abs(),
+            debt_usd: row.get(2)?,
+            quoted_usd: row.get(3)?,
+        })
+    })?;
+    Ok(lines.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The Monday, UTC, of the week of a Unix time in seconds.
 pub fn monday(ledger: &Connection, seconds: i64) -> Result<String> {
     let query = "SELECT date(?1, 'unixepoch', '-6 days', 'weekday 1')";
@@ -198,15 +318,28 @@ pub fn monday(ledger: &Connection, seconds: i64) -> Result<String> {
 pub fn rows(ledger: &Connection, since_ms: i64, most: Option<u64>) -> Result<Table> {
     // The newest `most`, in the order they began.
     let most = most.and_then(|most| i64::try_from(most).ok()).unwrap_or(-1);
-    let mut statement = ledger.prepare(
+    let statement = ledger.prepare(
         "SELECT * FROM (SELECT * FROM attempts WHERE begun_ms >= ?1 ORDER BY id DESC LIMIT ?2)
          ORDER BY id",
     )?;
+    as_table(statement, params![since_ms, most])
+}
+
+/// Everything that was left alone since then, a column at a time, the newest last; nothing
+/// of a ledger that does not have it.
+pub fn declined_rows(ledger: &Connection, since_ms: i64) -> Result<Table> {
+    if !has_declined(ledger)? {
+        return Ok(Table { columns: Vec::new(), rows: Vec::new() });
+    }
+    let statement = ledger.prepare("SELECT * FROM declined WHERE last_ms >= ?1 ORDER BY id")?;
+    as_table(statement, params![since_ms])
+}
+
+fn as_table(mut statement: Statement<'_>, bounds: &[&dyn ToSql]) -> Result<Table> {
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let cells = columns.len();
-    let rows = statement.query_map(params![since_ms, most], |row| {
-        (0..cells).map(|at| Ok(value(row.get_ref(at)?))).collect()
-    })?;
+    let rows = statement
+        .query_map(bounds, |row| (0..cells).map(|at| Ok(value(row.get_ref(at)?))).collect())?;
     Ok(Table { columns, rows: rows.collect::<rusqlite::Result<_>>()? })
 }
 

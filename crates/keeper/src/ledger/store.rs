@@ -1,4 +1,5 @@
-//! The ledger's file: one row for every attempt, in SQLite.
+//! The ledger's file, in SQLite: one row for every attempt, for every span of slots in which
+//! an obligation was left alone for one reason, and for every run of a keeper.
 //!
 //! Rows are written as they begin, and completed as they end. Every statement says the
 //! same when it is said twice, so a write that failed half way is simply repeated.
@@ -13,12 +14,12 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::record::{Begun, Ended};
+use super::record::{Begun, Declined, Ended, Run};
 
 /// `PRAGMA application_id` of a ledger: "klfL".
 const APPLICATION: i64 = 0x6b6c_664c;
-/// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 1;
+/// `PRAGMA user_version` of the tables below. The first had attempts alone.
+const VERSION: i64 = 2;
 /// How long a reader may hold the file up.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -66,17 +67,74 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_begun ON attempts (begun_ms);
 ";
 
+const TABLES_SINCE_2: &str = "
+CREATE TABLE declined (
+    id INTEGER PRIMARY KEY,
+    -- When it was first left alone, when last, and until when at least; Unix time, milliseconds.
+    begun_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    market TEXT NOT NULL,
+    obligation TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    last_slot INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    -- As they were last.
+    reason TEXT NOT NULL,
+    debt_usd REAL NOT NULL,
+    quoted_usd REAL,
+    short_usd REAL
+) STRICT;
+CREATE INDEX declined_obligation ON declined (obligation, code, last_slot);
+CREATE INDEX declined_last ON declined (last_ms);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    begun_ms INTEGER NOT NULL,
+    -- When it was last seen alive.
+    last_ms INTEGER NOT NULL,
+    markets TEXT NOT NULL,
+    min_debt_usd REAL NOT NULL,
+    sends INTEGER NOT NULL
+) STRICT;
+";
+
+/// Slots after which an obligation that is left alone for the same reason is so anew.
+pub const GAP: u64 = 600;
+/// How long it is remembered what was left alone, milliseconds, and how many rows of it.
+const REMEMBERED_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
+const REMEMBERED: i64 = 200_000;
+
 /// Something to write.
 #[derive(Debug)]
 pub enum Entry {
-    Begun { id: i64, at_ms: i64, begun: Begun },
-    Signed { id: i64, signature: String },
-    Ended { id: i64, at_ms: i64, ended: Box<Ended> },
+    Begun {
+        id: i64,
+        at_ms: i64,
+        begun: Begun,
+    },
+    Signed {
+        id: i64,
+        signature: String,
+    },
+    Ended {
+        id: i64,
+        at_ms: i64,
+        ended: Box<Ended>,
+    },
+    /// A keeper begins to watch.
+    Run {
+        at_ms: i64,
+        run: Run,
+    },
+    /// Nothing: what was left alone is written before this counts as written.
+    Settle,
 }
 
 /// The file, to be written by one process at a time.
 pub struct Store {
     connection: Connection,
+    /// The row of this process' run.
+    run: Option<i64>,
     /// Held as long as the file is written.
     _lock: File,
 }
@@ -104,7 +162,7 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(error).with_context(shown),
         }
         let connection = Connection::open(path).with_context(shown)?;
-        let mut store = Self { connection, _lock: lock };
+        let mut store = Self { connection, run: None, _lock: lock };
         store.prepare().with_context(shown)?;
         Ok(store)
     }
@@ -120,9 +178,10 @@ impl Store {
         if tables == 0 {
             transaction.execute_batch(TABLES)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
+        }
+        if tables == 0 || check(&transaction)? < 2 {
+            transaction.execute_batch(TABLES_SINCE_2)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
-        } else {
-            check(&transaction)?;
         }
         transaction.execute(
             "UPDATE attempts SET outcome = 'unknown', code = 'process_ended',
@@ -142,6 +201,7 @@ impl Store {
     /// Writes all of `entries`, durably, or none.
     pub fn write(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
+        let mut begun_run = None;
         for entry in entries {
             match entry {
                 Entry::Begun { id, at_ms, begun } => {
@@ -167,9 +227,96 @@ impl Store {
                         .execute(params![id, signature])?;
                 }
                 Entry::Ended { id, at_ms, ended } => end(&transaction, *id, *at_ms, ended)?,
+                Entry::Run { at_ms, run } => {
+                    let markets: Vec<String> =
+                        run.markets.iter().map(ToString::to_string).collect();
+                    transaction
+                        .prepare_cached(
+                            "INSERT INTO runs (begun_ms, last_ms, markets, min_debt_usd, sends)
+                             VALUES (?1, ?1, ?2, ?3, ?4)",
+                        )?
+                        .execute(params![at_ms, markets.join(" "), run.min_debt_usd, run.sends])?;
+                    begun_run = Some(transaction.last_insert_rowid());
+                }
+                Entry::Settle => {}
             }
         }
+        transaction.commit()?;
+        self.run = begun_run.or(self.run);
+        Ok(())
+    }
+
+    /// Writes what was left alone: a span goes on while one comes within [`GAP`] slots, or
+    /// before the rest that the last began is over. What is too old to be remembered goes.
+    ///
+    /// # Errors
+    /// When nothing of it was written.
+    pub fn write_declined(&mut self, all: &[(i64, Declined)]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        let mut newest = 0;
+        for (at_ms, of) in all {
+            let rests = i64::try_from(of.rests.as_millis()).unwrap_or(i64::MAX);
+            let until = at_ms.saturating_add(rests);
+            let (obligation, code) = (of.obligation.to_string(), of.why.code());
+            let (slot, since) = (integer(of.slot), integer(of.slot.saturating_sub(GAP)));
+            newest = newest.max(*at_ms);
+            let goes_on = transaction
+                .prepare_cached(
+                    "UPDATE declined SET last_ms = ?4, until_ms = ?5, last_slot = ?6,
+                        reason = ?7, debt_usd = ?8, quoted_usd = ?9, short_usd = ?10
+                     WHERE id = (SELECT id FROM declined WHERE obligation = ?1 AND code = ?2
+                         AND (last_slot >= ?3 OR until_ms >= ?4)
+                         ORDER BY last_slot DESC, id DESC LIMIT 1)",
+                )?
+                .execute(params![
+                    obligation,
+                    code,
+                    since,
+                    at_ms,
+                    until,
+                    slot,
+                    of.reason,
+                    of.debt_usd,
+                    of.quoted_usd,
+                    of.short_usd,
+                ])?;
+            if goes_on == 0 {
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO declined (begun_ms, last_ms, until_ms, market, obligation,
+                            slot, last_slot, code, reason, debt_usd, quoted_usd, short_usd)
+                         VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10)",
+                    )?
+                    .execute(params![
+                        at_ms,
+                        until,
+                        of.market.to_string(),
+                        obligation,
+                        slot,
+                        code,
+                        of.reason,
+                        of.debt_usd,
+                        of.quoted_usd,
+                        of.short_usd,
+                    ])?;
+            }
+        }
+        transaction
+            .prepare_cached("DELETE FROM declined WHERE last_ms < ?1")?
+            .execute([newest.saturating_sub(REMEMBERED_MS)])?;
+        transaction
+            .prepare_cached("DELETE FROM declined WHERE id <= (SELECT max(id) FROM declined) - ?1")?
+            .execute([REMEMBERED])?;
         transaction.commit()
+    }
+
+    /// Notes that the keeper still runs.
+    pub fn alive(&self, now_ms: i64) -> rusqlite::Result<()> {
+        let Some(run) = self.run else { return Ok(()) };
+        self.connection
+            .prepare_cached("UPDATE runs SET last_ms = ?2 WHERE id = ?1")?
+            .execute([run, now_ms])?;
+        Ok(())
     }
 
     /// Lets the file grow to so many pages and no further: a full disk.
@@ -246,14 +393,20 @@ pub fn open_to_read(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-fn check(connection: &Connection) -> Result<()> {
+/// The version of a ledger that can be read.
+fn check(connection: &Connection) -> Result<i64> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     if application != APPLICATION {
         bail!("it is no keeper's ledger: application id {application:#x}, not {APPLICATION:#x}");
     }
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         bail!("it has version {version}, this keeper writes and reads {VERSION}");
     }
-    Ok(())
+    Ok(version)
+}
+
+/// Whether a ledger has what was left alone: those of the first version have not.
+pub fn has_declined(connection: &Connection) -> Result<bool> {
+    Ok(check(connection)? >= 2)
 }

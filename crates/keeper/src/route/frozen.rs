@@ -22,10 +22,10 @@ use crate::{
         market::Market,
         pools::{Offered, Pools},
         reader,
-        scope::{self, Choice, Known, Refusals, Scope, Written},
+        scope::{Choice, Known, Refusals, Scope, Written},
         view::View,
     },
-    feeds::{feed::Version, source::Source},
+    feeds::source::Source,
 };
 
 /// Rounds of reading until a route's accounts are complete: pools first, then what
@@ -142,11 +142,7 @@ impl Ground {
 
     /// Reads accounts that are needed besides.
     pub fn read_more(&mut self, source: &dyn Source, keys: &[Address]) -> Result<()> {
-        let (slot, read) = source.accounts_at(keys)?;
-        for (key, account) in keys.iter().zip(read) {
-            self.accounts.put(key, Version::end_of(slot), account);
-        }
-        Ok(())
+        self.accounts.read(source, keys)
     }
 
     /// It all, valued.
@@ -184,21 +180,9 @@ impl Frozen {
     /// written. Returns what is worth writing first, the smallest first, and why other
     /// prices cannot be written, by reserve.
     pub fn foresee(&mut self, source: &dyn Source) -> Result<(Vec<Choice>, Refusals)> {
-        for round in 0.. {
-            let needs = self.with_scope(|scope, known| scope.needs(known))?;
-            let unread = self.ground.accounts.unread(needs);
-            let unfound = self.scope.unfound();
-            if unread.is_empty() && unfound.is_empty() {
-                break;
-            }
-            if round == ROUNDS {
-                bail!("Scope's mappings name accounts without end");
-            }
-            self.ground.read_more(source, &unread)?;
-            for (table, averages) in scope::averages(source, &unfound)? {
-                self.scope.found(&table, averages);
-            }
-        }
+        let Ground { markets, accounts, .. } = &mut self.ground;
+        let markets: Vec<&Market> = markets.iter().collect();
+        self.scope.read(source, &markets, accounts)?;
         self.scope.take_machine(&Machine::new(source.world(&[SCOPE_PROGRAM_ID])?));
         while self.scope.is_pending() {
             self.with_scope(|scope, known| scope.foresee(known));

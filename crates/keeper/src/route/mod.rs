@@ -6,6 +6,7 @@
 //! * [`fees`]: what is offered to be included, and who gets it.
 //! * [`terms`]: what a transaction costs, and the least profit that is signed.
 //! * [`halted`]: mints whose authority has stopped them.
+//! * [`why`]: why an obligation is not tried, by name.
 //! * [`needs`]: what has to be read before an obligation is liquidated.
 //! * [`frozen`]: an obligation with everything it needs, read once: for the commands.
 
@@ -17,3 +18,4 @@ pub mod needs;
 pub mod position;
 pub mod terms;
 pub mod venue;
+pub mod why;

@@ -1,6 +1,6 @@
 //! An obligation with its venues, and its best liquidation.
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use flash_liquidator_client::klend::{ObligationAddresses, ReserveAddresses};
 use klend_interface::state::Obligation;
 use klend_model::{
@@ -14,6 +14,7 @@ use super::{
     needs,
     terms::units_of_usd,
     venue::{NothingSells, Pair, Venue, Ways},
+    why::Denied,
 };
 use crate::{
     book::{market::Market, view::View},
@@ -108,8 +109,9 @@ impl<'a> Position<'a> {
     ///
     /// # Errors
     /// klend's reason when it allows none, or that none can be funded and sold: [`Halted`]
-    /// if a mint's authority has stopped it, [`NothingSells`] if no pool leads from any of
-    /// its collaterals to any of its debts, [`NoWay`] otherwise.
+    /// if a mint's authority has stopped it, [`Denied`] if the operator's lists leave no pair
+    /// of its tokens, [`NothingSells`] if no pool leads from any of its collaterals to any of
+    /// its debts, [`NoWay`] otherwise.
     pub fn best_by(&self, search: &Search, ways: Ways) -> Result<Best> {
         let state = self.table.obligation(&self.key, self.obligation).map_err(|refusal| {
             anyhow::Error::new(refusal)
@@ -155,7 +157,7 @@ impl<'a> Position<'a> {
                 return Err((*halted).into());
             }
             if !permits(state) {
-                return Err(anyhow!("reserve {reserve} is not wanted by the operator's lists"));
+                return Err(Denied(*reserve).into());
             }
         }
         Ok(best)
@@ -195,6 +197,14 @@ impl<'a> Position<'a> {
         if let Some(halted) = halted.first() {
             return anyhow::Error::new(*halted)
                 .context(format!("obligation {key} can be liquidated, and not now"));
+        }
+        let wants = |keys: &[Address]| {
+            let of = |key| self.table.reserve(key);
+            let mut reserves = keys.iter().filter_map(of);
+            reserves.any(|state| search.policy.permits_in(&state.key, state.mint()))
+        };
+        if !wants(&self.addresses.deposit_reserves) || !wants(&self.addresses.borrow_reserves) {
+            return Denied(key).into();
         }
         let pairs = self.pairs();
         let checked: Vec<Result<(), NothingSells>> =

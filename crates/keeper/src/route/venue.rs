@@ -518,6 +518,7 @@ mod tests {
         token::{TOKEN_PROGRAM_ID, associated_token_account},
     };
     use liquidation_venues::stand_in;
+    use proptest::prelude::*;
     use solana_account::Account;
 
     use super::*;
@@ -602,7 +603,6 @@ mod tests {
         assert!(plan.amount_out > chosen(much).1 && plan.steps.len() == 2);
         let Sold { route, units, .. } = sell(&venue, SOLD, BOUGHT, much, 2).unwrap().unwrap();
         assert_eq!(units, Some(plan.units()));
-        let least = |leg: &SwapLeg| u64::from_le_bytes(leg.data[9..17].try_into().unwrap());
         for (leg, step) in route.legs.iter().zip(&plan.steps) {
             assert_eq!(least(leg), step.quote.amount_out * 99 / 100);
         }
@@ -627,6 +627,16 @@ mod tests {
     }
 
     fn sell(venue: &Venue, from: u8, to: u8, amount: u64, legs: usize) -> Result<Option<Sold>> {
+        sell_within(venue, (from, to), amount, legs, 100)
+    }
+
+    fn sell_within(
+        venue: &Venue,
+        (from, to): (u8, u8),
+        amount: u64,
+        legs: usize,
+        tolerance_bps: u16,
+    ) -> Result<Option<Sold>> {
         venue.route(&Sale {
             keeper: &key(7),
             withdraw: &reserve(from),
@@ -634,8 +644,47 @@ mod tests {
             keeper_debt: &key(8),
             amount,
             ways: Ways { legs, offers: true },
-            tolerance_bps: 100,
+            tolerance_bps,
         })
+    }
+
+    /// What a leg of the stand-in has to bring.
+    fn least(leg: &SwapLeg) -> u64 {
+        u64::from_le_bytes(leg.data[9..17].try_into().unwrap())
+    }
+
+    proptest! {
+        /// What each leg has to bring is the tolerated share of its own quote: not a unit
+        /// less, and never more than the quote, or an honest pool would fail.
+        #[test]
+        fn each_leg_has_to_bring_the_tolerated_share_of_its_quote(
+            balances in (1_000..u64::from(u32::MAX), 1_000..u64::from(u32::MAX)),
+            others in (1_000..u64::from(u32::MAX), 1_000..u64::from(u32::MAX)),
+            fees in (0..=300u16, 0..=300u16),
+            amount in 1..u64::from(u32::MAX),
+            tolerance in 0..=10_000u16,
+        ) {
+            let mut accounts = Accounts::default();
+            pool(&mut accounts, 20, balances.into(), fees.0);
+            pool(&mut accounts, 21, others.into(), fees.1);
+            let pools = Pools { stand_ins: vec![key(20), key(21)], ..Pools::default() };
+            let venue = find(&accounts, &pools).unwrap();
+            for legs in [1, 2] {
+                let Some(plan) = venue.best(&key(SOLD), &key(BOUGHT), amount, legs) else {
+                    continue;
+                };
+                let sold = sell_within(&venue, (SOLD, BOUGHT), amount, legs, tolerance);
+                let route = sold.unwrap().unwrap().route;
+                prop_assert_eq!(route.legs.len(), plan.steps.len());
+                for (leg, step) in route.legs.iter().zip(&plan.steps) {
+                    let (least, quoted) = (least(leg), step.quote.amount_out);
+                    prop_assert!(least <= quoted);
+                    let share = u128::from(quoted) * u128::from(10_000 - tolerance);
+                    prop_assert!(u128::from(least) * 10_000 <= share);
+                    prop_assert!(share < (u128::from(least) + 1) * 10_000);
+                }
+            }
+        }
     }
 
     #[test]

@@ -14,10 +14,11 @@ use crate::{
     health::board::{Near, Seen},
     ledger::{
         now_ms,
-        report::{By, Line, earned, lines, rows},
+        report::{By, Line, earned, left_lines, lines, rows},
         store::open_to_read,
     },
     plot::escape,
+    route::why::Reason,
 };
 
 /// What a browser may do with it: read what comes from here, and nothing else.
@@ -205,6 +206,22 @@ fn ledger(page: &mut String, path: &Path) -> Result<()> {
     ];
     table(page, &columns, attempts);
     page.push_str("</section>");
+
+    let left = left_lines(&ledger, now - DAY_MS)?;
+    if !left.is_empty() {
+        page.push_str("<section><h2>Not tried in the last day</h2>");
+        let rows = left.into_iter().map(|line| {
+            let words = Reason::words_of(&line.reason).unwrap_or(&line.reason);
+            vec![
+                escape(words),
+                line.obligations.to_string(),
+                usd_f64(line.debt_usd),
+                usd_f64(line.quoted_usd),
+            ]
+        });
+        table(page, &["why", "obligations", "their debt", "quoted"], rows);
+        page.push_str("</section>");
+    }
 
     let since = now - DAYS * DAY_MS;
     page.push_str("<section><h2>Profit by day</h2>");

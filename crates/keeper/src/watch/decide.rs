@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt::Display,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     time::{Duration, Instant},
 };
@@ -32,9 +33,13 @@ use crate::{
         state::{Evaluated, State},
         value_f64,
     },
-    ledger::record::{self, Begun, Numbers},
+    ledger::record::{self, Begun, Declined, Numbers},
     route::{
-        discovery::Want, fees::TooDear, position::Position, terms::TooLittle, venue::NothingSells,
+        discovery::Want,
+        position::Position,
+        terms::TooLittle,
+        venue::NothingSells,
+        why::{Denied, Reason},
     },
 };
 
@@ -56,6 +61,19 @@ struct Starved {
     lamports: u64,
     needed: u64,
 }
+
+/// Model and chain differ, and the operator wants nothing done then.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "model and chain differ about reserve {reserve} ({text}), and on_difference says not to go on"
+)]
+struct Differs {
+    reserve: Address,
+    text: String,
+}
+
+/// Letters of a reason that are kept.
+const LONGEST_REASON: usize = 400;
 
 impl Engine {
     pub(super) fn evaluate(&mut self) -> Result<()> {
@@ -188,7 +206,11 @@ impl Engine {
             })
             .filter_map(|key| {
                 let (state, obligation) = tracked(&self.states, key)?;
-                policy.permits(key, obligation).then(|| (key, state.tracker.debt(key)))
+                if !policy.permits(key, obligation) {
+                    self.decline(key, Reason::Denied, None, &Denied(*key));
+                    return None;
+                }
+                Some((key, state.tracker.debt(key)))
             })
             .collect();
         if fresh.is_empty() {
@@ -224,7 +246,9 @@ impl Engine {
             let pairs = position.as_ref().map(Position::pairs).unwrap_or_default();
             let missing = position.as_ref().map(Position::unread).unwrap_or_default();
             if !missing.is_empty() {
-                unread.extend(missing);
+                let missing = Unread(missing);
+                self.decline(key, Reason::Unread, None, &missing);
+                unread.extend(missing.0);
                 continue;
             }
             let best = position.and_then(|position| position.best(search)).or_else(|refusal| {
@@ -239,6 +263,13 @@ impl Engine {
                     } else {
                         info!(obligation = %key, profit, "too little profit");
                         self.cooldown.rest(key, now);
+                        let short = config.min_profit - profit;
+                        self.decline(
+                            key,
+                            Reason::BelowFloor,
+                            Some((profit, Some(short))),
+                            &format_args!("before costs ${short:.6} less than the floor"),
+                        );
                     }
                 }
                 Err(refusal) => {
@@ -252,6 +283,7 @@ impl Engine {
                     } else {
                         self.cooldown.rest(key, now);
                     }
+                    self.decline(key, Reason::of(&refusal), None, &refusal);
                 }
             }
         }
@@ -264,6 +296,12 @@ impl Engine {
     pub(super) fn dispatch(&mut self) -> Result<()> {
         let mut unread = Vec::new();
         if self.paused_until.is_some_and(|until| self.time.now() < until) {
+            let mut waiting: Vec<(&Address, f64)> = self.queue.iter().collect();
+            waiting.sort_unstable_by_key(|(key, _)| *key);
+            for (key, profit) in waiting {
+                let reason = "the keeper is paused: its key cannot pay";
+                self.decline(key, Reason::Starved, Some((profit, None)), &reason);
+            }
             return Ok(());
         }
         while self.flights.has_room() {
@@ -296,20 +334,23 @@ impl Engine {
                 Ok(None) => {}
                 Err(reason) => match reason.downcast::<Unread>() {
                     // It comes back when they are read.
-                    Ok(Unread(missing)) => {
+                    Ok(missing) => {
+                        self.decline(&key, Reason::Unread, Some((profit, None)), &missing);
+                        let Unread(missing) = missing;
                         let first = missing.first().map(ToString::to_string);
                         info!(obligation = %key, accounts = missing.len(), first, "waits for accounts");
                         unread.extend(missing);
                     }
                     Err(reason) => {
                         if let Some(Starved { lamports, needed }) = reason.downcast_ref() {
+                            self.decline(&key, Reason::Starved, Some((profit, None)), &reason);
                             // Nothing is forgotten: it is tried again when there is some.
                             self.queue.put(&key, profit);
                             self.pause(&key, *lamports, *needed)?;
                             break;
                         }
-                        self.refused(&key, profit, &reason);
                         self.cooldown.rest(&key, self.time.now());
+                        self.refused(&key, profit, &reason);
                     }
                 },
             }
@@ -332,22 +373,45 @@ impl Engine {
         self.looker.order(Order::Look { keys: vec![self.keeper], why: Why::Needed })
     }
 
-    /// Says why an obligation is left alone.
+    /// Says why an obligation that was worth a try by its quote is left alone.
     fn refused(&self, key: &Address, profit: f64, reason: &Error) {
         let text = format!("{reason:#}");
-        let too_little = reason.is::<TooLittle>() || reason.is::<TooDear>();
-        let (outcome, code) = if too_little {
-            (record::Outcome::TooLittle, "too_little_profit")
-        } else {
-            (record::Outcome::Refused, "refused")
-        };
-        let ended = record::Ended::early(outcome, code, text.clone());
-        self.parts.records.end(None, ended, self.time.at.unix_ms);
-        if too_little {
+        let why = if reason.is::<Differs>() { Reason::Differs } else { Reason::of(reason) };
+        // Both count in the debt's raw units: what one is worth, the quote tells.
+        let short = reason.downcast_ref::<TooLittle>().filter(|it| it.quoted > 0).map(|it| {
+            let wanted = i128::from(it.cost) + i128::from(it.floor);
+            (wanted - it.quoted) as f64 / it.quoted as f64 * profit
+        });
+        self.decline(key, why, Some((profit, short)), reason);
+        if why == Reason::BelowFloor {
             info!(obligation = %key, profit, reason = text, "too little profit");
         } else {
             info!(obligation = %key, reason = text, "not liquidated");
         }
+    }
+
+    /// Notes that an obligation is left alone: by which reason, its quoted profit and how much
+    /// more that should have been, US dollars, as far as it came to that.
+    fn decline(
+        &self,
+        key: &Address,
+        why: Reason,
+        quoted: Option<(f64, Option<f64>)>,
+        said: &dyn Display,
+    ) {
+        let Some((state, _)) = tracked(&self.states, key) else { return };
+        let slot = state.market.clock.slot;
+        self.parts.records.decline(key, why, slot, self.time.at.unix_ms, || Declined {
+            market: state.market.key,
+            obligation: *key,
+            slot,
+            why,
+            reason: format!("{said:#}").chars().take(LONGEST_REASON).collect(),
+            debt_usd: state.tracker.debt(key).into(),
+            quoted_usd: quoted.map(|(profit, _)| profit),
+            short_usd: quoted.and_then(|(_, short)| short),
+            rests: self.cooldown.left(key, self.time.now()),
+        });
     }
 
     /// Whether model and chain agree, as far as the configuration wants it.
@@ -362,10 +426,7 @@ impl Engine {
         };
         match found {
             None => Ok(()),
-            Some((reserve, text)) => Err(anyhow!(
-                "model and chain differ about reserve {reserve} ({text}), and on_difference says \
-                 not to go on"
-            )),
+            Some((reserve, text)) => Err(Differs { reserve, text }.into()),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{
         metrics::Metrics,
         record::{self, Numbers},
     },
+    route::why::Reason,
 };
 
 impl Engine {
@@ -125,6 +126,8 @@ impl Engine {
                     (To::Expired, "expired")
                 } else if reason.is::<Unknown>() {
                     (To::Unknown, "no_news")
+                } else if Reason::of(reason) == Reason::DoesNotFit {
+                    (To::Failed, Reason::DoesNotFit.code())
                 } else {
                     (To::Failed, "not_delivered")
                 };

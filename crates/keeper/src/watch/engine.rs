@@ -576,6 +576,8 @@ impl Engine {
         }
         self.parts.records.metrics.in_flight.set(0);
         self.workers.join()?;
+        // Who else holds the ledger ends with the process, and writes nothing more.
+        self.parts.records.flush()?;
         Ok(self.passes)
     }
 

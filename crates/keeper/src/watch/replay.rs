@@ -91,15 +91,18 @@ pub fn replay(parts: Parts, recording: &mut Recording) -> Result<Replayed> {
             let since = player.engine.time.at.since;
             player.ended.insert(*plan.obligation(), (since, plan, ended));
         }
-        if player.replayed.turns.is_multiple_of(SETTLED) {
-            player.engine.parts.records.settle()?;
+        let records = &player.engine.parts.records;
+        if records.is_full() {
+            records.flush()?;
+        } else if player.replayed.turns.is_multiple_of(SETTLED) {
+            records.settle()?;
         }
     }
     while let Some((_, (_, plan, ended))) = player.ended.pop_first() {
         player.replayed.others += 1;
         player.engine.done(&plan, ended)?;
     }
-    player.engine.parts.records.settle()?;
+    player.engine.parts.records.flush()?;
     Ok(player.replayed)
 }
 

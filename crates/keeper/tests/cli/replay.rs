@@ -32,10 +32,10 @@ use crate::{
 };
 
 /// Files of one test.
-struct Files(tempfile::TempDir);
+pub struct Files(tempfile::TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -43,23 +43,23 @@ impl Files {
         self.0.path().join(name)
     }
 
-    fn at(&self, name: &str) -> String {
+    pub fn at(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    fn write(&self, name: &str, text: &str) -> String {
+    pub fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path(name), text).unwrap();
         self.at(name)
     }
 
     /// Replays with a configuration and keeps the ledger.
-    fn replay(&self, recording: &str, config: &str, ledger: &str) -> Value {
+    pub fn replay(&self, recording: &str, config: &str, ledger: &str) -> Value {
         let (recording, ledger) = (self.at(recording), self.at(ledger));
         json_of(&["replay", &recording, "--config", config, "--ledger", &ledger])
     }
 
     /// Every row of a ledger.
-    fn rows(&self, ledger: &str) -> String {
+    pub fn rows(&self, ledger: &str) -> String {
         let output = keeper(&["report", "--ledger", &self.at(ledger), "--export", "csv"]);
         assert!(output.status.success(), "{}", text(&output));
         String::from_utf8(output.stdout).unwrap()

@@ -7,13 +7,17 @@ use fault_proxy::http::{self, Answer};
 use serde_json::{Value, json};
 
 use crate::{
+    json_of,
     node::{Fate, Options},
+    obligations, refused,
     sending::{Stage, TIP_ACCOUNT},
     watch::{Watch, messages, trusted},
 };
 
 /// Longer than any test waits.
 const NEVER: Duration = Duration::from_secs(120);
+/// Late, and in time.
+const LATE: Duration = Duration::from_millis(1_500);
 /// A signature of nothing that was sent.
 const ANOTHER: &str =
     "5VERv8NMvzbJMEkV8xnrLkEaWRtSz9CosKDYjCJjBRnbJLgp8uirBgmQpjKhoR4tjF3ZpRzrFmBV6UjKdiSZkQUW";
@@ -68,15 +72,18 @@ enum Service {
     Hangs,
     HangsUp,
     Answers(Value),
+    /// It takes its time, and is still heard.
+    AnswersLate(Value),
 }
 
 #[test]
 fn a_tip_service_that_hangs_or_lies_moves_nothing_beyond_floor_and_cap() {
-    let floors = |sol: f64| {
+    let told = |sol: f64| {
         let percentiles = ["25th", "50th", "75th", "95th", "99th"];
         let fields = percentiles.map(|of| (format!("landed_tips_{of}_percentile"), json!(sol)));
-        Service::Answers(json!([serde_json::Map::from_iter(fields)]))
+        json!([serde_json::Map::from_iter(fields)])
     };
+    let floors = |sol: f64| Service::Answers(told(sol));
     // What is paid beside the floor of the tip: nothing where nothing is told, and never
     // more than up to the cap.
     let mut least = None;
@@ -86,6 +93,7 @@ fn a_tip_service_that_hangs_or_lies_moves_nothing_beyond_floor_and_cap() {
         (Service::Answers(json!([])), 0),
         (floors(-1.0), 0),
         (floors(0.000_012), 2_000),
+        (Service::AnswersLate(told(0.000_012)), 2_000),
         (floors(900.0), 10_000),
     ] {
         let stage = Stage::new(Fate::Executed { after_polls: 0 });
@@ -96,6 +104,10 @@ fn a_tip_service_that_hangs_or_lies_moves_nothing_beyond_floor_and_cap() {
             }
             Service::HangsUp => None,
             Service::Answers(body) => Some(Answer::ok(body.clone())),
+            Service::AnswersLate(body) => {
+                thread::sleep(LATE);
+                Some(Answer::ok(body.clone()))
+            }
         });
         stage.node.fund(&TIP_ACCOUNT.parse().unwrap());
         let config = format!(
@@ -120,6 +132,81 @@ fn a_tip_service_that_hangs_or_lies_moves_nothing_beyond_floor_and_cap() {
         }
         assert_eq!(lamports(&signed), expected, "{signed}");
         watch.stop();
+    }
+}
+
+/// The node at `url`, but for answers to one method: those are what `lie` makes of them.
+fn liar(
+    url: &str,
+    method: &'static str,
+    lie: impl Fn(&mut Value) + Send + Sync + 'static,
+) -> String {
+    let node = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let address = http::serve(move |request| {
+        let body = http::post(node, request)?;
+        if request["method"] != method {
+            return Some(Answer { status: "200 OK", body });
+        }
+        let mut answer: Value = serde_json::from_str(&body).unwrap();
+        lie(&mut answer["result"]);
+        Some(Answer::ok(answer))
+    });
+    format!("http://{address}")
+}
+
+/// What landed, and how, is what the transaction itself shows.
+#[test]
+fn what_a_node_says_of_confirmation_is_not_believed() {
+    let (at_risk, _) = obligations();
+    let says = |error: Value| {
+        move |result: &mut Value| {
+            let slot = result["context"]["slot"].clone();
+            result["value"] = json!([{
+                "slot": slot, "confirmations": 0, "err": error, "status": null,
+                "confirmationStatus": "confirmed",
+            }]);
+        }
+    };
+    // It was executed, and the node says that it failed.
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let failed = json!({ "InstructionError": [3, { "Custom": 6016 }] });
+    let lies = liar(stage.node.url(), "getSignatureStatuses", says(failed));
+    let report = json_of(&[&stage.liquidate(&lies, &at_risk)[..], &["--yes"]].concat());
+    assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");
+    assert_eq!(stage.node.signatures(), 1);
+    // It never landed, and the node says that it is confirmed: nobody earned anything.
+    let stage = Stage::new(Fate::Vanishes);
+    let lies = liar(stage.node.url(), "getSignatureStatuses", says(Value::Null));
+    let said = refused(&[&stage.liquidate(&lies, &at_risk)[..], &["--yes"]].concat(), 4);
+    assert!(said.contains("does not show it"), "{said}");
+    assert_eq!(stage.node.signatures(), 1);
+}
+
+/// What others are said to have paid moves the fee between floor and cap, and no further.
+#[test]
+fn what_a_node_says_of_fees_moves_nothing_beyond_floor_and_cap() {
+    const CAP: u64 = 50_000;
+    let lamports = |told: Value| {
+        let stage = Stage::new(Fate::Executed { after_polls: 0 });
+        let lies = liar(stage.node.url(), "getRecentPrioritizationFees", move |result| {
+            *result = told.clone();
+        });
+        let config = format!(
+            "keypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\npoll_ms = 50\ncooldown_seconds = 600\n\
+             priority_fee = \"recent\"\npriority_fee_floor = 1000\npriority_fee_cap = {CAP}\n",
+            stage.keypair, stage.table,
+        );
+        let mut watch = Watch::start(&config, &["--rpc", &lies]);
+        let signed = watch.wait_for("signed");
+        watch.stop();
+        signed["lamports"].as_u64().unwrap()
+    };
+    let paid = |fee: Value| json!([{ "slot": 1, "prioritizationFee": fee }]);
+    let (floor, cap) = (lamports(json!([])), lamports(paid(json!(CAP))));
+    assert!(cap > floor, "{cap} {floor}");
+    assert_eq!(lamports(paid(json!(u64::MAX))), cap);
+    for nonsense in [paid(json!(-5)), json!("a lot"), paid(json!("90000"))] {
+        assert_eq!(lamports(nonsense.clone()), floor, "{nonsense}");
     }
 }
 

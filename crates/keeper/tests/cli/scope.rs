@@ -3,6 +3,7 @@
 
 use std::{env, fs, path::PathBuf};
 
+use flash_liquidator_client::lookup_table;
 use klend_fork::{
     Snapshot, World, deploy_folder,
     scope::{Mapped, averages, mappings, whirlpool},
@@ -13,10 +14,12 @@ use solana_account::Account;
 use solana_address::Address;
 
 use crate::{
-    SOL_RESERVE, folder, json_of,
+    SOL_RESERVE, folder, json_of, keeper,
     node::{Fate, Options},
     obligations, refused,
+    replay::Files,
     sending::Stage,
+    text,
     watch::{Watch, messages, passes, trusted},
 };
 
@@ -151,6 +154,56 @@ fn a_watch_liquidates_at_prices_about_to_be_written() {
     };
     assert_eq!(line("liquidated")["obligation"], json!(at_risk));
     assert_eq!(line("prices are written first")["entries"], json!("[0]"));
+}
+
+/// What the machine says would be written is the same when it is asked again.
+#[test]
+fn a_watch_that_writes_prices_first_is_replayed_to_the_same_ledger() {
+    let fork = Fork::new(WHIRLPOOL_A_TO_B, 100.0);
+    let files = Files::new();
+    let config = format!(
+        "ledger = {:?}\npoll_ms = 50\ncooldown_seconds = 600\nrefresh_prices = true\n",
+        files.at("live.db")
+    );
+    let config = files.write("keeper.toml", &config);
+    let recording = files.at("recording");
+    let source = ["--fork", fork.arg(), "watch", "--config", &config, "--passes", "60"];
+    let output = keeper(&[&source[..], &["--record", &recording]].concat());
+    assert!(output.status.success(), "{}", text(&output));
+
+    let first = files.replay("recording", &config, "first.db");
+    let second = files.replay("recording", &config, "second.db");
+    assert_eq!((&first["unmet"], &first["others"]), (&json!(0), &json!(0)), "{first}");
+    assert_eq!(first["ledgerDigest"], second["ledgerDigest"]);
+    let rows = files.rows("first.db");
+    assert_eq!(rows.matches(",simulated,").count(), 1, "{rows}");
+    assert_eq!(rows, files.rows("live.db"));
+    // Without it nothing would have been possible.
+    let without = files.write("without.toml", "poll_ms = 50\ncooldown_seconds = 600\n");
+    let without = files.replay("recording", &without, "without.db");
+    assert_eq!((&without["all"]["simulated"], &without["unmet"]), (&json!(0), &json!(1)));
+}
+
+#[test]
+fn setup_puts_what_a_refresh_names_into_the_tables() {
+    let fork = Fork::new(WHIRLPOOL_A_TO_B, 100.0);
+    let fate = Fate::Executed { after_polls: 0 };
+    let stage = Stage::of(&fork.path, Options { fate, ..Options::default() });
+    let (url, keypair) = (stage.node.url(), &*stage.keypair);
+    let setup = ["--rpc", url, "setup", "--keypair", keypair, "--reserve", SOL_RESERVE];
+    let addresses = |args: &[&str]| json_of(args)["tableAddresses"].as_u64().unwrap();
+    let with = [&setup[..], &["--refresh-prices"]].concat();
+    let more = addresses(&with) - addresses(&setup);
+    assert!(more >= 3, "{more}");
+    let done = json_of(&[&with[..], &["--yes"]].concat());
+    let table: Address = done["tables"][0].as_str().unwrap().parse().unwrap();
+    let account = stage.node.world().account(&table).unwrap();
+    let table = lookup_table::read(&table, &account.owner, &account.data).unwrap();
+    for named in [mapped_account(), Address::new_from_array([78; 32]), pool()] {
+        assert!(table.addresses.contains(&named), "{named}: {:?}", table.addresses);
+    }
+    // Nothing of it is missing any more.
+    assert_eq!(addresses(&with), 0);
 }
 
 #[test]

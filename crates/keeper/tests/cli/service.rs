@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use clap::CommandFactory as _;
 use flash_liquidator_client::receiver;
+use klend_flash_keeper::cli::Cli;
 use serde_json::{Value, json};
 
 use crate::{
-    folder_arg, json_of, keeper,
+    MARKET, SOL_RESERVE, folder_arg, json_of, keeper,
     node::{Fate, Options},
     obligations, refused,
     sending::Stage,
@@ -54,6 +56,97 @@ fn on_a_public_cluster_the_program_has_to_be_named() {
     let shown = json_of(&["--rpc", stage.node.url(), "program"]);
     assert_eq!(lines[0], format!("program_hash = {}", shown["hash"]));
     assert_eq!(shown["program"], receiver::PROGRAM_ID.to_string());
+}
+
+/// Every command that takes a key, and how it is asked to send something to the receiver;
+/// `None` where it never does.
+fn signing<'a>(
+    stage: &'a Stage,
+    config: &'a str,
+    at_risk: &'a str,
+) -> Vec<(&'a str, Option<Vec<&'a str>>)> {
+    let (key, table) = (["--keypair", &*stage.keypair], ["--table", &*stage.table]);
+    let sol = ["--reserve", SOL_RESERVE];
+    let undo = ["--undo", "--yes"];
+    vec![
+        ("liquidate", Some([&[at_risk][..], &key, &table, &["--yes"]].concat())),
+        ("perp", Some([&[at_risk][..], &key, &["--yes"]].concat())),
+        ("sweep", Some([&key[..], &["--yes"]].concat())),
+        ("setup", Some([&key[..], &sol, &undo].concat())),
+        ("watch", Some(vec!["--config", config, "--passes", "1"])),
+        // They talk to klend and to the token programs.
+        ("unwrap", None),
+        ("redeem", None),
+    ]
+}
+
+/// Whatever signs for the receiver refuses on a public cluster while hash or authority are
+/// not given, or are others; nothing is sent.
+#[test]
+fn nothing_signs_for_a_program_that_is_not_named() {
+    let takes_a_key = |command: &&clap::Command| {
+        command.get_arguments().any(|it| ["keypair", "config"].contains(&it.get_id().as_str()))
+    };
+    let command = Cli::command();
+    let mut signing_ones: Vec<&str> = command
+        .get_subcommands()
+        .filter(takes_a_key)
+        .map(clap::Command::get_name)
+        // It sends nothing: no node is named.
+        .filter(|name| *name != "replay")
+        .collect();
+    signing_ones.sort_unstable();
+
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let url = stage.node.url();
+    // Something to sweep: accounts of the swap authority.
+    let setup = ["setup", "--keypair", &stage.keypair, "--reserve", SOL_RESERVE, "--yes"];
+    json_of(&[&["--rpc", url][..], &setup].concat());
+    let sent = stage.node.sent();
+    let folder = tempfile::tempdir().unwrap();
+    let sends = format!(
+        "send = true\nmainnet = true\nkeypair = {:?}\ntables = [{:?}]\nfeed = \"poll\"\n",
+        stage.keypair, stage.table
+    );
+    let config = write(&folder, &sends);
+    let all = signing(&stage, &config, &at_risk);
+    let mut named: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    named.sort_unstable();
+    assert_eq!(named, signing_ones, "a command that signs is not in this test, or is gone");
+
+    let zeros = "00".repeat(32);
+    let (hash, authority) = (&*stage.hash, &*stage.authority);
+    let known = [("program_hash", hash), ("program_authority", authority)];
+    let cases = [
+        (vec![], "has to say"),
+        (known[..1].to_vec(), "has to say"),
+        (known[1..].to_vec(), "has to say"),
+        (vec![("program_hash", &*zeros), known[1]], "program_hash says"),
+        (vec![known[0], ("program_authority", MARKET)], "program_authority says"),
+    ];
+    for (name, arguments) in all {
+        let Some(arguments) = arguments else { continue };
+        for (given, says) in &cases {
+            let flags: Vec<String> = given
+                .iter()
+                .flat_map(|(key, value)| {
+                    [format!("--{}", key.replace('_', "-")), (*value).to_owned()]
+                })
+                .collect();
+            let lines: String =
+                given.iter().map(|(key, value)| format!("{key} = {value:?}\n")).collect();
+            let mut args = [&["--rpc", url, name][..], &arguments].concat();
+            if name == "watch" {
+                write(&folder, &format!("{sends}{lines}"));
+            } else {
+                args.extend(flags.iter().map(String::as_str));
+            }
+            let said = refused(&args, 1);
+            assert!(said.contains(says), "{name} {given:?}: {said}");
+        }
+    }
+    assert_eq!(stage.node.sent(), sent);
 }
 
 #[test]
@@ -172,14 +265,89 @@ fn races_are_won_or_lost_to_something() {
     let shown = stage.node.shown(signature);
     std::fs::write(folder.path().join("a.json"), shown.to_string()).unwrap();
     let races = json_of(&["races", "--folder", folder.path().to_str().unwrap()]);
-    assert_eq!(
-        (&races["races"][0]["lostTo"], &races["weeks"]),
-        (&json!("not tried"), &json!(null))
-    );
+    assert_eq!((&races["races"][0]["lostTo"], &races["weeks"]), (&json!(null), &json!(null)));
+    // Who failed has won nothing.
+    let mut failed = shown;
+    failed["meta"]["err"] = json!({ "InstructionError": [0, { "Custom": 6016 }] });
+    let path = folder.path().join("failed.json");
+    std::fs::write(&path, failed.to_string()).unwrap();
+    let races = json_of(&["races", "--folder", folder.path().to_str().unwrap()]);
+    assert_eq!((&races["failed"], races["races"].as_array().unwrap().len()), (&json!(1), 1));
     std::fs::write(folder.path().join("b.json"), "{}").unwrap();
     let said = refused(&["races", "--folder", folder.path().to_str().unwrap()], 1);
     assert!(said.contains("b.json"), "{said}");
     assert!(refused(&["races"], 1).contains("no source"));
+}
+
+/// Seen, and left alone for two reasons in turn: then somebody else takes it.
+#[test]
+fn races_say_why_nothing_was_tried() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("keeper.db");
+    let node = ["--rpc", stage.node.url()];
+    let ledger_path = ledger.to_str().unwrap();
+    let races = [&node[..], &["races", "--ledger", ledger_path]].concat();
+    let common =
+        format!("feed = \"poll\"\nledger = {ledger:?}\nmetrics = \"127.0.0.1:0\"\npoll_ms = 50\n");
+    for (settings, code, outcome) in [
+        ("min_profit_usd = 1000000", "too_little_profit", "too_little"),
+        (&format!("deny_obligations = [{at_risk:?}]"), "denied", "refused"),
+    ] {
+        let mut watch = Watch::start(&format!("{common}{settings}"), &node);
+        let address = watch.wait_for("metrics are served")["address"].as_str().unwrap().to_owned();
+        watch.wait_for("ready");
+        let counted = format!(
+            "keeper_outcomes_total{{outcome=\"{outcome}\",reason=\"{code}\",road=\"none\",venue=\"\"}}"
+        );
+        until("it was declined", || {
+            let shown = crate::watch::exposition(&address);
+            shown.lines().any(|line| line.starts_with(&counted))
+        });
+        watch.stop();
+    }
+    let report = json_of(&["report", "--ledger", ledger_path, "--declined"]);
+    let mut reasons: Vec<&str> = report["declined"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["reason"].as_str().unwrap())
+        .collect();
+    reasons.retain(|reason| *reason != "not_read_yet");
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["denied", "too_little_profit"], "{report:#}");
+    let shown = text(&keeper(&["report", "--ledger", ledger_path, "--declined"]));
+    assert!(shown.contains("below floor") && shown.contains("deny list"), "{shown}");
+    let csv = text(&keeper(&["report", "--ledger", ledger_path, "--declined", "--export", "csv"]));
+    let figures = csv.lines().find(|line| line.contains("too_little_profit")).unwrap();
+    let quoted: f64 = figures.trim().rsplit(',').nth(1).unwrap().parse().unwrap();
+    assert!(quoted > 0.0, "{csv}");
+
+    // The deny list was the last word.
+    let args = [&stage.liquidate(stage.node.url(), &at_risk)[..], &["--yes"]].concat();
+    assert!(keeper(&args).status.success());
+    let report = json_of(&races);
+    let race = &report["races"][0];
+    assert_eq!(race["lostTo"], "declined: deny list", "{report:#}");
+    assert_eq!((&race["tried"], &race["declined"]["reason"]), (&json!(null), &json!("denied")));
+    assert!(race["seenAtSlot"].as_u64().unwrap() <= race["slot"].as_u64().unwrap(), "{race:#}");
+    assert_eq!(report["weeks"][0]["lostTo"], "declined: deny list");
+    let said = text(&keeper(&races));
+    assert!(said.contains("seen at slot") && said.contains("the operator's lists"), "{said}");
+
+    // Without it, it is known how much was missing.
+    let edited = rusqlite::Connection::open(&ledger).unwrap();
+    edited.execute("DELETE FROM declined WHERE code = 'denied'", []).unwrap();
+    drop(edited);
+    let report = json_of(&races);
+    let race = &report["races"][0];
+    assert_eq!(race["lostTo"], "declined: below floor", "{report:#}");
+    let figure = |name: &str| race["declined"][name].as_f64().unwrap();
+    assert!((figure("quotedUsd") + figure("shortUsd") - 1e6).abs() < 1e-3, "{race:#}");
+    assert_eq!(report["weeks"][0]["quotedUsd"].as_f64(), Some(figure("quotedUsd")));
+    let said = text(&keeper(&races));
+    assert!(said.contains("would have earned $") && said.contains("too little"), "{said}");
 }
 
 #[test]

@@ -136,11 +136,17 @@ pub fn messages(lines: &[Value], message: &str) -> usize {
     lines.iter().filter(|line| line["fields"]["message"] == message).count()
 }
 
-pub fn metric(address: &str, name: &str) -> u64 {
+/// What is served to Prometheus.
+pub fn exposition(address: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+pub fn metric(address: &str, name: &str) -> u64 {
+    let answer = exposition(address);
     let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{name}: {answer}")).parse().unwrap()
 }

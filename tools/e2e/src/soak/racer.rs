@@ -121,7 +121,7 @@ impl Racer {
         let keeper = Keeper::new(binary, "--rpc", nodes[0].calls.url(), &folder);
         let config = config.display().to_string();
         let args = ["--rpc-timeout", "2", "--json", "watch", "--config", &config];
-        let (process, log) = keeper.start(&args)?;
+        let (process, log) = keeper.start("watch", &args)?;
         let begun = Instant::now();
         let (rest, lines) = (String::new(), Vec::new());
         let mut racer = Self { process, log, nodes, begun, offset: 0, rest, lines };

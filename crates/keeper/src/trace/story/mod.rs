@@ -171,6 +171,8 @@ pub struct Story {
     pub lamports: i128,
     pub decimals: BTreeMap<Address, u8>,
     pub symbols: BTreeMap<Address, String>,
+    /// US dollars of a token that klend logs no price of, by what a sale paid for it.
+    pub by_sale: BTreeMap<Address, f64>,
 }
 
 impl Story {
@@ -199,6 +201,7 @@ impl Story {
             .collect();
         story.name_tokens(around);
         story.look_before();
+        story.price_by_sales(around);
         story.guards = guards(trace, &story.liquidations);
         let earner = story.liquidations.first().map_or(around.payer, |first| first.liquidator);
         for balance in around.balances.iter().filter(|of| of.owner == Some(earner)) {
@@ -252,6 +255,41 @@ impl Story {
         }
     }
 
+    /// Prices of tokens that were sold for ones with a price, or bought with them.
+    fn price_by_sales(&mut self, around: &Around) {
+        let mint = |moved: &Transfer| {
+            let of = |key: Address| {
+                around.balances.iter().find(|it| it.account == key).map(|it| it.mint)
+            };
+            of(moved.from).or(of(moved.to))
+        };
+        let sales: Vec<[(Address, u64); 2]> = self
+            .sales
+            .iter()
+            .filter_map(|sale| {
+                let (sold, bought) = sale.moved?;
+                Some([(mint(&sold)?, sold.amount), (mint(&bought)?, bought.amount)])
+            })
+            .collect();
+        // Each way over several sales is as long as there are sales.
+        for _ in 0..sales.len() {
+            for [one, other] in &sales {
+                for ((known, paid), (unknown, got)) in [(one, other), (other, one)] {
+                    if self.usd(unknown, 1).is_some() {
+                        continue;
+                    }
+                    if let (Some(usd), Some(decimals)) =
+                        (self.usd(known, i128::from(*paid)), self.decimals.get(unknown))
+                        && *got > 0
+                    {
+                        let whole = *got as f64 / 10f64.powi(i32::from(*decimals));
+                        self.by_sale.insert(*unknown, usd / whole);
+                    }
+                }
+            }
+        }
+    }
+
     /// What each liquidated obligation was worth with the prices before.
     fn look_before(&mut self) {
         let ratio = |symbol: &str| {
@@ -300,15 +338,23 @@ impl Story {
         price.filter(|usd| !usd.is_nan())
     }
 
-    /// An amount in US dollars.
+    /// An amount in US dollars, at klend's price, or else at that of a sale.
     pub fn usd(&self, mint: &Address, amount: i128) -> Option<f64> {
         let decimals = i32::from(*self.decimals.get(mint)?);
-        Some(amount as f64 / 10f64.powi(decimals) * self.price_of_mint(mint)?)
+        let price = self.price_of_mint(mint).or_else(|| self.by_sale.get(mint).copied())?;
+        Some(amount as f64 / 10f64.powi(decimals) * price)
     }
 
     /// The tokens gained in US dollars; `None` where a price is missing.
     pub fn gained_usd(&self) -> Option<f64> {
         self.gains.iter().map(|(mint, amount)| self.usd(mint, *amount)).sum()
+    }
+
+    /// The same less a fee in lamports and the tips; `None` where SOL has no price.
+    pub fn net_usd(&self, fee: u64) -> Option<f64> {
+        let tips: u64 = self.tips.iter().map(|tip| tip.amount).sum();
+        let costs = i128::from(fee) + i128::from(tips);
+        Some(self.gained_usd()? - self.usd(&NATIVE_MINT, costs)?)
     }
 
     /// Why klend refused, where more is known than its number says.

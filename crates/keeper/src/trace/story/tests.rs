@@ -161,6 +161,40 @@ fn a_liquidation_is_told_with_prices_bonus_guard_sale_tip_and_what_was_earned() 
     assert!((worth - 100.8).abs() < 1e-9, "{worth}");
 }
 
+/// It sells for SOL, which klend logs no price of, by way of a third token.
+#[test]
+fn what_klend_logs_no_price_of_is_worth_what_a_sale_paid_for_it() {
+    let (mut trace, mut around) = liquidated();
+    let sale =
+        trace.calls.iter().position(|call| call.program == raydium_clmm::PROGRAM_ID).unwrap();
+    trace.calls.truncate(sale);
+    // 1 COLL, at 96, for 96.5 of a third token, and that for 1.2 SOL; read from behind.
+    for (from, to, sold, bought) in
+        [(80, 81, 96_500_000, 1_200_000_000), (22, 80, 100_000_000, 96_500_000)]
+    {
+        trace.calls.push(call(5, 2, raydium_clmm::PROGRAM_ID, "SwapV2"));
+        trace.calls.push(moves(5, 3, from, 70, sold));
+        trace.calls.push(moves(5, 3, 71, to, bought));
+    }
+    let balance = |account: u8, mint: Address, decimals, after| Balance {
+        account: key(account),
+        mint,
+        decimals,
+        owner: Some(key(PAYER)),
+        before: 0,
+        after,
+    };
+    around.balances.push(balance(80, key(79), 6, 0));
+    around.balances.push(balance(81, NATIVE_MINT, 9, 1_200_000_000));
+    let story = Story::new(&trace, &around);
+    let is = |amount: Option<f64>, wanted: f64| amount.is_some_and(|it| (it - wanted).abs() < 1e-9);
+    assert!(is(story.by_sale.get(&NATIVE_MINT).copied(), 80.0), "{:?}", story.by_sale);
+    // klend's own prices stay.
+    assert_eq!(story.by_sale.len(), 2, "{:?}", story.by_sale);
+    assert!(is(story.gained_usd(), 4.0 + 96.0), "{:?}", story.gains);
+    assert!(is(story.net_usd(12_500_000), 4.0 + 96.0 - 1.0), "{:?}", story.net_usd(12_500_000));
+}
+
 #[test]
 fn a_number_that_could_be_two_tokens_is_nobodys() {
     let (mut trace, around) = liquidated();
