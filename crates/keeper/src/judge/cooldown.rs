@@ -67,7 +67,9 @@ impl Cooldown {
     /// How long it still rests.
     #[must_use]
     pub fn left(&self, key: &Address, now: Instant) -> Duration {
-        self.until.get(key).map_or(Duration::ZERO, |(until, _)| until.saturating_duration_since(now))
+        self.until
+            .get(key)
+            .map_or(Duration::ZERO, |(until, _)| until.saturating_duration_since(now))
     }
 
     /// Forgets those that have rested, so that the list does not grow.

@@ -119,6 +119,10 @@ pub(super) struct Sought {
     pub answered: bool,
     /// An answer is waited for.
     pub ordered: bool,
+    /// The last answer named no pool where some were.
+    pub doubted: bool,
+    /// It is to be answered again at once.
+    pub again: bool,
 }
 
 pub(super) struct Engine {

@@ -128,6 +128,12 @@ impl Engine {
         }
     }
 
+    /// What nothing sold before may be sold now.
+    pub(super) fn sells_anew(&mut self) {
+        self.cooldown.wake_unsold();
+        self.evaluate_all = true;
+    }
+
     /// Takes what is at an address now; returns whether that is another than was known.
     /// That nothing is there where something was is asked again before it is believed: one
     /// answer may be wrong.
@@ -163,9 +169,7 @@ impl Engine {
                     if account.is_none() {
                         warn!(%key, slot = version.slot, "an account is gone");
                     }
-                    // What nothing sold without it may be sold now.
-                    self.cooldown.wake_unsold();
-                    self.evaluate_all = true;
+                    self.sells_anew();
                 }
                 if let Some(scope) = &mut self.scope
                     && scope.changed(&key)
@@ -410,7 +414,16 @@ impl Engine {
 
     fn merge(&mut self, scan: Scan) -> Result<()> {
         let (slot, key) = (scan.slot, scan.market.key);
-        self.pools.stand_ins.clone_from(&scan.stand_ins);
+        // A list alone says nothing against a pool: its account does.
+        let mut stand_ins = scan.stand_ins.clone();
+        let before = self.pools.stand_ins.iter().filter(|key| !scan.stand_ins.contains(key));
+        let is_gone =
+            |key: &Address| self.accounts.is_known(key) && self.accounts.get(key).is_none();
+        stand_ins.extend(before.filter(|key| !is_gone(key)));
+        if self.pools.stand_ins != stand_ins {
+            self.pools.stand_ins = stand_ins;
+            self.sells_anew();
+        }
         match self.states.get_mut(&key) {
             Some(state) => {
                 let (tracked, missing) = (state.tracker.len(), state.merge(scan)?);
@@ -484,6 +497,20 @@ impl Engine {
         for Unusable { pool, venue, reason } in &found.unusable {
             info!(%pool, venue, reason, "a pool that cannot be sold in");
         }
+        let known = self.pools.found.get(&wanted.pair).map_or(0, Vec::len);
+        if found.pools.is_empty() && found.failures.is_empty() && known > 0 {
+            // Once is no news: one answer may be wrong.
+            if let Some(sought) = self.sought.get_mut(&wanted.pair)
+                && !std::mem::replace(&mut sought.doubted, true)
+            {
+                sought.again = true;
+                warn!(%sold, %bought, known, "no pool is left where some were: asked again");
+                self.next_scout = self.time.now();
+                return Ok(());
+            }
+        } else if let Some(sought) = self.sought.get_mut(&wanted.pair) {
+            sought.doubted = false;
+        }
         let best = found.pools.first();
         info!(
             %sold,
@@ -510,9 +537,8 @@ impl Engine {
             // more, and what rests because nothing sold it does not rest any more.
             self.prepared.clear();
             self.live.clear();
-            self.cooldown.wake_unsold();
             self.next_scout = self.time.now();
-            self.evaluate_all = true;
+            self.sells_anew();
         }
         Ok(())
     }

@@ -237,8 +237,7 @@ impl Engine {
                     offers.retain(|old| old.route.stated.amount_in != stated.amount_in);
                     offers.push(offer);
                     if is_first {
-                        self.cooldown.wake_unsold();
-                        self.evaluate_all = true;
+                        self.sells_anew();
                     }
                     self.consulted_about(&pair);
                 }

@@ -187,7 +187,8 @@ impl Engine {
         const MUCH_MORE: u64 = 4;
         let Some((seeking, pause)) = &self.parts.config.discover else { return Ok(()) };
         let now = self.time.now();
-        let is_old = |sought: &Sought| now.saturating_duration_since(sought.at) >= *pause;
+        let is_old =
+            |sought: &Sought| sought.again || now.saturating_duration_since(sought.at) >= *pause;
         let again = self.sought.values().filter(|sought| is_old(sought));
         let again: Vec<Want> = again.map(|sought| sought.wanted).collect();
         for wanted in merged(wanted.into_iter().chain(again)) {
@@ -196,6 +197,8 @@ impl Engine {
                 wanted,
                 answered: false,
                 ordered: false,
+                doubted: false,
+                again: false,
             });
             let is_new = !sought.answered || is_old(sought);
             let is_much = wanted.amount / MUCH_MORE > sought.wanted.amount;
@@ -203,7 +206,7 @@ impl Engine {
                 continue;
             }
             sought.wanted.amount = sought.wanted.amount.max(wanted.amount);
-            (sought.ordered, sought.at) = (true, now);
+            (sought.ordered, sought.at, sought.again) = (true, now, false);
             let named = self.parts.config.pools.clone();
             let order = Order::Pools { wanted: sought.wanted, named, per_pair: seeking.per_pair };
             self.finder.order(order)?;

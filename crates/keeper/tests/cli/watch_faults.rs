@@ -137,9 +137,14 @@ fn a_list_that_lost_what_was_there_wipes_nothing() {
         proxy.faults_left() == 0
     });
     assert_eq!(tracked(), 2);
+    // Nor are the pools forgotten, while it goes on.
+    proxy.add(SCAN, Fault::EmptyList, 1_000);
+    until("they are empty", || proxy.faults_left() < 990);
     node.scale_price(&sol(), 66);
     let line = watch.wait_for("liquidated");
     assert_eq!(line["obligation"], json!(at_risk));
+    assert!(proxy.faults_left() > 0);
+    proxy.clear();
 
     // One that is gone is forgotten when two answers say so.
     let at_risk: Address = at_risk.parse().unwrap();
