@@ -97,7 +97,7 @@ const ORACLE: Kind = Kind {
 /// deployed programs take.
 const UNITS: u32 = 70_000;
 const UNITS_PER_TICK: u32 = 3_000;
-const UNITS_PER_STEP: u32 = 10_800;
+const UNITS_PER_STEP: u32 = 11_600;
 
 /// A pool, as its account states it.
 #[derive(Clone, Debug)]
