@@ -95,7 +95,7 @@ const ORACLE: Kind = Kind {
 
 /// Compute units of a swap, of each tick that it crosses, and of each step: upper ends of what the
 /// deployed programs take.
-const UNITS: u32 = 70_000;
+const UNITS: u32 = 74_000;
 const UNITS_PER_TICK: u32 = 3_000;
 const UNITS_PER_STEP: u32 = 11_600;
 
