@@ -115,14 +115,12 @@ pub(super) struct Sought {
     pub at: Instant,
     /// The largest amount that they were to be sold for.
     pub wanted: Want,
-    /// It was answered at least once.
+    /// It was answered, and the answer is believed.
     pub answered: bool,
     /// An answer is waited for.
     pub ordered: bool,
     /// The last answer named no pool where some were.
     pub doubted: bool,
-    /// It is to be answered again at once.
-    pub again: bool,
 }
 
 pub(super) struct Engine {

@@ -503,7 +503,7 @@ impl Engine {
             if let Some(sought) = self.sought.get_mut(&wanted.pair)
                 && !std::mem::replace(&mut sought.doubted, true)
             {
-                sought.again = true;
+                sought.answered = false;
                 warn!(%sold, %bought, known, "no pool is left where some were: asked again");
                 self.next_scout = self.time.now();
                 return Ok(());

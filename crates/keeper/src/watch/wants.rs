@@ -89,18 +89,11 @@ impl Engine {
         Subscription { feed: Some((feed, wanted)), number, flows: false }
     }
 
-    /// Programs that are known.
-    fn programs(&self) -> Vec<Address> {
-        let is_program =
-            |key: &&Address| self.accounts.get(key).is_some_and(|account| account.executable);
-        self.accounts.keys().filter(is_program).copied().collect()
-    }
-
     /// Orders a machine with every program that is known.
     pub(super) fn order_machine(&mut self) -> Result<()> {
         if self.parts.config.simulate == Simulate::Local && !self.machine_ordered {
             self.machine_ordered = true;
-            self.scanner.order(Order::Machine(self.programs()))?;
+            self.scanner.order(Order::Machine(self.accounts.programs()))?;
         }
         Ok(())
     }
@@ -187,8 +180,9 @@ impl Engine {
         const MUCH_MORE: u64 = 4;
         let Some((seeking, pause)) = &self.parts.config.discover else { return Ok(()) };
         let now = self.time.now();
-        let is_old =
-            |sought: &Sought| sought.again || now.saturating_duration_since(sought.at) >= *pause;
+        let is_old = |sought: &Sought| {
+            !sought.answered || now.saturating_duration_since(sought.at) >= *pause
+        };
         let again = self.sought.values().filter(|sought| is_old(sought));
         let again: Vec<Want> = again.map(|sought| sought.wanted).collect();
         for wanted in merged(wanted.into_iter().chain(again)) {
@@ -198,15 +192,13 @@ impl Engine {
                 answered: false,
                 ordered: false,
                 doubted: false,
-                again: false,
             });
-            let is_new = !sought.answered || is_old(sought);
             let is_much = wanted.amount / MUCH_MORE > sought.wanted.amount;
-            if sought.ordered || !(is_new || is_much) {
+            if sought.ordered || !(is_old(sought) || is_much) {
                 continue;
             }
             sought.wanted.amount = sought.wanted.amount.max(wanted.amount);
-            (sought.ordered, sought.at, sought.again) = (true, now, false);
+            (sought.ordered, sought.at) = (true, now);
             let named = self.parts.config.pools.clone();
             let order = Order::Pools { wanted: sought.wanted, named, per_pair: seeking.per_pair };
             self.finder.order(order)?;
