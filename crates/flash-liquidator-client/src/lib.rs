@@ -103,7 +103,8 @@
 //! | [`swap`] | swap venues as legs |
 //! | [`bracket`] | `open` and `settle` around instructions that stay at top level |
 //! | [`perps`] | liquidations on Drift and Velocity, to stand inside a bracket |
-//! | [`token`] | associated token accounts |
+//! | [`scope`] | prices written in front of a liquidation |
+//! | [`token`], [`token_2022`] | associated token accounts; extensions of mints |
 //! | [`lookup_table`] | which addresses belong in a lookup table, and managing one |
 //! | [`compute_budget`] | compute-unit limit and price |
 //! | [`units`] | how many compute units instructions will use |

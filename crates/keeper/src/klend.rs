@@ -17,7 +17,7 @@ struct Build {
     version: KlendVersion,
 }
 
-/// The builds that are known; docs/klend-notes.md says where they were deployed.
+/// The builds that are known; docs/mainnet.md says where they were deployed.
 const BUILDS: [Build; 1] = [Build {
     hash: "9db16dd4b7bbfe4f13df850bf880bfc4522fcece06717c0626d625746a3cc85b",
     name: "1.25.0",

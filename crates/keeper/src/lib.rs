@@ -3,7 +3,7 @@
 //! The binary `keeper` is [`cli::Cli`] handed to [`run`]. The library exists so
 //! that its parts can be measured and tested.
 //!
-//! One layer hands to the next, and none looks ahead:
+//! One layer hands to the next:
 //!
 //! ```text
 //! feeds ──► book ──► judge ──► route ──► build ──► land ──► ledger

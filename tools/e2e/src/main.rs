@@ -41,8 +41,8 @@ struct Args {
     /// The folder of deploy.ts, with its packages installed
     #[arg(long, env = "E2E_MIGRATIONS")]
     migrations: PathBuf,
-    /// Length of a slot, ticks of 6.25 ms: 32, as on mainnet, and 64 for a soak, which
-    /// leaves two cores some time for two keepers
+    /// Length of a slot, ticks of 6.25 ms: 32, and 64 for a soak, which leaves two cores
+    /// some time for two keepers
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=64))]
     ticks_per_slot: Option<u64>,
     /// Stop everything and fail after so many minutes; a soak's come on top

@@ -11,7 +11,7 @@ use solana_hash::Hash;
 /// Bytes that the runtime counts beside an account's data.
 const ACCOUNT_OVERHEAD: u64 = 128;
 
-/// Lamports for a byte in LiteSVM.
+/// Lamports for a byte in LiteSVM; a cluster's are read from it (docs/mainnet.md).
 const MACHINES_RENT: u64 = 6_960;
 
 /// A recent blockhash.

@@ -286,6 +286,5 @@ fn machine(source: &dyn Source, mut programs: Vec<Address>) -> Result<Warm> {
     }
 }
 
-/// Pause between two looks at the chain: a blockhash lives for half a minute at the
-/// shortest slots there are.
+/// Pause between two looks at the chain: a fraction of a blockhash's life.
 pub const CHAIN_PAUSE: Duration = Duration::from_secs(4);
