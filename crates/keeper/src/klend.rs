@@ -49,7 +49,7 @@ impl Identity {
     }
 
     /// The version whose rules are to apply: what the operator says, else the build's,
-    /// else the newest that is known.
+    /// else the newest that mainnet was seen to run.
     pub fn version(&self, said: Option<KlendVersion>) -> KlendVersion {
         said.or(self.build.map(|(_, version)| version)).unwrap_or_default()
     }

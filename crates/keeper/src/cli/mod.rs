@@ -72,7 +72,7 @@ pub struct SourceArgs {
     #[arg(long, global = true, value_name = "DIR")]
     pub fork: Option<String>,
     /// The klend whose rules apply, such as 1.25; else what the source says, else the
-    /// newest that is known.
+    /// newest that mainnet was seen to run.
     #[arg(long, global = true, value_name = "VERSION")]
     pub klend: Option<KlendVersion>,
     /// Longest the RPC node may take to answer; what fails is tried again.

@@ -109,7 +109,7 @@ fn output(command: &mut Command) -> Result<String> {
 fn control(version: &str, architecture: &str) -> String {
     format!(
         "Package: {NAME}\nVersion: {version}\nArchitecture: {architecture}\nSection: net\n\
-         Priority: optional\nDepends: libc6, libssl3, ca-certificates\n\
+         Priority: optional\nDepends: libc6, ca-certificates\n\
          Maintainer: klend-flash-liquidator's maintainers <see SECURITY.md>\n\
          Description: keeper for klend flash liquidations\n \
          Watches Kamino Lend, liquidates unhealthy obligations with flash loans, and tells\n \
