@@ -298,7 +298,7 @@ fn a_young_price_is_not_asked_for_again() {
     assert!(price(&case));
 }
 
-/// klend's own answers to these, of both versions, are in docs/klend-notes.md.
+/// klend's rules for these, before and since 1.25, are in docs/klend-notes.md.
 #[test]
 fn a_price_of_zero_is_refused_or_passed_over() {
     const PYTH: u8 = 21;
