@@ -11,7 +11,7 @@
 //! 2. [`order::Order`] turns the quote into what the keeper signs for: how much
 //!    less may arrive, how much more is borrowed, what profit is the least.
 //! 3. A [`receiver::Route`] says how the collateral becomes the debt's token; the
-//!    adapters in [`swap`] make its legs.
+//!    venues in [`swap`] make its legs.
 //! 4. [`order::Order::liquidation`] puts it all into one
 //!    [`flash_liquidation::FlashLiquidation`];
 //!    [`create_missing`](flash_liquidation::FlashLiquidation::create_missing) adds
