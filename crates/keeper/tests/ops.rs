@@ -348,6 +348,11 @@ fn the_images_start_what_there_is_where_it_listens() {
     }
     // The compiler of the image is the one that the workspace asks for.
     let workspace = fs::read_to_string(ops().join("../Cargo.toml")).unwrap();
+    // What runs for months is not built to end with the first panic.
+    assert!(image.contains("--profile service") && image.contains("target/service/keeper"));
+    let service = workspace.split("[profile.service]").nth(1).expect("the profile");
+    let service = service.split("\n[").next().unwrap();
+    assert!(service.contains("inherits = \"release\"") && service.contains("panic = \"unwind\""));
     let [version] = after(&workspace, "rust-version = ")[..] else { panic!("one rust-version") };
     assert!(image.contains(&format!("rust:{}-", version.trim_matches('"'))), "{version}");
 }

@@ -39,8 +39,10 @@ pub enum Fault {
     StaleSlot,
     /// An answer of a slot that is not to come.
     FarFuture,
-    /// No answer in time.
+    /// No answer in time: the connection ends when nobody waits any more.
     Timeout,
+    /// No answer, and no end of the connection, for longer than anybody waits.
+    BlackHole,
     /// An answer after so long.
     Slow(Duration),
     /// An error that is the node's own.
@@ -59,8 +61,10 @@ pub enum Fault {
     Dialect,
 }
 
-/// Longer than the keeper is told to wait.
-const TOO_LONG: Duration = Duration::from_millis(1_500);
+/// Longer than the keeper is told to wait by who uses a [`Fault::Timeout`]: two seconds.
+const TOO_LONG: Duration = Duration::from_millis(2_500);
+/// Longer than the keeper waits for anything.
+const FOR_EVER: Duration = Duration::from_secs(100);
 
 /// Whose calls go wrong, and how often.
 struct Trouble {
@@ -179,6 +183,10 @@ fn instead(request: &Value, fault: Option<Fault>) -> Option<Option<Answer>> {
         Fault::InternalError => page("502 Bad Gateway", "<html>"),
         Fault::Timeout => {
             thread::sleep(TOO_LONG);
+            None
+        }
+        Fault::BlackHole => {
+            thread::sleep(FOR_EVER);
             None
         }
         Fault::AtMost(most, code) => {

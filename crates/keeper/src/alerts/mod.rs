@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::Result;
+use tracing::error;
 
 mod delivery;
 mod message;
@@ -22,7 +23,7 @@ use delivery::{deliver, tell};
 pub use message::{Alert, Format, Message, State};
 
 use crate::{
-    feeds::source::redact,
+    feeds::{source::redact, told},
     format::usd_f64,
     health::{
         Check, Health,
@@ -228,9 +229,13 @@ pub fn start(watched: Watched, settings: Settings) -> Result<()> {
     let mut watcher = Watcher::new(watched, settings);
     thread::Builder::new().name("alerts".to_owned()).spawn(move || {
         loop {
-            let messages_now = watcher.look(Instant::now());
-            for message in messages_now.into_iter().chain(watcher.digest(SystemTime::now())) {
-                tell(&metrics, &messages, message);
+            let look = || {
+                let now = watcher.look(Instant::now());
+                Ok(now.into_iter().chain(watcher.digest(SystemTime::now())).collect::<Vec<_>>())
+            };
+            match told("the watcher", look) {
+                Ok(now) => now.into_iter().for_each(|it| tell(&metrics, &messages, it)),
+                Err(reason) => error!(%reason, "nobody was alerted"),
             }
             thread::sleep(PERIOD);
         }

@@ -141,6 +141,9 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         let address = serve::start(address, shown)?;
         info!(%address, "metrics are served");
     }
+    if cfg!(panic = "abort") {
+        warn!("built to end with the first panic: build with --profile service");
+    }
     let markets: Vec<String> = config.markets.iter().map(ToString::to_string).collect();
     info!(source = source.name(), markets = markets.join(" "), send = config.send, "watching");
     if config.wishes.tables.is_empty() && source.rpc().is_some() {

@@ -25,7 +25,8 @@ pub mod yellowstone;
 pub use websocket::updates_in;
 
 /// Does `work` of a thread that others wait for: a panic becomes an error that tells
-/// them so, in place of silence. (Built to abort on panics, the process ends.)
+/// them so, in place of silence. In a keeper that was built to abort on panics, which
+/// `watch` warns of, the process ends.
 pub(crate) fn told<T>(who: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     // What a panic left behind is not used: the work's captures are read only, or
     // made anew with the next work.

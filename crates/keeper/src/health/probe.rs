@@ -20,7 +20,10 @@ use tracing::error;
 
 use super::{Check, Health};
 use crate::{
-    feeds::source::{KLEND, Rpc, Source},
+    feeds::{
+        source::{KLEND, Rpc, Source},
+        told,
+    },
     format::signed_tokens,
     ledger::metrics::{Metrics, MintLabel},
     program::{Deployed, Expected, Watch},
@@ -36,6 +39,9 @@ const TOKENS_EVERY: u32 = 6;
 const HEAD: usize = 56;
 /// Decimals of SOL.
 const SOL_DECIMALS: u64 = 9;
+
+/// What it finds out.
+const PROBED: [Check; 4] = [Check::Node, Check::Key, Check::Tables, Check::Program];
 
 /// What the probe looks at.
 pub struct Probe {
@@ -64,7 +70,7 @@ impl Probe {
                 thread::sleep(FIRST);
             }
             for round in 0u32.. {
-                self.look(round, &mut watch);
+                self.round(round, &mut watch);
                 thread::sleep(PERIOD);
             }
         });
@@ -73,10 +79,23 @@ impl Probe {
         }
     }
 
+    /// Looks; what it does not get to because it breaks down is not well.
+    fn round(&self, round: u32, watch: &mut Option<Watch>) {
+        let look = || {
+            self.look(round, watch);
+            Ok(())
+        };
+        if let Err(reason) = told("the probe", look) {
+            for check in PROBED {
+                self.health.set(check, Err(format!("{reason:#}")));
+            }
+        }
+    }
+
     fn look(&self, round: u32, watch: &mut Option<Watch>) {
         let Some(rpc) = self.source.rpc() else {
             let name = self.source.name();
-            for check in [Check::Node, Check::Key, Check::Tables, Check::Program] {
+            for check in PROBED {
                 self.health.set(check, Ok(format!("{name} is no node: only simulates")));
             }
             return;
@@ -176,5 +195,35 @@ impl Probe {
             self.stop.store(true, Ordering::Relaxed);
         }
         anyhow::Error::msg(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{health::tests::LIMITS, watch::worker::tests::Rotten};
+
+    #[test]
+    fn what_a_probe_breaks_down_at_is_not_well() {
+        let metrics = Arc::new(Metrics::new());
+        let health = Arc::new(Health::new(LIMITS, false, Arc::clone(&metrics), None));
+        let probe = Probe {
+            source: Arc::new(Rotten::new()),
+            health: Arc::clone(&health),
+            metrics,
+            key: Address::default(),
+            sends: true,
+            tables: Vec::new(),
+            expected: Expected::default(),
+            stop: Arc::default(),
+            why: Arc::default(),
+            klend_replaced: Arc::default(),
+        };
+        let wrong = || PROBED.map(|check| health.wrong(check));
+        probe.round(0, &mut None);
+        assert_eq!(wrong(), [(); 4].map(|()| Some("the probe broke down".to_owned())));
+        // And goes on.
+        probe.round(1, &mut None);
+        assert_eq!(wrong(), [(); 4].map(|()| None));
     }
 }

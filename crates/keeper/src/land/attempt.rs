@@ -7,7 +7,7 @@ use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
 
 use super::{
-    deliver::{Delivered, Signed, Way, executed},
+    deliver::{Delivered, NEWS, Signed, Way, executed},
     report::Report,
     roads::{Kind, Road},
 };
@@ -133,7 +133,7 @@ pub fn require_consent(rpc: &Rpc, consent: bool, how: &str) -> Result<()> {
 pub fn outcome_of(rpc: &Rpc, plan: &Plan, decoded: &Decoded) -> Result<Outcome> {
     let Some(failure) = decoded.outcome.failure() else { return Ok(Outcome::Succeeded) };
     // Without an answer the failure itself has to tell.
-    let Ok(mut account) = rpc.accounts(&[*plan.obligation()]) else {
+    let Ok(mut account) = rpc.within(NEWS).accounts(&[*plan.obligation()]) else {
         return Ok(decoded.outcome.clone());
     };
     let account = account.pop().flatten();

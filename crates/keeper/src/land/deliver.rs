@@ -42,6 +42,10 @@ const RESEND: Duration = Duration::from_secs(1);
 const EXPIRY_MARGIN: u64 = 8;
 /// How long a node may be silent about a transaction that was sent.
 const SILENCE: Duration = Duration::from_secs(120);
+/// Longest a node may take to say what became of it, before another one is asked.
+pub const NEWS: Duration = Duration::from_secs(2);
+/// How long a transaction that is confirmed is asked for.
+const SHOWN: Duration = Duration::from_secs(10);
 
 /// A transaction was sent, and whether it was executed is not known.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +182,7 @@ impl Way<'_> {
     /// Waits until a transaction that was sent is confirmed or can only fail.
     fn follow(&self, signed: &Signed, convoy: &mut Convoy<'_>) -> Result<Delivered> {
         let signature = &*signed.signature;
+        let teller = &self.rpc.within(NEWS);
         let (mut sent, mut heard) = (Instant::now(), Instant::now());
         let deadline = signed.deadline_slot;
         let mut now = 0;
@@ -186,12 +191,20 @@ impl Way<'_> {
             if let Some((code, message)) = convoy.refused() {
                 bail!("nothing was sent: refused by every road, lastly with {code}: {message}");
             }
-            match self.news(signed, &mut now) {
+            now = now.max((self.slot)());
+            // From its deadline on it can only fail, and cost its fee. Before anybody is asked
+            // for news, who may take his time.
+            let is_late = deadline != 0 && now > deadline;
+            if sent.elapsed() >= RESEND && !is_late {
+                convoy.send();
+                sent = Instant::now();
+            }
+            match news(teller, signed, &mut now) {
                 Ok(News::Confirmed) => return Ok(Delivered::Landed(signature.to_owned())),
                 Ok(News::Over { slot, why }) => {
                     // It may have been confirmed between the two answers, and who gave the
                     // second may be behind who gave the first.
-                    match self.rpc.status(signature) {
+                    match teller.status(signature) {
                         Ok(Status { seen: Seen::Confirmed | Seen::Finalized, .. }) => {
                             return Ok(Delivered::Landed(signature.to_owned()));
                         }
@@ -214,39 +227,32 @@ impl Way<'_> {
                     }
                 }
             }
-            // From its deadline on it can only fail, and cost its fee.
-            let is_late = deadline != 0 && now > deadline;
-            if sent.elapsed() >= RESEND && !is_late {
-                convoy.send();
-                sent = Instant::now();
-            }
         }
     }
+}
 
-    /// What a node says of it. `now` is the newest slot that is known.
-    fn news(&self, signed: &Signed, now: &mut u64) -> Result<News> {
-        *now = (*now).max((self.slot)());
-        let Status { slot, seen } = self.rpc.status(&signed.signature)?;
-        *now = (*now).max(slot);
-        match seen {
-            Seen::Confirmed | Seen::Finalized => return Ok(News::Confirmed),
-            // In a block, it may yet be confirmed, whatever the time.
-            Seen::Processed => return Ok(News::Waiting),
-            Seen::Nowhere => {}
-        }
-        let deadline = signed.deadline_slot;
-        if deadline != 0 && slot > deadline.saturating_add(EXPIRY_MARGIN) {
-            let why = format!("slot {slot}, its deadline was {deadline}");
-            return Ok(News::Over { slot, why });
-        }
-        let last = signed.last_valid_height;
-        let (slot, height) = self.rpc.now()?;
-        *now = (*now).max(slot);
-        if height > last.saturating_add(EXPIRY_MARGIN) {
-            return Ok(News::Over { slot, why: format!("block {height}, valid up to {last}") });
-        }
-        Ok(News::Waiting)
+/// What a node says of a transaction. `now` is the newest slot that is known.
+fn news(teller: &Rpc, signed: &Signed, now: &mut u64) -> Result<News> {
+    let Status { slot, seen } = teller.status(&signed.signature)?;
+    *now = (*now).max(slot);
+    match seen {
+        Seen::Confirmed | Seen::Finalized => return Ok(News::Confirmed),
+        // In a block, it may yet be confirmed, whatever the time.
+        Seen::Processed => return Ok(News::Waiting),
+        Seen::Nowhere => {}
     }
+    let deadline = signed.deadline_slot;
+    if deadline != 0 && slot > deadline.saturating_add(EXPIRY_MARGIN) {
+        let why = format!("slot {slot}, its deadline was {deadline}");
+        return Ok(News::Over { slot, why });
+    }
+    let last = signed.last_valid_height;
+    let (slot, height) = teller.now()?;
+    *now = (*now).max(slot);
+    if height > last.saturating_add(EXPIRY_MARGIN) {
+        return Ok(News::Over { slot, why: format!("block {height}, valid up to {last}") });
+    }
+    Ok(News::Waiting)
 }
 
 /// What the node says of a transaction that was sent.
@@ -283,9 +289,9 @@ fn pause(convoy: &mut Convoy<'_>, signature: &str) {
 /// Waits until a confirmed transaction is finalized; `false` when it took too long or
 /// the node could not tell, which makes it no less confirmed.
 pub fn wait_for_finality(rpc: &Rpc, signature: &str) -> bool {
-    let begun = Instant::now();
+    let (begun, teller) = (Instant::now(), rpc.within(NEWS));
     loop {
-        match rpc.status(signature) {
+        match teller.status(signature) {
             Ok(Status { seen: Seen::Finalized, .. }) => return true,
             Ok(_) => {}
             Err(error) => warn!(signature, reason = format!("{error:#}"), "no news"),
@@ -302,13 +308,16 @@ pub fn wait_for_finality(rpc: &Rpc, signature: &str) -> bool {
 /// # Errors
 /// [`Unknown`] when the node does not show it.
 pub fn executed(rpc: &Rpc, signature: &str) -> Result<serde_json::Value> {
-    const TRIES: u32 = 40;
+    let (until, teller) = (Instant::now() + SHOWN, rpc.within(NEWS));
     let mut reason = "it is confirmed, but the node does not show it".to_owned();
-    for _ in 0..TRIES {
-        match rpc.transaction(signature) {
+    while Instant::now() < until {
+        match teller.transaction(signature) {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => {}
-            Err(error) => reason = format!("{error:#}"),
+            Err(error) => {
+                reason = format!("{error:#}");
+                warn!(signature, reason, "no news");
+            }
         }
         thread::sleep(POLL);
     }

@@ -18,7 +18,10 @@ use tracing::{info, warn};
 use crate::{
     book::market::{Market, symbol},
     config::Config,
-    feeds::source::{Rpc, Source},
+    feeds::{
+        source::{Rpc, Source},
+        told,
+    },
     health::Health,
     keys::Key,
     land::{
@@ -61,7 +64,13 @@ impl Chores {
                 if self.stop.load(Ordering::Relaxed) {
                     return;
                 }
-                self.look(round);
+                let look = || {
+                    self.look(round);
+                    Ok(())
+                };
+                if let Err(reason) = told("the thread that does chores", look) {
+                    warn!(%reason, "not done");
+                }
                 thread::sleep(PERIOD);
             }
         });

@@ -320,7 +320,7 @@ impl Worker {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use klend_fork::World;
     use klend_model::time::Clock;
     use solana_account::Account;
@@ -340,9 +340,15 @@ mod tests {
     };
 
     /// The built-in fork, which breaks down when it is first asked whether it is a node.
-    struct Rotten {
+    pub(crate) struct Rotten {
         fork: BuiltinFork,
         was_asked: AtomicBool,
+    }
+
+    impl Rotten {
+        pub(crate) fn new() -> Self {
+            Self { fork: BuiltinFork::new().unwrap(), was_asked: AtomicBool::new(false) }
+        }
     }
 
     impl Source for Rotten {
@@ -416,8 +422,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_panics_fails_its_job_and_takes_the_next() {
-        let was_asked = AtomicBool::new(false);
-        let source = Arc::new(Rotten { fork: BuiltinFork::new().unwrap(), was_asked });
+        let source = Arc::new(Rotten::new());
         let key = Key::simulated();
         let plan = plan(&*source, &key.pubkey()).unwrap();
         let addresses = plan.mentioned().unwrap();

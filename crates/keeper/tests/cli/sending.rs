@@ -481,6 +481,28 @@ fn a_node_that_dies_under_way_is_stood_in_for() {
     }
 }
 
+/// It takes everything and answers nothing, not even that it is gone. What is sent goes on
+/// being sent by the other road, and the other node tells that it landed, long before an
+/// answer of the first could be too late.
+#[test]
+fn a_node_that_hangs_neither_stops_the_sending_nor_hides_a_landing() {
+    let (at_risk, _) = obligations();
+    let stage = Stage::new(Fate::Executed { after_polls: 2 });
+    let first = Proxy::to(stage.node.url(), &[]);
+    let met =
+        ["sendTransaction", "getSignatureStatuses", "getEpochInfo", "getTransaction"].map(|method| {
+            first.during(Some(method), Fault::BlackHole, Duration::from_secs(600))
+        });
+    let urls = format!("{},{}", first.url(), stage.node.url());
+    // With the time that a node has where nothing else is said: half a minute.
+    let report = json_of(&[&stage.liquidate(&urls, &at_risk)[..], &["--yes"]].concat());
+    assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");
+    assert_eq!(stage.node.signatures(), 1);
+    // By the other road: once, and again while the first node was silent about it.
+    assert!(stage.node.sent() >= 2, "sent {} times", stage.node.sent());
+    assert!(met[..2].iter().all(|met| met.load(Ordering::Relaxed) > 0), "it was not asked");
+}
+
 #[test]
 fn wrapped_sol_tops_the_key_up_by_rule() {
     let stage = Stage::new(Fate::Executed { after_polls: 0 });

@@ -11,6 +11,8 @@ use crate::process;
 use crate::workspace::Workspace;
 
 const NAME: &str = "klend-flash-keeper";
+/// What is compiled for use: as `release`, but a panic ends no more than its thread's work.
+const PROFILE: &str = "service";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,9 +29,9 @@ pub fn run(args: Args) -> Result<()> {
         None => {
             let mut build = process::cargo();
             build.current_dir(&workspace.root);
-            build.args(["build", "--locked", "--release", "-p", NAME, "--bin", "keeper"]);
+            build.args(["build", "--locked", "--profile", PROFILE, "-p", NAME, "--bin", "keeper"]);
             process::run("cargo build", &mut build)?;
-            workspace.target.join("release/keeper")
+            workspace.target.join(PROFILE).join("keeper")
         }
     };
     let folder = workspace.target.join("package");

@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -152,7 +153,9 @@ pub struct Endpoint {
     pub url: String,
     /// Its host, for people.
     pub name: String,
-    client: Client,
+    /// Made with the first call, and again where that was not possible: it needs a thread
+    /// and file descriptors.
+    client: OnceLock<Client>,
 }
 
 /// An answer, as far as it is needed. Whose question it answers is known: one
@@ -174,7 +177,16 @@ impl Endpoint {
     pub fn new(url: &str) -> Self {
         let shown = redact(url);
         let name = shown.split("://").nth(1).unwrap_or(&shown).trim_end_matches("/...");
-        Self { url: url.to_owned(), name: name.to_owned(), client: Client::new() }
+        Self { url: url.to_owned(), name: name.to_owned(), client: OnceLock::new() }
+    }
+
+    fn client(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = Client::builder().build();
+        let client = client.map_err(|reason| Failure::lost(reason, Cure::Later))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// Calls once, and waits no longer than until `deadline`.
@@ -186,7 +198,7 @@ impl Endpoint {
     ) -> Result<T, Failure> {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let answer = self
-            .client
+            .client()?
             .post(&self.url)
             .header(CONTENT_TYPE, "application/json")
             .timeout(deadline.saturating_duration_since(Instant::now()))

@@ -5,7 +5,7 @@
 //! than the caller has time.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -94,10 +94,11 @@ impl Node {
         standing.failures = 0;
     }
 
-    /// Leaves it out for a while.
-    fn ill(&self, why: &str, wait: Option<Duration>) {
+    /// Leaves it out for a while: at least as long as its failure `took`, or one that hangs
+    /// would cost most of everybody's time.
+    fn ill(&self, why: &str, wait: Option<Duration>, took: Duration) {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = FIRST_PAUSE.saturating_mul(1 << standing.failures.min(8));
+        let pause = FIRST_PAUSE.saturating_mul(1 << standing.failures.min(8)).max(took);
         let pause = wait.unwrap_or(pause).min(LONGEST_PAUSE);
         standing.failures = standing.failures.saturating_add(1);
         standing.out_until = Some(Instant::now() + pause);
@@ -108,7 +109,7 @@ impl Node {
 
 /// Nodes of one cluster, in the order they are preferred.
 pub struct Nodes {
-    nodes: Vec<Node>,
+    nodes: Arc<[Node]>,
     /// Longest one of them may take to answer.
     pub timeout: Duration,
     /// Longest a call may take with all its pauses.
@@ -119,7 +120,13 @@ impl Nodes {
     /// `nodes`, each with so much time for an answer. Calls take three times as long at
     /// most.
     pub fn new(nodes: Vec<Node>, timeout: Duration) -> Self {
-        Self { nodes, timeout, limit: timeout * 3 }
+        Self { nodes: nodes.into(), timeout, limit: timeout * 3 }
+    }
+
+    /// The same nodes, each with no more time than that for an answer.
+    pub fn within(&self, patience: Duration) -> Self {
+        let timeout = self.timeout.min(patience);
+        Self { nodes: Arc::clone(&self.nodes), timeout, limit: timeout * 3 }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Node> {
@@ -138,7 +145,7 @@ impl Nodes {
     }
 
     /// Asks one node after the other, once each, without pauses, until `judge` takes an
-    /// answer.
+    /// answer. Each has its own time: one that hangs keeps no other from being asked.
     pub fn call_once<T: DeserializeOwned>(
         &self,
         role: Role,
@@ -146,12 +153,12 @@ impl Nodes {
         params: &Value,
         judge: impl Fn(&T) -> Result<(), String>,
     ) -> Result<T> {
-        let deadline = Instant::now() + self.timeout;
         let mut tries = self.nodes.iter().filter(|node| node.has(role)).count();
         loop {
             let (node, has_others) = self.choose(role).with_context(|| no_node(role))?;
             tries = tries.saturating_sub(1);
-            match ask(node, method, params, deadline, &judge) {
+            let asked = Instant::now();
+            match ask(node, method, params, asked + self.timeout, &judge) {
                 Ok(answer) => {
                     node.well();
                     return Ok(answer);
@@ -159,9 +166,9 @@ impl Nodes {
                 Err(failure) => {
                     let hopeless = matches!(failure.cure(), Cure::Smaller | Cure::Never);
                     if has_others && !hopeless {
-                        node.ill(&failure.to_string(), failure.wait());
+                        node.ill(&failure.to_string(), failure.wait(), asked.elapsed());
                     }
-                    if tries == 0 || hopeless || Instant::now() >= deadline {
+                    if tries == 0 || hopeless {
                         let what = format!("{method} failed: {}", node.endpoint.name);
                         return Err(failure.into_error().context(what));
                     }
@@ -184,7 +191,8 @@ impl Nodes {
         let mut tries = 0;
         loop {
             let (node, has_others) = self.choose(role).with_context(|| no_node(role))?;
-            let deadline = until.min(Instant::now() + self.timeout);
+            let asked = Instant::now();
+            let deadline = until.min(asked + self.timeout);
             tries += 1;
             let failure = match ask(node, method, params, deadline, &judge) {
                 Ok(answer) => {
@@ -206,7 +214,7 @@ impl Nodes {
                 return give_up(format!("{method} failed: {name}"));
             }
             if has_others {
-                node.ill(&text, wait);
+                node.ill(&text, wait, asked.elapsed());
             }
             if tries >= most {
                 return give_up(format!("{method} failed {tries} times: {name}"));
@@ -267,16 +275,44 @@ mod tests {
         };
         assert_eq!((chosen(Role::Scan), chosen(Role::Simulate)), (("a", true), ("a", false)));
         let first = nodes.iter().next().unwrap();
-        first.ill("sick", Some(Duration::from_millis(30)));
+        first.ill("sick", Some(Duration::from_millis(30)), Duration::ZERO);
         assert_eq!((chosen(Role::Scan), chosen(Role::Simulate)), (("b", true), ("a", false)));
         // All out: the one that is back first.
-        nodes.iter().last().unwrap().ill("sick", Some(Duration::from_secs(9)));
+        nodes.iter().last().unwrap().ill("sick", Some(Duration::from_secs(9)), Duration::ZERO);
         assert!(!nodes.is_any_well(Role::Scan));
         assert_eq!(chosen(Role::Scan), ("a", true));
         thread::sleep(Duration::from_millis(40));
         assert!(nodes.is_any_well(Role::Scan));
         first.well();
         assert_eq!(first.standing.lock().unwrap().failures, 0);
+        // One that hung for so long is left out for so long.
+        first.ill("silent", None, Duration::from_secs(9));
+        assert!(first.out_until().unwrap() > Instant::now() + Duration::from_secs(8));
+    }
+
+    /// The first takes connections and answers nothing.
+    #[test]
+    fn a_node_that_hangs_takes_its_own_time_and_nobody_elses() {
+        use fault_proxy::http::{Answer, serve};
+
+        let silent = serve(|_| {
+            thread::sleep(Duration::from_secs(30));
+            None
+        });
+        let well = serve(|_| Some(Answer::ok(serde_json::json!({ "result": 7 }))));
+        let urls = [silent, well].map(|address| format!("http://{address}"));
+        let nodes = urls.map(|url| Node::new(&url, vec![Role::Scan])).into();
+        let nodes = Nodes::new(nodes, Duration::from_secs(60));
+        let begun = Instant::now();
+        let hurried = nodes.within(Duration::from_millis(300));
+        let judge = |_: &u64| Ok(());
+        let once = hurried.call_once(Role::Scan, "getSlot", &Value::Null, judge);
+        assert_eq!(once.unwrap(), 7);
+        // It is left out, whoever asks, and then asked again.
+        assert!(nodes.iter().next().unwrap().out_until().is_some());
+        thread::sleep(Duration::from_millis(500));
+        assert_eq!(hurried.call(Role::Scan, "getSlot", &Value::Null, judge).unwrap(), 7);
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -78,9 +78,13 @@ impl Rpc {
 
     /// Nodes of one cluster, the preferred ones first, each with so much time to answer.
     pub fn of(nodes: Vec<Node>, timeout: Duration) -> Self {
+        Self::over(Nodes::new(nodes, timeout), Arc::default())
+    }
+
+    fn over(nodes: Nodes, horizon: Arc<Horizon>) -> Self {
         Self {
-            nodes: Nodes::new(nodes, timeout),
-            horizon: Arc::default(),
+            nodes,
+            horizon,
             batch: AtomicUsize::new(BATCH),
             taken: AtomicUsize::new(0),
             code: Mutex::default(),
@@ -92,6 +96,16 @@ impl Rpc {
     pub fn with(&self, others: Vec<Node>) -> Self {
         let nodes = self.nodes.iter().map(Node::again).chain(others).collect();
         Self::of(nodes, self.nodes.timeout)
+    }
+
+    /// The same nodes over the same connections, each with no more time than that to answer:
+    /// for what has a deadline, which a node that hangs must not use up.
+    pub fn within(&self, patience: Duration) -> Self {
+        Self {
+            batch: AtomicUsize::new(self.batch.load(Ordering::Relaxed)),
+            klend: self.klend.clone(),
+            ..Self::over(self.nodes.within(patience), Arc::clone(&self.horizon))
+        }
     }
 
     /// Each of its nodes that has a role, by itself, with another patience and over
