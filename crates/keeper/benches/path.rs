@@ -28,7 +28,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use klend_flash_keeper::{
     alerts::{self, Format, Settings, Watched},
     config::Config,
-    feeds::feed::{Connector, Emit, Update, Version, Wanted},
+    feeds::feed::{Connector, Outlet, Update, Version, Wanted},
     health::{Health, Limits},
     keys::Key,
     ledger::{Ledger, metrics::Metrics, records::Records},
@@ -174,8 +174,12 @@ fn memory() -> Result<u64> {
 struct Told(Arc<Mutex<Receiver<Update>>>);
 
 impl Connector for Told {
-    fn run(&mut self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
-        emit(Update::Connected)?;
+    fn silence(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn run(&mut self, wanted: &Wanted, outlet: &Outlet<'_>, stop: &AtomicBool) -> Result<()> {
+        outlet.tell(Update::Connected)?;
         while !stop.load(Ordering::Relaxed) {
             if wanted.markets.is_empty() {
                 thread::sleep(Duration::from_millis(20));
@@ -183,7 +187,7 @@ impl Connector for Told {
             }
             let updates = self.0.lock().map_err(|_| anyhow!("it broke down"))?;
             if let Ok(update) = updates.recv_timeout(Duration::from_millis(20)) {
-                emit(update)?;
+                outlet.tell(update)?;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! again after a pause that grows, and tells of both.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -78,44 +79,6 @@ impl Wanted {
     }
 }
 
-/// Whether updates flow, as their data says: a connection that answers and tells nothing
-/// is as bad as none.
-pub(crate) struct Pulse {
-    /// How long the clock may be silent.
-    silence: Duration,
-    last: Instant,
-}
-
-impl Pulse {
-    pub fn new(silence: Duration) -> Self {
-        Self { silence, last: Instant::now() }
-    }
-
-    /// An update came.
-    pub fn feel(&mut self, update: &Update) {
-        let is_beat = match update {
-            Update::Connected => true,
-            Update::Account { key, .. } => *key == sysvar::clock::ID,
-            Update::Lost { .. } => false,
-        };
-        if is_beat {
-            self.last = Instant::now();
-        }
-    }
-
-    /// # Errors
-    /// The clock has been silent for too long.
-    pub fn check(&self) -> Result<()> {
-        if self.last.elapsed() >= self.silence {
-            bail!(
-                "the connection stands, and the clock has not changed for {} ms",
-                self.silence.as_millis()
-            );
-        }
-        Ok(())
-    }
-}
-
 /// What a feed tells.
 #[derive(Clone, Debug)]
 pub enum Update {
@@ -139,17 +102,86 @@ pub enum Update {
     },
 }
 
-/// Takes updates; an error ends the connection.
-pub type Emit<'a> = &'a dyn Fn(Update) -> Result<()>;
+/// Where a connection's updates go, and whether any flow, as their data says: a connection
+/// that answers and tells nothing, or nothing but of long ago, is as bad as none.
+pub struct Outlet<'a> {
+    take: &'a dyn Fn(Update) -> Result<()>,
+    horizon: &'a Horizon,
+    /// How long no clock may come that is anything new.
+    silence: Duration,
+    /// When one came last.
+    beat: Cell<Instant>,
+    /// The slot of the last one that came and was old, since then.
+    behind: Cell<Option<u64>>,
+}
+
+impl<'a> Outlet<'a> {
+    /// To `take`, whose error ends the connection.
+    pub fn new(
+        take: &'a dyn Fn(Update) -> Result<()>,
+        horizon: &'a Horizon,
+        silence: Duration,
+    ) -> Self {
+        Self { take, horizon, silence, beat: Cell::new(Instant::now()), behind: Cell::new(None) }
+    }
+
+    /// Passes an update on.
+    ///
+    /// # Errors
+    /// It is of a slot that is not believed, or nobody takes it: the connection ends.
+    pub fn tell(&self, update: Update) -> Result<()> {
+        let is_beat = match &update {
+            Update::Connected => true,
+            Update::Account { key, version, .. } => {
+                self.horizon.take(version.slot).map_err(Error::msg)?;
+                let is_new = version.slot >= self.horizon.oldest();
+                if *key == sysvar::clock::ID && !is_new {
+                    self.behind.set(Some(version.slot));
+                }
+                *key == sysvar::clock::ID && is_new
+            }
+            Update::Lost { .. } => false,
+        };
+        if is_beat {
+            self.beat.set(Instant::now());
+            self.behind.set(None);
+        }
+        (self.take)(update)
+    }
+
+    /// Asked by a connection that stands, again and again.
+    ///
+    /// # Errors
+    /// It tells nothing new, and should be made anew.
+    pub fn check(&self) -> Result<()> {
+        if self.beat.get().elapsed() < self.silence {
+            return Ok(());
+        }
+        let silence = self.silence.as_millis();
+        match self.behind.get() {
+            None => {
+                bail!("the connection stands, and the clock has not changed for {silence} ms")
+            }
+            Some(slot) => bail!(
+                "the connection has told of slot {slot} and older for {silence} ms, the newest \
+                 known is {}",
+                self.horizon.newest()
+            ),
+        }
+    }
+}
 
 /// One protocol.
 pub trait Connector: Send {
-    /// Connects, subscribes, emits [`Update::Connected`] and then updates until
-    /// `stop` is set or something breaks.
+    /// How long the clock may be silent before a connection is given up.
+    fn silence(&self) -> Duration;
+
+    /// Connects, subscribes, tells [`Update::Connected`] and then updates until
+    /// `stop` is set or something breaks, which includes what [`Outlet::check`] finds.
     ///
     /// # Errors
     /// What broke.
-    fn run(&mut self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()>;
+    fn run(&mut self, wanted: &Wanted, outlet: &Outlet<'_>, stop: &AtomicBool) -> Result<()>;
 }
 
 /// Makes the connections of a feed.
@@ -231,23 +263,19 @@ fn keep<T: Fn(Update) -> bool>(
     while !stop.load(Ordering::Relaxed) {
         let started = Instant::now();
         let stands = AtomicBool::new(false);
-        let emit = |update: Update| {
+        let take = |update: Update| {
             let is_taken = match update {
                 Update::Connected => {
                     let is_taken = sink.connected();
                     stands.store(is_taken, Ordering::Relaxed);
                     is_taken
                 }
-                update => {
-                    if let Update::Account { version, .. } = &update {
-                        sink.horizon.take(version.slot).map_err(Error::msg)?;
-                    }
-                    (sink.take)(update)
-                }
+                update => (sink.take)(update),
             };
             if is_taken { Ok(()) } else { Err(anyhow!(FLOOD)) }
         };
-        let ended = super::told("the feed", || connector.run(wanted, &emit, stop));
+        let outlet = Outlet::new(&take, &sink.horizon, connector.silence());
+        let ended = super::told("the feed", || connector.run(wanted, &outlet, stop));
         if stop.load(Ordering::Relaxed) {
             return;
         }
@@ -293,12 +321,16 @@ mod tests {
     }
 
     impl Connector for Flaky {
-        fn run(&mut self, _: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
+        fn silence(&self) -> Duration {
+            GOOD
+        }
+
+        fn run(&mut self, _: &Wanted, outlet: &Outlet<'_>, stop: &AtomicBool) -> Result<()> {
             if self.breaks > 0 {
                 self.breaks -= 1;
                 return Err(anyhow!("broken"));
             }
-            emit(Update::Connected)?;
+            outlet.tell(Update::Connected)?;
             while !stop.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -310,7 +342,11 @@ mod tests {
     struct Faulty;
 
     impl Connector for Faulty {
-        fn run(&mut self, _: &Wanted, _: Emit<'_>, _: &AtomicBool) -> Result<()> {
+        fn silence(&self) -> Duration {
+            GOOD
+        }
+
+        fn run(&mut self, _: &Wanted, _: &Outlet<'_>, _: &AtomicBool) -> Result<()> {
             panic!("a test's")
         }
     }
@@ -353,8 +389,12 @@ mod tests {
     struct Steady(Arc<AtomicBool>);
 
     impl Connector for Steady {
-        fn run(&mut self, _: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
-            emit(Update::Connected)?;
+        fn silence(&self) -> Duration {
+            GOOD
+        }
+
+        fn run(&mut self, _: &Wanted, outlet: &Outlet<'_>, stop: &AtomicBool) -> Result<()> {
+            outlet.tell(Update::Connected)?;
             while !stop.load(Ordering::Relaxed) {
                 if self.0.swap(false, Ordering::Relaxed) {
                     return Err(anyhow!("cut"));
@@ -395,6 +435,54 @@ mod tests {
         assert!(matches!(updates.recv().unwrap(), Update::Connected));
         let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };
         assert!(reason.contains("faster"), "{reason}");
+    }
+
+    #[test]
+    fn a_stream_is_alive_while_its_clock_is_new() {
+        const SILENCE: Duration = Duration::from_millis(60);
+        let (horizon, heard) = (Horizon::default(), Cell::new(0));
+        let take = |_: Update| {
+            heard.set(heard.get() + 1);
+            Ok(())
+        };
+        let told = |key, slot| Update::Account {
+            key,
+            version: Version::end_of(slot),
+            account: Account::default(),
+        };
+        let clock = |slot| told(sysvar::clock::ID, slot);
+        // What is said by `says` until the silence is over, and the verdict then.
+        let verdict = |says: &dyn Fn(&Outlet<'_>)| {
+            let outlet = Outlet::new(&take, &horizon, SILENCE);
+            outlet.tell(Update::Connected).unwrap();
+            outlet.check().unwrap();
+            let begun = Instant::now();
+            while begun.elapsed() < SILENCE * 2 {
+                says(&outlet);
+                thread::sleep(Duration::from_millis(5));
+            }
+            outlet.check().map_err(|reason| reason.to_string())
+        };
+        horizon.take(10_000).unwrap();
+        let not_changed = verdict(&|_| ()).unwrap_err();
+        assert!(not_changed.contains("clock has not changed for 60 ms"), "{not_changed}");
+        // Accounts that others write are no sign that the rest is told.
+        assert!(verdict(&|outlet| outlet.tell(told(Address::default(), 10_000)).unwrap()).is_err());
+        verdict(&|outlet| outlet.tell(clock(10_000)).unwrap()).unwrap();
+        verdict(&|outlet| outlet.tell(clock(9_980)).unwrap()).unwrap();
+        // A stream that is stuck while others go on, or lags.
+        for slot in [9_900, 1] {
+            let before = heard.get();
+            let behind = verdict(&|outlet| outlet.tell(clock(slot)).unwrap()).unwrap_err();
+            let numbers = behind.contains(&format!("slot {slot}")) && behind.contains("10000");
+            assert!(numbers, "{behind}");
+            // What it says is passed on all the same: whoever takes it knows what is newer.
+            assert!(heard.get() > before + 1);
+        }
+        // One that tells of what is not to come ends at once.
+        let outlet = Outlet::new(&take, &horizon, SILENCE);
+        let refused = outlet.tell(clock(1 << 63)).unwrap_err().to_string();
+        assert!(refused.contains("no cluster has come"), "{refused}");
     }
 
     #[test]

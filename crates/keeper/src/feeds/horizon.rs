@@ -13,6 +13,8 @@ use std::{
 const AHEAD: u64 = 150;
 /// Slots that pass in a second at most, far above what any cluster does.
 const PER_SECOND: u64 = 20;
+/// Slots that nodes may be behind the newest known, and are still believed.
+const BEHIND: u64 = 32;
 /// 2020-03-16, when mainnet began: no cluster counts slots from before.
 const BEGINNING: u64 = 1_584_316_800;
 /// How long something beyond has to be said, by nothing but answers that agree, until it
@@ -48,6 +50,11 @@ impl Horizon {
     /// The newest slot; 0 before there is one.
     pub fn newest(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).newest.map_or(0, |(slot, _)| slot)
+    }
+
+    /// The oldest slot that is as good as now.
+    pub fn oldest(&self) -> u64 {
+        self.newest().saturating_sub(BEHIND)
     }
 
     /// Takes a slot that somebody names.

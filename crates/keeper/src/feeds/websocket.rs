@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use klend_fork::lenient;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_account::Account;
@@ -17,7 +18,7 @@ use tracing::debug;
 use tungstenite::{Bytes, Error, Message, WebSocket, http::Uri, stream::MaybeTlsStream};
 
 use super::{
-    feed::{Connector, Emit, NAP, Pulse, Update, Version, Wanted},
+    feed::{Connector, NAP, Outlet, Update, Version, Wanted},
     source::{Filter, KLEND, WireAccount, call::refusal, redact, wire_filters},
 };
 
@@ -97,6 +98,7 @@ struct Notified {
 
 #[derive(Deserialize)]
 struct SlotContext {
+    #[serde(deserialize_with = "lenient::number")]
     slot: u64,
 }
 
@@ -279,7 +281,11 @@ fn connect(url: &str) -> Result<Socket> {
 }
 
 impl Connector for NodeSocket {
-    fn run(&mut self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
+    fn silence(&self) -> Duration {
+        self.silence
+    }
+
+    fn run(&mut self, wanted: &Wanted, outlet: &Outlet<'_>, stop: &AtomicBool) -> Result<()> {
         let mut socket = connect(&self.url)?;
         let mut subscriptions = Subscriptions::new(wanted);
         for (id, subject) in subscriptions.subjects.iter().enumerate() {
@@ -288,15 +294,14 @@ impl Connector for NodeSocket {
         socket.flush()?;
 
         let begun = Instant::now();
-        let (mut heard, mut pulse) = (Instant::now(), Pulse::new(self.silence));
+        let mut heard = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             match socket.read() {
                 Ok(message) => {
                     heard = Instant::now();
                     if let Message::Text(text) = &message {
                         for update in subscriptions.hear(text)? {
-                            pulse.feel(&update);
-                            emit(update)?;
+                            outlet.tell(update)?;
                         }
                     } else if message.is_close() {
                         bail!("the node closed the connection");
@@ -307,7 +312,7 @@ impl Connector for NodeSocket {
                 Err(error) => return Err(error.into()),
             }
             if subscriptions.are_complete() {
-                pulse.check()?;
+                outlet.check()?;
             }
             if heard.elapsed() >= QUIET {
                 socket.send(Message::Ping(Bytes::new()))?;
@@ -443,7 +448,7 @@ mod tests {
         let told = |value: Value| {
             json!({ "method": "accountNotification", "params": {
                 "subscription": "0x2",
-                "result": { "context": { "slot": 9, "more": [] }, "value": value, "at": 1.5 },
+                "result": { "context": { "slot": "9", "more": [] }, "value": value, "at": 1.5 },
             }})
             .to_string()
         };

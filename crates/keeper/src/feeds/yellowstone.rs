@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -20,7 +21,7 @@ use yellowstone_grpc_proto::prelude::{
 };
 
 use super::{
-    feed::{Connector, Emit, NAP, Pulse, Update, Version, Wanted},
+    feed::{Connector, NAP, Outlet, Update, Version, Wanted},
     source::{Filter, KLEND, redact},
 };
 
@@ -36,15 +37,16 @@ pub struct Geyser {
     url: String,
     token: Option<String>,
     silence: Duration,
+    patience: Duration,
 }
 
 impl Geyser {
     /// The clock may be silent for `silence` before the stream is given up.
     pub fn new(url: String, token: Option<String>, silence: Duration) -> Self {
-        Self { url, token, silence }
+        Self { url, token, silence, patience: PATIENCE }
     }
 
-    async fn follow(&self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
+    async fn follow(&self, wanted: &Wanted, outlet: &Outlet<'_>, stop: &AtomicBool) -> Result<()> {
         let mut builder = GeyserGrpcClient::build_from_shared(self.url.clone())?
             .x_token(self.token.clone())?
             .connect_timeout(PATIENCE)
@@ -53,37 +55,51 @@ impl Geyser {
         if self.url.starts_with("https://") {
             builder = builder.tls_config(ClientTlsConfig::new().with_native_roots())?;
         }
-        let mut client = builder.connect().await?;
-        let (mut requests, mut updates) =
-            client.subscribe_with_request(Some(subscription(wanted))).await?;
-        // Requests are handled in order: its answer says that the first one was.
-        requests.send(ping(SUBSCRIBED)).await?;
+        let begun = Instant::now();
+        let in_time = || -> Result<()> {
+            if begun.elapsed() >= self.patience {
+                bail!("the endpoint has not subscribed after {} ms", self.patience.as_millis());
+            }
+            Ok(())
+        };
+        let mut subscribing = pin!(async {
+            let mut client = builder.connect().await?;
+            let (mut requests, updates) =
+                client.subscribe_with_request(Some(subscription(wanted))).await?;
+            // Requests are handled in order: its answer says that the first one was.
+            requests.send(ping(SUBSCRIBED)).await?;
+            anyhow::Ok((requests, updates))
+        });
+        let (mut requests, mut updates) = loop {
+            if let Ok(subscribed) = tokio::time::timeout(NAP, subscribing.as_mut()).await {
+                break subscribed?;
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            in_time()?;
+        };
 
-        let (begun, mut connected) = (Instant::now(), false);
-        let mut pulse = Pulse::new(self.silence);
+        let mut connected = false;
         while !stop.load(Ordering::Relaxed) {
             let update = tokio::time::timeout(NAP, updates.next()).await;
             if connected {
-                pulse.check()?;
-            } else if begun.elapsed() >= PATIENCE {
-                bail!("the endpoint has not subscribed after {} s", PATIENCE.as_secs());
+                outlet.check()?
+            } else {
+                in_time()?
             }
             let Ok(update) = update else { continue };
             let update = update.context("the endpoint ended the stream")??;
             match update.update_oneof {
                 Some(UpdateOneof::Account(update)) => {
                     if !std::mem::replace(&mut connected, true) {
-                        pulse.feel(&Update::Connected);
-                        emit(Update::Connected)?;
+                        outlet.tell(Update::Connected)?;
                     }
-                    let update = account(update)?;
-                    pulse.feel(&update);
-                    emit(update)?;
+                    outlet.tell(account(update)?)?;
                 }
                 Some(UpdateOneof::Pong(pong)) if pong.id == SUBSCRIBED && !connected => {
                     connected = true;
-                    pulse.feel(&Update::Connected);
-                    emit(Update::Connected)?;
+                    outlet.tell(Update::Connected)?;
                 }
                 // Whoever is not answered may close the connection.
                 Some(UpdateOneof::Ping(_)) => requests.send(ping(0)).await?,
@@ -95,10 +111,14 @@ impl Geyser {
 }
 
 impl Connector for Geyser {
-    fn run(&mut self, wanted: &Wanted, emit: Emit<'_>, stop: &AtomicBool) -> Result<()> {
+    fn silence(&self) -> Duration {
+        self.silence
+    }
+
+    fn run(&mut self, wanted: &Wanted, outlet: &Outlet<'_>, stop: &AtomicBool) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime
-            .block_on(self.follow(wanted, emit, stop))
+            .block_on(self.follow(wanted, outlet, stop))
             .map_err(|error| anyhow!(redact(&format!("{error:#}"))))
     }
 }
@@ -182,11 +202,27 @@ mod tests {
     };
 
     use super::*;
+    use crate::feeds::horizon::Horizon;
 
     type Updates<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-    /// Answers one subscription with its ping and one account, then breaks off.
+    /// What an endpoint does with a subscription.
+    #[derive(Clone, Copy)]
+    enum Script {
+        /// Answers its ping, tells of one account, and breaks off.
+        BreaksOff,
+        /// Does not answer at all.
+        Hangs,
+        /// Takes it, and does not answer its ping.
+        NeverSubscribes,
+        /// Answers its ping and tells nothing.
+        Silent,
+        /// Tells of the clock of the same slot, again and again.
+        Clock(u64),
+    }
+
     struct Endpoint {
+        script: Script,
         subscribed: Mutex<mpsc::Sender<SubscribeRequest>>,
     }
 
@@ -212,27 +248,44 @@ mod tests {
             let mut requests = request.into_inner();
             let first = requests.message().await?.unwrap();
             self.subscribed.lock().unwrap().send(first).unwrap();
-            let written = SubscribeUpdateAccount {
-                slot: 7,
-                account: Some(SubscribeUpdateAccountInfo {
-                    pubkey: vec![5; 32],
-                    owner: vec![6; 32],
-                    lamports: 3,
-                    data: vec![1, 2],
-                    write_version: 9,
-                    ..SubscribeUpdateAccountInfo::default()
-                }),
-                ..SubscribeUpdateAccount::default()
+            let written = |slot, key: [u8; 32]| {
+                update(UpdateOneof::Account(SubscribeUpdateAccount {
+                    slot,
+                    account: Some(SubscribeUpdateAccountInfo {
+                        pubkey: key.to_vec(),
+                        owner: vec![6; 32],
+                        lamports: 3,
+                        data: vec![1, 2],
+                        write_version: 9,
+                        ..SubscribeUpdateAccountInfo::default()
+                    }),
+                    ..SubscribeUpdateAccount::default()
+                }))
             };
+            if let Script::Hangs = self.script {
+                std::future::pending::<()>().await;
+            }
             // The second request comes when the first one is answered.
             let pong = stream::once(async move {
                 let ping = requests.message().await?.unwrap().ping.unwrap();
                 update(UpdateOneof::Pong(SubscribeUpdatePong { id: ping.id }))
             });
-            Ok(Response::new(Box::pin(pong.chain(stream::iter([
-                update(UpdateOneof::Account(written)),
-                Err(Status::unavailable("going down")),
-            ])))))
+            let clock = solana_sdk_ids::sysvar::clock::ID.to_bytes();
+            let told: Updates<SubscribeUpdate> = match self.script {
+                Script::NeverSubscribes => return Ok(Response::new(Box::pin(stream::pending()))),
+                Script::Hangs | Script::Silent => Box::pin(stream::pending()),
+                Script::BreaksOff => Box::pin(stream::iter([
+                    written(7, [5; 32]),
+                    Err(Status::unavailable("going down")),
+                ])),
+                Script::Clock(slot) => {
+                    Box::pin(stream::repeat_with(move || slot).then(move |slot| async move {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        written(slot, clock)
+                    }))
+                }
+            };
+            Ok(Response::new(Box::pin(pong.chain(told))))
         }
 
         async fn subscribe_deshred(
@@ -297,13 +350,13 @@ mod tests {
     }
 
     /// Serves an [`Endpoint`] on loopback; returns its URL and what is subscribed.
-    fn serve() -> (String, mpsc::Receiver<SubscribeRequest>) {
+    fn serve(script: Script) -> (String, mpsc::Receiver<SubscribeRequest>) {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (sender, subscribed) = mpsc::channel();
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let endpoint = Endpoint { subscribed: Mutex::new(sender) };
+            let endpoint = Endpoint { script, subscribed: Mutex::new(sender) };
             let server = Server::builder().add_service(GeyserServer::new(endpoint));
             runtime.block_on(server.serve(([127, 0, 0, 1], port).into())).unwrap();
         });
@@ -316,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_broken_stream_is_subscribed_to_again() {
-        let (url, subscribed) = serve();
+        let (url, subscribed) = serve(Script::BreaksOff);
         let wanted = Wanted { markets: vec![key(1)], accounts: vec![key(2)], ..Wanted::default() };
         let (sender, heard) = mpsc::channel();
         let geyser = Box::new(Geyser::new(url, Some("token".to_owned()), Duration::from_secs(30)));
@@ -341,21 +394,71 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_stands_and_says_nothing_new_is_given_up() {
+        const NEWEST: u64 = 10_000;
+        for (script, connects, why) in [
+            (Script::Hangs, false, "has not subscribed after 400 ms"),
+            (Script::NeverSubscribes, false, "has not subscribed after 400 ms"),
+            (Script::Silent, true, "the clock has not changed for 300 ms"),
+            (Script::Clock(NEWEST - 200), true, "slot 9800 and older for 300 ms"),
+            (Script::Clock(1 << 63), true, "no cluster has come"),
+        ] {
+            let (url, _subscribed) = serve(script);
+            let horizon = std::sync::Arc::new(Horizon::default());
+            horizon.take(NEWEST).unwrap();
+            let (sender, heard) = mpsc::channel();
+            let mut geyser = Geyser::new(url, Some("token".to_owned()), Duration::from_millis(300));
+            geyser.patience = Duration::from_millis(400);
+            let take = move |update| sender.send(update).is_ok();
+            let geyser = Box::new(geyser);
+            let _feed = super::super::feed::start(vec![geyser], Wanted::default(), horizon, take);
+            let (mut has_connected, mut reasons) = (false, Vec::new());
+            // The server may need a moment to listen.
+            while !reasons.iter().any(|reason: &String| reason.contains(why)) {
+                match heard.recv_timeout(Duration::from_secs(30)) {
+                    Ok(Update::Connected) => has_connected = true,
+                    Ok(Update::Lost { reason, .. }) => reasons.push(reason),
+                    Ok(Update::Account { .. }) => {}
+                    Err(_) => panic!("{why}: {reasons:?}"),
+                }
+            }
+            assert_eq!(has_connected, connects, "{why}");
+        }
+        // One that says what is new stands, though it says the same.
+        let (url, _subscribed) = serve(Script::Clock(NEWEST));
+        let (sender, heard) = mpsc::channel();
+        let geyser = Geyser::new(url, Some("token".to_owned()), Duration::from_millis(300));
+        let take = move |update| sender.send(update).is_ok();
+        let wanted = Wanted::default();
+        let _feed =
+            super::super::feed::start(vec![Box::new(geyser)], wanted, Default::default(), take);
+        let connected = heard.iter().find(|update| matches!(update, Update::Connected));
+        assert!(connected.is_some());
+        let until = Instant::now() + Duration::from_millis(900);
+        while Instant::now() < until {
+            let update = heard.recv_timeout(Duration::from_secs(30)).unwrap();
+            assert!(matches!(update, Update::Account { .. }), "{update:?}");
+        }
+    }
+
+    #[test]
     fn an_endpoint_is_subscribed_to_and_its_updates_are_read() {
-        let (url, subscribed) = serve();
+        let (url, subscribed) = serve(Script::BreaksOff);
         let wanted =
             Wanted { markets: vec![key(1)], accounts: vec![key(2), key(3)], ..Wanted::default() };
         let heard = Mutex::new(Vec::new());
-        let emit = |update: Update| {
+        let take = |update: Update| {
             heard.lock().unwrap().push(update);
             Ok(())
         };
+        let horizon = Horizon::default();
+        let outlet = Outlet::new(&take, &horizon, Duration::from_secs(30));
         let mut geyser = Geyser::new(url, Some("token".to_owned()), Duration::from_secs(30));
         let stop = AtomicBool::new(false);
         // The server may need a moment to listen.
         let ended = (0..100)
             .find_map(|_| {
-                let error = geyser.run(&wanted, &emit, &stop).unwrap_err();
+                let error = geyser.run(&wanted, &outlet, &stop).unwrap_err();
                 std::thread::sleep(Duration::from_millis(20));
                 error.to_string().contains("going down").then_some(error)
             })

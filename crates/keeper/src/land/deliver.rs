@@ -44,7 +44,7 @@ const EXPIRY_MARGIN: u64 = 8;
 const SILENCE: Duration = Duration::from_secs(120);
 /// Longest a node may take to say what became of it, before another one is asked.
 pub const NEWS: Duration = Duration::from_secs(2);
-/// How long a transaction that is confirmed is asked for.
+/// The same once it is confirmed, or nothing can come of it any more.
 const SHOWN: Duration = Duration::from_secs(10);
 
 /// A transaction was sent, and whether it was executed is not known.
@@ -221,7 +221,7 @@ impl Way<'_> {
                 Err(error) => {
                     warn!(signature, reason = format!("{error:#}"), "no news");
                     let is_over = deadline != 0 && now > deadline.saturating_add(EXPIRY_MARGIN);
-                    if is_over || heard.elapsed() >= SILENCE {
+                    if heard.elapsed() >= if is_over { SHOWN } else { SILENCE } {
                         let reason = format!("{error:#}");
                         return Err(Unknown { signature: signature.to_owned(), reason }.into());
                     }

@@ -3,6 +3,7 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::Duration,
 };
 
 use fault_proxy::proxy::{Fault, Proxy};
@@ -31,6 +32,8 @@ fn a_faulty_node_costs_time_and_nothing_else() {
         Fault::InternalError,
         Fault::Timeout,
         Fault::AskedLater(1),
+        // What else it says is not the reason.
+        Fault::Busy(-32600),
     ];
     // Rate limits, sick and lagging nodes, pages: by all the names they go by.
     faults.extend(
@@ -114,6 +117,12 @@ fn an_answer_in_dialect_is_the_same_answer() {
     let plain = json_of(&["--fork", folder_arg(), "quote", &at_risk]);
     let node = Node::with(folder(), Options { dialect: true, ..Options::default() });
     assert_eq!(json_of(&["--rpc", node.url(), "quote", &at_risk]), plain);
+
+    // Accounts may be longer than today's.
+    let proxy = Proxy::to(node.url(), &[]);
+    let met = proxy.during(Some(SCAN), Fault::Grown, Duration::from_secs(600));
+    assert_eq!(json_of(&["--rpc", proxy.url(), "quote", &at_risk]), plain);
+    assert!(met.load(Ordering::Relaxed) > 0);
 
     for epoch in ["18446744073709552000", "1.8446744073709552e19", "\"18446744073709551615\""] {
         let copy = copied(|text| {
@@ -212,7 +221,11 @@ fn an_answer_from_the_past_is_asked_for_again() {
     let (expected, plain) = reads(&[]);
     // The first answer says which slot it is; the second one lies.
     let (quoted, with_stale) = reads(&[(READ, Fault::None), (READ, Fault::StaleSlot)]);
-    assert_eq!((quoted, with_stale), (expected, plain + 1));
+    assert_eq!((quoted, with_stale), (expected.clone(), plain + 1));
+    // The same of a list.
+    let lists = node.calls(SCAN);
+    let (quoted, _) = reads(&[(SCAN, Fault::StaleSlot)]);
+    assert_eq!((quoted, node.calls(SCAN) - lists), (expected, 2));
 }
 
 #[test]

@@ -61,10 +61,9 @@ fn a_road_that_lies_and_one_that_answers_late_change_nothing() {
         let told = lines.iter().rfind(is_it).unwrap_or_else(|| panic!("{address}: {lines:#?}"));
         told["fields"]["answer"].as_str().unwrap().to_owned()
     };
-    assert_eq!(
-        (&*answer(lies), &*answer(late), &*answer(claims)),
-        ("accepted", "silent", "refused")
-    );
+    assert_eq!((&*answer(lies), &*answer(claims)), ("accepted", "refused"));
+    // As long as it is waited for, and after that.
+    assert!(["silent", "failed"].contains(&&*answer(late)));
 }
 
 /// A tip floor service, and what it makes of the costs.
@@ -205,7 +204,9 @@ fn what_a_node_says_of_fees_moves_nothing_beyond_floor_and_cap() {
     let (floor, cap) = (lamports(json!([])), lamports(paid(json!(CAP))));
     assert!(cap > floor, "{cap} {floor}");
     assert_eq!(lamports(paid(json!(u64::MAX))), cap);
-    for nonsense in [paid(json!(-5)), json!("a lot"), paid(json!("90000"))] {
+    // Numbers as others write them are numbers.
+    assert_eq!(lamports(paid(json!("90000"))), cap);
+    for nonsense in [paid(json!(-5)), json!("a lot"), paid(json!("many"))] {
         assert_eq!(lamports(nonsense.clone()), floor, "{nonsense}");
     }
 }

@@ -222,6 +222,24 @@ fn an_end_that_one_of_several_backends_tells_of_is_not_believed_of_another() {
     assert!(messages(&lines, "not over yet by the second answer") >= 1, "{lines:#?}");
 }
 
+/// Answers that lack what was asked for do not say that it is nowhere.
+#[test]
+fn an_answer_without_a_word_on_it_is_no_end_of_it() {
+    let (stage, config) = sending(
+        Options { fate: Fate::Executed { after_polls: 5 }, ..Options::default() },
+        "deadline_slots = 5",
+    );
+    let proxy = Proxy::to(stage.node.url(), &[]);
+    let mut watch = Watch::start(&config, &["--rpc", proxy.url()]);
+    until("it is sent", || stage.node.sent() >= 1);
+    proxy.add("getSignatureStatuses", Fault::PartialAnswer, 6);
+    stage.node.world().warp_slots(40);
+    watch.wait_for("liquidated");
+    let lines = watch.stop();
+    assert_eq!((stage.node.signatures(), messages(&lines, "signed")), (1, 1), "{lines:#?}");
+    assert!(messages(&lines, "no news") >= 2 && proxy.faults_left() == 0, "{lines:#?}");
+}
+
 #[test]
 fn without_sol_it_pauses_before_the_first_failure_and_goes_on_when_there_is_some() {
     let (stage, config) = sending(

@@ -104,6 +104,10 @@ fn cure_of(code: i64, message: &str) -> Cure {
     if says(&["rate limit", "too many requests", "congested", "requests per second"]) {
         return Cure::Later;
     }
+    // By somebody who is behind, or ahead: whether its life is over, others tell.
+    if message.contains("blockhash") && says(&["not found", "expired"]) {
+        return Cure::Later;
+    }
     match code {
         // A request that timed out, or came too early.
         408 | 425 => Cure::AtOnce,
@@ -212,7 +216,10 @@ impl Endpoint {
         let body = answer.bytes().map_err(lost)?;
         match read(&body) {
             Ok(answer) if status.is_success() => Ok(answer),
-            Err(Failure::Refused(refused)) => Err(Refused { wait, ..refused }.into()),
+            Err(Failure::Refused(refused)) => {
+                let code = overruled(i64::from(status.as_u16()), &refused);
+                Err(Refused { code, wait, ..refused }.into())
+            }
             // A page of a proxy: whether the node behind it was asked is not known, unless
             // it is the caller's fault.
             _ if !status.is_success() => {
@@ -226,6 +233,16 @@ impl Endpoint {
             Ok(_) => Err(Failure::lost(status, Cure::Later)),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+/// The code that counts where a refusal has one of HTTP's too: a node that is busy says in
+/// its body what comes to its mind, and one that is sick refuses what is not wrong.
+fn overruled(status: i64, refused: &Refused) -> i64 {
+    match status {
+        429 => status,
+        500.. if refused.cure() == Cure::Never => status,
+        _ => refused.code,
     }
 }
 
@@ -316,6 +333,30 @@ mod tests {
             }
         }
         assert_eq!(cure_of(-32600, "Rate limit: 10 requests per second"), Cure::Later);
+        // What a node that is behind says of a transaction is not the end of it.
+        for (code, message) in [
+            (-32002, "Transaction simulation failed: Blockhash not found"),
+            (-32602, "bundle contains an expired blockhash"),
+        ] {
+            assert_eq!(cure_of(code, message), Cure::Later, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_busy_or_sick_nodes_status_counts_more_than_what_it_says() {
+        for (status, code, counts) in [
+            (429, -32600, 429),
+            (429, -32602, 429),
+            (503, -32002, 503),
+            // It says more than that it is sick.
+            (500, -32602, -32602),
+            (503, -32005, -32005),
+            (400, -32600, -32600),
+            (200, -32600, -32600),
+        ] {
+            let refused = Refused { code, message: "no".to_owned(), wait: None };
+            assert_eq!(overruled(status, &refused), counts, "{status} {code}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use klend_fork::lenient;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_address::Address;
@@ -51,6 +52,7 @@ pub struct Sent {
 #[derive(Deserialize)]
 struct WireSent {
     signature: String,
+    #[serde(deserialize_with = "lenient::number")]
     slot: u64,
     #[serde(default)]
     err: Value,
@@ -82,6 +84,7 @@ impl Rpc {
         #[serde(rename_all = "camelCase")]
         struct Latest {
             blockhash: String,
+            #[serde(deserialize_with = "lenient::number")]
             last_valid_block_height: u64,
         }
         let answer: Answer<Latest> =
@@ -95,7 +98,9 @@ impl Rpc {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Epoch {
+            #[serde(deserialize_with = "lenient::number")]
             absolute_slot: u64,
+            #[serde(deserialize_with = "lenient::number")]
             block_height: u64,
         }
         let params = json!([{ "commitment": "confirmed" }]);
@@ -118,6 +123,7 @@ impl Rpc {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Paid {
+            #[serde(deserialize_with = "lenient::number")]
             prioritization_fee: u64,
         }
         let names: Vec<String> = writes.iter().take(MOST).map(ToString::to_string).collect();
@@ -185,7 +191,12 @@ impl Rpc {
             confirmation_status: Option<String>,
         }
         let params = json!([[signature]]);
-        let judge = |answer: &Answer<Vec<Option<Wire>>>| self.horizon.take(answer.context.slot);
+        // An answer without a word on it is none, as one that it is nowhere would be.
+        let judge = |answer: &Answer<Vec<Option<Wire>>>| {
+            self.horizon.take(answer.context.slot)?;
+            let told = answer.value.len();
+            (told == 1).then_some(()).ok_or_else(|| format!("{told} statuses of 1"))
+        };
         let answer = self.nodes.call_once(Role::Scan, "getSignatureStatuses", &params, judge)?;
         let seen = match answer.value.into_iter().next().flatten() {
             None => Seen::Nowhere,

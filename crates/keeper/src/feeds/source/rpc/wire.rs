@@ -38,6 +38,7 @@ pub(super) struct Answer<T> {
 
 #[derive(Deserialize)]
 pub(super) struct Context_ {
+    #[serde(deserialize_with = "lenient::number")]
     pub slot: u64,
 }
 
