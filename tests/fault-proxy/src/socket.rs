@@ -17,6 +17,10 @@ use tungstenite::{Error, Message, WebSocket};
 
 use crate::{FAR_FUTURE, in_dialect, locked};
 
+/// How much later something is told again.
+const AGAIN: Duration = Duration::from_millis(300);
+/// Who owns the clock.
+const SYSVARS: &str = "Sysvar1111111111111111111111111111111111111";
 /// Pause between two looks at both ends when neither said anything.
 const NAP: Duration = Duration::from_millis(3);
 
@@ -31,6 +35,12 @@ pub enum Fault {
     Silent,
     /// Subscriptions to programs are dead, those to accounts live on.
     DeadPrograms,
+    /// Subscriptions to accounts are dead, but for the clock's; those to programs live on.
+    DeadAccounts,
+    /// Accounts are told to be gone, but for the clock.
+    Gone,
+    /// Everything is told again a moment later, when newer things were told.
+    Twice,
     /// Everything is told so much later.
     Late(Duration),
     /// What is told has come to pass long ago, as its slot says.
@@ -126,6 +136,8 @@ struct Bridge {
     troubles: Troubles,
     /// What is told later, in order.
     late: VecDeque<(Instant, String)>,
+    /// What is told again.
+    again: VecDeque<(Instant, String)>,
 }
 
 impl Bridge {
@@ -141,7 +153,7 @@ impl Bridge {
             socket.get_ref().set_nodelay(true).ok()?;
             socket.get_ref().set_nonblocking(true).ok()?;
         }
-        Some(Self { keeper, node, since, troubles, late: VecDeque::new() })
+        Some(Self { keeper, node, since, troubles, late: VecDeque::new(), again: VecDeque::new() })
     }
 
     fn run(mut self) -> tungstenite::Result<()> {
@@ -159,9 +171,11 @@ impl Bridge {
                     _ => {}
                 }
             }
-            while self.late.front().is_some_and(|(due, _)| *due <= Instant::now()) {
-                if let Some((_, text)) = self.late.pop_front() {
-                    said(self.keeper.write(Message::text(text)))?;
+            for queue in [&mut self.late, &mut self.again] {
+                while queue.front().is_some_and(|(due, _)| *due <= Instant::now()) {
+                    if let Some((_, text)) = queue.pop_front() {
+                        said(self.keeper.write(Message::text(text)))?;
+                    }
                 }
             }
             // Pings are answered by the library.
@@ -186,9 +200,13 @@ impl Bridge {
         let mut message: Value = serde_json::from_str(text).unwrap_or_default();
         let is_program = message["method"] == "programNotification";
         let is_notification = message.get("params").is_some();
+        // The clock's owner is that of all sysvars, and no other is subscribed to.
+        let is_account = message["method"] == "accountNotification"
+            && message.pointer("/params/result/value/owner").is_none_or(|owner| owner != SYSVARS);
         let faults = now(&self.troubles, self.since, |fault| match fault {
             Fault::Refused | Fault::Cut => false,
             Fault::DeadPrograms => is_program,
+            Fault::DeadAccounts | Fault::Gone => is_account,
             Fault::Dialect => true,
             _ => is_notification,
         });
@@ -196,7 +214,14 @@ impl Bridge {
         for fault in faults {
             match fault {
                 Fault::Refused | Fault::Cut => {}
-                Fault::Silent | Fault::DeadPrograms => return Ok(()),
+                Fault::Silent | Fault::DeadPrograms | Fault::DeadAccounts => return Ok(()),
+                Fault::Gone => {
+                    if let Some(value) = message.pointer_mut("/params/result/value") {
+                        *value = Value::Null;
+                    }
+                    sent = message.to_string();
+                }
+                Fault::Twice => self.again.push_back((Instant::now() + AGAIN, sent.clone())),
                 Fault::Late(by) => pause = by,
                 Fault::OldSlots | Fault::FarFuture => {
                     if let Some(slot) = message.pointer_mut("/params/result/context/slot") {
@@ -248,5 +273,64 @@ fn said(result: tungstenite::Result<()>) -> tungstenite::Result<()> {
     match result {
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of messages through a proxy with this fault, until nothing more comes.
+    fn through(fault: Fault, messages: &[Value]) -> Vec<Value> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let node = listener.local_addr().unwrap();
+        let told: Vec<String> = messages.iter().map(ToString::to_string).collect();
+        thread::spawn(move || {
+            let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+            // Once it is known that the fault is there.
+            socket.read().unwrap();
+            for text in told {
+                socket.send(Message::text(text)).unwrap();
+            }
+            thread::sleep(AGAIN * 10);
+        });
+        let proxy = SocketProxy::to(node).unwrap();
+        let address = proxy.url().strip_prefix("ws://").unwrap().to_owned();
+        let stream = TcpStream::connect(address).unwrap();
+        let (mut socket, _) = tungstenite::client(proxy.url(), stream).unwrap();
+        socket.get_ref().set_read_timeout(Some(AGAIN * 3)).unwrap();
+        proxy.during(fault, Duration::from_secs(60));
+        socket.send(Message::text("{}")).unwrap();
+        let mut heard = Vec::new();
+        while let Ok(Message::Text(text)) = socket.read() {
+            heard.push(serde_json::from_str(&text).unwrap());
+        }
+        heard
+    }
+
+    #[test]
+    fn messages_become_what_the_fault_says() {
+        let notified = |kind: &str, slot: u64, owner: &str| {
+            json!({ "method": format!("{kind}Notification"), "params": {
+                "subscription": 7,
+                "result": { "context": { "slot": slot }, "value": { "owner": owner } },
+            }})
+        };
+        let [clock, oracle, program] = [
+            notified("account", 1_000, SYSVARS),
+            notified("account", 1_000, "1"),
+            notified("program", 1_000, "2"),
+        ];
+        let all = [clock.clone(), oracle.clone(), program.clone()];
+        assert_eq!(through(Fault::DeadAccounts, &all), [clock.clone(), program.clone()]);
+        assert_eq!(through(Fault::DeadPrograms, &all), [clock.clone(), oracle.clone()]);
+        let mut gone = oracle.clone();
+        gone["params"]["result"]["value"] = Value::Null;
+        assert_eq!(through(Fault::Gone, &all), [clock.clone(), gone, program.clone()]);
+        let twice = through(Fault::Twice, &all);
+        assert_eq!((&twice[..3], &twice[3..]), (&all[..], &all[..]));
+        assert!(through(Fault::Silent, &all).is_empty());
+        let old = through(Fault::OldSlots, &all);
+        assert!(old.iter().all(|old| old["params"]["result"]["context"]["slot"] == 800), "{old:?}");
     }
 }

@@ -20,8 +20,8 @@ use serde_json::json;
 
 use crate::feeds::source::{Cure, Refused, Rpc, Source as _, nodes::Role};
 
-/// Longest a road may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest a road may take to answer, before the bytes are handed to it again.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a road takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

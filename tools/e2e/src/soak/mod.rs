@@ -127,6 +127,7 @@ pub fn run(report: &mut Report, scene: &Scene, server: &Server, binary: &Path, p
         Ok(((), faults))
     });
     report.step("soak: nothing was missed", || {
+        storm.calm(&racers);
         let quiet = settle(slot, &referee, &mut streaks, &mut racers)?;
         let seen = format!("{quiet}; {streaks}");
         story.push_str(&format!("{seen}\n"));
@@ -193,7 +194,7 @@ fn load() -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// Each kind of fault by itself, in every node of both keepers at once. While it lasts a
+/// Each kind of fault by itself, in every node of both keepers at once where it may be. While it lasts a
 /// price makes something liquidatable; how long after its end it is gone is what counts.
 fn alone(
     story: &mut String,
@@ -204,24 +205,29 @@ fn alone(
     racers: &mut [Racer; 2],
     storm: &mut Storm,
 ) -> Result<String> {
-    /// How long a fault lasts.
+    /// How long a fault lasts of which nothing else is said.
     const LENGTH: Duration = Duration::from_secs(2);
     /// How long is waited until it is as without it.
     const PATIENCE: Duration = Duration::from_secs(30);
     let time = |slots: u64| slot * u32::try_from(slots).unwrap_or(u32::MAX);
     let kinds = storm.some(plan.alone);
     let (mut worst, mut slow) = (Duration::ZERO, Vec::new());
-    let _ = writeln!(story, "One fault at a time, {} s, in all nodes of both:", LENGTH.as_secs());
+    let _ = writeln!(
+        story,
+        "One fault at a time, {} s or as long as it takes, in the nodes of both:",
+        LENGTH.as_secs()
+    );
     for kind in &kinds {
         market.prepare(referee)?;
         racers.iter_mut().try_for_each(Racer::read)?;
         let begun = Instant::now();
+        let length = storm.length(*kind, LENGTH);
         for number in 0..racers.len() {
-            storm.inject(racers, number, &[0, 1], *kind, LENGTH);
+            storm.inject(racers, number, storm.nodes(*kind), *kind, length);
         }
-        thread::sleep(LENGTH / 2);
+        thread::sleep(length / 2);
         let since = market.opportunity(referee)?;
-        thread::sleep((begun + LENGTH).saturating_duration_since(Instant::now()));
+        thread::sleep((begun + length).saturating_duration_since(Instant::now()));
         let (end, end_slot) = (Instant::now(), referee.look()?.slot);
         let (took, slots, left) = loop {
             let sight = referee.look()?;
@@ -303,7 +309,6 @@ fn settle(
     streaks: &mut Streaks,
     racers: &mut [Racer; 2],
 ) -> Result<String> {
-    racers.iter().for_each(Racer::clear);
     let first = referee.look()?.slot;
     loop {
         let sight = referee.look()?;

@@ -19,10 +19,14 @@ use super::{
 
 /// Pause between two faults. Somewhat less than a second, as not all are met.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1_000));
-/// How long one lasts.
+/// How long one lasts, of which nothing else is said.
 const LENGTH: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(3_500));
 /// How long after its end a keeper's words still are about it.
 const AFTER: Duration = Duration::from_secs(6);
+/// Longer than a stream may be silent, which its keeper has to find out; and than it takes
+/// an audit to.
+const SILENT: Duration = Duration::from_secs(7);
+const DEAD: Duration = Duration::from_secs(6);
 /// One of so many happens in both nodes of a keeper at once.
 const BOTH: u64 = 5;
 
@@ -53,6 +57,7 @@ const BLOCKHASH: Option<&str> = Some("getLatestBlockhash");
 
 const READ: Wants = Wants::Nothing("read as it is");
 const STALE: Wants = Wants::Nothing("older than what is known: left aside");
+const KNOWN: Wants = Wants::Nothing("known already: left aside");
 const OTHER: Wants = Wants::Nothing("the other stream, a scan or an audit tells it");
 const KEPT: Wants = Wants::Nothing("what it lacks is kept until a second answer lacks it");
 const PIECES: Wants = Wants::Nothing("asked for in small pieces already");
@@ -73,6 +78,8 @@ const KINDS: &[(What, Wants)] = &[
     (What::Call(None, Call::Code(-32_005)), Wants::Words),
     (What::Call(None, Call::DroppedConnection), Wants::Words),
     (What::Call(None, Call::Timeout), Wants::Words),
+    (What::Call(None, Call::BlackHole), Wants::Words),
+    (What::Call(None, Call::Busy(-32_600)), Wants::Words),
     (What::Call(None, Call::Slow(Duration::from_millis(300))), READ),
     (What::Call(None, Call::Dialect), READ),
     (What::Call(ACCOUNTS, Call::TruncatedJson), Wants::Words),
@@ -83,16 +90,25 @@ const KINDS: &[(What, Wants)] = &[
     (What::Call(ACCOUNTS, Call::FarFuture), Wants::Words),
     (What::Call(ACCOUNTS, Call::AtMost(5, -32_602)), PIECES),
     (What::Call(ACCOUNTS, Call::AtMost(5, 413)), PIECES),
+    (What::Call(ACCOUNTS, Call::AtMost(75, -32_602)), PIECES),
     (What::Call(SCAN, Call::EmptyList), Wants::Words),
     (What::Call(SCAN, Call::ShortList), KEPT),
     (What::Call(SCAN, Call::TruncatedJson), Wants::Words),
     (What::Call(SCAN, Call::Code(413)), Wants::Words),
+    (What::Call(SCAN, Call::Code(-32_602)), Wants::Words),
+    (What::Call(SCAN, Call::StaleSlot), Wants::Words),
+    (What::Call(SCAN, Call::BlackHole), Wants::Words),
     (What::Call(SEND, Call::LostAnswer), Wants::Words),
     (What::Call(SEND, Call::DroppedConnection), Wants::Words),
     (What::Call(SEND, Call::Code(-32_005)), Wants::Words),
     (What::Call(SEND, Call::TooManyRequests), Wants::Words),
     (What::Call(SEND, Call::Code(-32_603)), Wants::Words),
+    // Refused for good, by one of two.
+    (What::Call(SEND, Call::Code(-32_003)), Wants::Words),
+    (What::Call(SEND, Call::BlackHole), Wants::Words),
     (What::Call(STATUS, Call::StaleSlot), STALE),
+    (What::Call(STATUS, Call::PartialAnswer), Wants::Words),
+    (What::Call(STATUS, Call::BlackHole), Wants::Words),
     (What::Call(STATUS, Call::FarFuture), Wants::Words),
     (What::Call(STATUS, Call::TruncatedJson), Wants::Words),
     (What::Call(STATUS, Call::DroppedConnection), Wants::Words),
@@ -101,14 +117,33 @@ const KINDS: &[(What, Wants)] = &[
     (What::Call(BLOCKHASH, Call::Code(-32_603)), Wants::Words),
     (What::Socket(Socket::Refused), Wants::Words),
     (What::Socket(Socket::Cut), Wants::Words),
-    (What::Socket(Socket::Silent), OTHER),
+    (What::Socket(Socket::Silent), Wants::Words),
     (What::Socket(Socket::DeadPrograms), OTHER),
+    (What::Socket(Socket::DeadAccounts), OTHER),
+    (What::Socket(Socket::Twice), KNOWN),
     (What::Socket(Socket::Late(Duration::from_millis(800))), READ),
-    (What::Socket(Socket::OldSlots), STALE),
+    (What::Socket(Socket::OldSlots), Wants::Words),
     (What::Socket(Socket::FarFuture), Wants::Words),
     (What::Socket(Socket::Dialect), READ),
     (What::Socket(Socket::Truncated), Wants::Words),
 ];
+
+impl What {
+    /// How long it lasts, where that matters.
+    fn length(self) -> Option<Duration> {
+        match self {
+            Self::Socket(Socket::Silent | Socket::OldSlots) => Some(SILENT),
+            Self::Socket(Socket::DeadPrograms | Socket::DeadAccounts) => Some(DEAD),
+            _ => None,
+        }
+    }
+
+    /// Whether it happens in one node at a time only: what both refuse or say for good is
+    /// refused, or so.
+    fn is_of_one(self) -> bool {
+        matches!(self, Self::Call(_, Call::Code(-32_003)))
+    }
+}
 
 /// What the keeper says when calls go wrong.
 const OF_CALLS: &[&str] = &[
@@ -147,8 +182,12 @@ struct Happened {
     length: Duration,
     racer: usize,
     nodes: &'static [usize],
+    /// What the keeper calls them.
+    names: Vec<String>,
     kind: usize,
     met: Vec<Arc<AtomicUsize>>,
+    /// It was ended before its time.
+    is_cut: bool,
 }
 
 impl Happened {
@@ -169,7 +208,11 @@ impl Happened {
             if line.at > self.at + self.length + AFTER {
                 break;
             }
-            if words.contains(&&*line.message) {
+            let names = |field: &str| line.text(field).rsplit(' ').next().unwrap_or_default();
+            let is_of_it = |field| {
+                names(field).is_empty() || self.names.iter().any(|name| names(field) == name)
+            };
+            if words.contains(&&*line.message) && is_of_it("node") && is_of_it("road") {
                 *said.entry(&*line.message).or_default() += 1;
             }
         }
@@ -215,6 +258,26 @@ impl Storm {
         }
     }
 
+    /// How long a kind lasts, by itself for `length` if nothing else is said.
+    pub fn length(&self, kind: usize, length: Duration) -> Duration {
+        KINDS[kind].0.length().unwrap_or(length)
+    }
+
+    /// The nodes that it may happen in at once.
+    pub fn nodes(&self, kind: usize) -> &'static [usize] {
+        if KINDS[kind].0.is_of_one() { &[0] } else { &[0, 1] }
+    }
+
+    /// Nothing more goes wrong, in either keeper.
+    pub fn calm(&mut self, racers: &[Racer; 2]) {
+        racers.iter().for_each(Racer::clear);
+        let now = self.begun.elapsed();
+        for one in self.happened.iter_mut().filter(|one| one.at + one.length > now) {
+            one.length = now.saturating_sub(one.at);
+            one.is_cut = true;
+        }
+    }
+
     /// Lets a kind of fault happen for a while in nodes of one keeper.
     pub fn inject(
         &mut self,
@@ -232,7 +295,13 @@ impl Storm {
             }
         });
         let (met, at) = (met.collect(), self.begun.elapsed());
-        self.happened.push(Happened { at, length, racer, nodes, kind, met });
+        let name = |node: &usize| {
+            let url = racers[racer].nodes[*node].calls.url();
+            url.trim_start_matches("http://").to_owned()
+        };
+        let names = nodes.iter().map(name).collect();
+        let is_cut = false;
+        self.happened.push(Happened { at, length, racer, nodes, names, kind, met, is_cut });
     }
 
     /// Lets something go wrong, if it is time.
@@ -243,9 +312,10 @@ impl Storm {
         self.next = Instant::now() + self.dice.between(PAUSE.0, PAUSE.1);
         let kind = self.dice.below(KINDS.len() as u64) as usize;
         let length = self.dice.between(LENGTH.0, LENGTH.1);
+        let length = self.length(kind, length);
         let racer = self.dice.below(2) as usize;
         let nodes: &[usize] = match self.dice.below(BOTH) {
-            0 => &[0, 1],
+            0 => self.nodes(kind),
             number if number % 2 == 0 => &[0],
             _ => &[1],
         };
@@ -262,7 +332,7 @@ impl Storm {
             met += 1;
             if !one.answers(&lines[one.racer]).is_empty() {
                 answered += 1;
-            } else if KINDS[one.kind].1 == Wants::Words {
+            } else if KINDS[one.kind].1 == Wants::Words && !one.is_cut {
                 silent.push(format!("{} at {:.1} s", self.name(one.kind), one.at.as_secs_f64()));
             }
         }
