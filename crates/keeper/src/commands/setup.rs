@@ -173,8 +173,9 @@ fn fillings(wanted: &[Address], known: &[AddressLookupTableAccount]) -> Vec<Fill
     fillings
 }
 
-/// Tables in use by the keeper's authority that hold nothing but `wanted` addresses: what
-/// an earlier run made, or had begun. `named` are looked at whatever the node lists.
+/// Tables in use by the keeper's authority that an earlier run made, or had begun: they
+/// hold the swap authority, which no others would, or nothing but `wanted` addresses.
+/// `named` are looked at whatever the node lists.
 fn own_tables(
     rpc: &Rpc,
     keeper: &Address,
@@ -185,9 +186,7 @@ fn own_tables(
     let mut accounts: Vec<(Address, Account)> = match rpc.lookup_tables(keeper) {
         Ok(accounts) => accounts,
         Err(reason) => {
-            notes.push(format!(
-                "the node does not list lookup tables ({reason:#}): name those of an earlier run with --table"
-            ));
+            notes.push(unlisted(&reason));
             Vec::new()
         }
     };
@@ -197,11 +196,20 @@ fn own_tables(
         accounts.extend(account.map(|account| (*key, account)));
     }
     let wanted: BTreeSet<&Address> = wanted.iter().collect();
+    let (authority, _) = swap_authority(keeper);
     let tables = accounts.iter().filter_map(|(key, account)| {
         let table = lookup_table::read(key, &account.owner, &account.data)?;
-        table.addresses.iter().all(|address| wanted.contains(address)).then_some(table)
+        let is_own = table.addresses.contains(&authority)
+            || table.addresses.iter().all(|address| wanted.contains(address));
+        is_own.then_some(table)
     });
     Ok(tables.collect())
+}
+
+fn unlisted(reason: &anyhow::Error) -> String {
+    format!(
+        "the node does not list lookup tables ({reason:#}): name those of an earlier run with --table"
+    )
 }
 
 fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Result<()> {
@@ -310,7 +318,7 @@ fn make(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
             instructions: vec![creation.clone()],
         })
         .collect();
-    let failed = carry_out(rpc, keeper_key, &steps, CREATIONS_PER_TRANSACTION)?;
+    let failed = carry_out(rpc, keeper_key, &steps, CREATIONS_PER_TRANSACTION);
     let (mut tables, mut last) = (Vec::new(), None);
     for table in &known {
         tables.push(table.key);
@@ -493,19 +501,30 @@ fn undo(context: &Context, rpc: &Rpc, keeper_key: &Key, args: &SetupArgs) -> Res
             }
         }
     }
-    let addresses = wanted(rpc, &keeper, &market, &reserves, args, &mut notes)?;
-    for table in own_tables(rpc, &keeper, &addresses, &[], &mut notes)? {
-        if !args.tables.contains(&table.key) {
-            notes.push(format!("table {} is left: --table {0} retires it", table.key));
+    // Whatever they were made for: their rent is the keeper's.
+    match rpc.lookup_tables(&keeper) {
+        Ok(tables) => {
+            for (table, account) in tables {
+                let does = match lookup_table::retired_since(&account.owner, &account.data) {
+                    _ if args.tables.contains(&table) => continue,
+                    Some(Some(_)) => "closes",
+                    _ => "retires",
+                };
+                notes.push(format!("table {table} is left: --table {table} {does} it"));
+            }
         }
+        Err(reason) => notes.push(unlisted(&reason)),
     }
     let mut failed = Vec::new();
     if args.yes {
         if !swept.is_empty() {
             args.program.require(rpc)?;
         }
-        failed.extend(sweep::carry_out(rpc, keeper_key, &swept)?);
-        failed.extend(carry_out(rpc, keeper_key, &steps, CREATIONS_PER_TRANSACTION)?);
+        match sweep::carry_out(rpc, keeper_key, &swept) {
+            Ok(left) => failed.extend(left),
+            Err(why) => failed.push(format!("accounts of the swap authority: {why:#}")),
+        }
+        failed.extend(carry_out(rpc, keeper_key, &steps, CREATIONS_PER_TRANSACTION));
     }
     if context.json {
         print_json(&json!({

@@ -103,7 +103,7 @@ pub fn find(rpc: &Rpc, keeper: &Address) -> Result<Vec<Found>> {
 }
 
 /// Sweeps them, several in one transaction; the keeper's own accounts are created where
-/// they are missing. Returns those that the chain declines, and why.
+/// they are missing. Returns those that are left, and why.
 pub fn carry_out(rpc: &Rpc, key: &Key, found: &[Found]) -> Result<Vec<String>> {
     let keeper = key.pubkey();
     let keys: Vec<Address> = found.iter().map(|found| found.swept.keeper_account).collect();
@@ -123,5 +123,5 @@ pub fn carry_out(rpc: &Rpc, key: &Key, found: &[Found]) -> Result<Vec<String>> {
             Step { what: format!("account {swap_account} of the swap authority"), instructions }
         })
         .collect();
-    steps::carry_out(rpc, key, &steps, SWEPT_PER_TRANSACTION)
+    Ok(steps::carry_out(rpc, key, &steps, SWEPT_PER_TRANSACTION))
 }

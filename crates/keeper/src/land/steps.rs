@@ -15,13 +15,16 @@ pub struct Step {
 }
 
 /// Does steps, so many in one transaction; where the chain declines that, each alone, once.
-/// Returns those that it declines then, and why.
-///
-/// # Errors
-/// Something else than the chain stands in the way; what was done until then is done.
-pub fn carry_out(rpc: &Rpc, key: &Key, steps: &[Step], at_once: usize) -> Result<Vec<String>> {
-    let mut failed = Vec::new();
+/// Returns those that are not known to be done, and why. Where something else than the
+/// chain stands in the way, nothing more is tried.
+pub fn carry_out(rpc: &Rpc, key: &Key, steps: &[Step], at_once: usize) -> Vec<String> {
+    let mut failed: Vec<String> = Vec::new();
+    let mut in_the_way = None;
     for chunk in steps.chunks(at_once) {
+        if let Some(why) = &in_the_way {
+            failed.extend(chunk.iter().map(|step| format!("{}: not tried: {why}", step.what)));
+            continue;
+        }
         let send = |steps: &[Step]| {
             let all: Vec<Instruction> =
                 steps.iter().flat_map(|step| step.instructions.clone()).collect();
@@ -29,20 +32,24 @@ pub fn carry_out(rpc: &Rpc, key: &Key, steps: &[Step], at_once: usize) -> Result
         };
         let Err(error) = send(chunk) else { continue };
         if !error.is::<Declined>() {
-            return Err(error);
+            in_the_way = Some(format!("{error:#}"));
         }
         for step in chunk {
-            let alone = if chunk.len() == 1 {
-                format!("{error:#}")
-            } else {
-                match send(std::slice::from_ref(step)) {
+            let alone = match &in_the_way {
+                None if chunk.len() > 1 => match send(std::slice::from_ref(step)) {
                     Ok(_) => continue,
-                    Err(error) if error.is::<Declined>() => format!("{error:#}"),
-                    Err(error) => return Err(error),
-                }
+                    Err(alone) => {
+                        if !alone.is::<Declined>() {
+                            in_the_way = Some(format!("{alone:#}"));
+                        }
+                        format!("{alone:#}")
+                    }
+                },
+                None => format!("{error:#}"),
+                Some(why) => why.clone(),
             };
             failed.push(format!("{}: {alone}", step.what));
         }
     }
-    Ok(failed)
+    failed
 }

@@ -214,6 +214,9 @@ fn a_lost_answer_never_makes_a_second_transaction() {
     let (at_risk, _) = obligations();
     let stage = Stage::new(Fate::Executed { after_polls: 1 });
     let faults = [
+        // Of a simulation that shows what was, twice.
+        ("simulateTransaction", Fault::StaleSlot),
+        ("simulateTransaction", Fault::StaleSlot),
         ("sendTransaction", Fault::LostAnswer),
         ("getSignatureStatuses", Fault::DroppedConnection),
         ("getSignatureStatuses", Fault::InternalError),
@@ -340,6 +343,45 @@ fn setup_goes_on_where_it_was_interrupted_and_names_what_it_cannot_pay() {
     let table = done["tables"][0].as_str().unwrap();
     let notes = undo["notes"].to_string();
     assert!(notes.contains(&format!("table {table} is left")), "{undo}");
+}
+
+/// A node that shows no tables once, a table that was made for another reserve, a node that
+/// goes away: nothing is paid for twice, and what is left is named.
+#[test]
+fn a_table_is_found_again_whatever_it_was_made_for_and_what_is_left_is_named() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let (url, keypair) = (stage.node.url(), &*stage.keypair);
+    let proxy = Proxy::to(url, &[]);
+    let usdc = stage.node.world().reserve_named("USDC").unwrap().to_string();
+    let setup =
+        |reserve| ["--rpc", proxy.url(), "setup", "--keypair", keypair, "--reserve", reserve];
+    let done = json_of(&[&setup(SOL_RESERVE)[..], &["--yes"]].concat());
+    let [table] = &done["tables"].as_array().unwrap()[..] else { panic!("{done}") };
+    let table = table.as_str().unwrap();
+
+    // The reserves are listed first.
+    for fault in [Fault::None, Fault::EmptyList] {
+        proxy.add("getProgramAccounts", fault, 1);
+    }
+    let again = json_of(&setup(SOL_RESERVE));
+    assert_eq!((&again["tableCount"], &again["tableAddresses"]), (&json!(0), &json!(0)), "{again}");
+    assert_eq!(proxy.faults_left(), 0);
+    let other = json_of(&[&setup(&usdc)[..], &["--yes"]].concat());
+    assert_eq!(other["tables"], json!([table]), "{other}");
+    assert!(other["tableAddresses"].as_u64().unwrap() > 0, "{other}");
+
+    // A node that does not simulate any more.
+    let program = ["--program-hash", &stage.hash, "--program-authority", &stage.authority];
+    proxy.add("simulateTransaction", Fault::Code(-32601), 64);
+    let undo = [&setup(&usdc)[..], &["--undo", "--yes", "--json"], &program].concat();
+    let output = keeper(&undo);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let left: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(left["done"], false);
+    let failed = left["failed"].as_array().unwrap().len() as u64;
+    let steps = left["instructions"].as_u64().unwrap() + left["swept"].as_u64().unwrap();
+    assert!(failed == steps && failed >= 3, "{left}");
+    assert!(left["notes"].to_string().contains(&format!("table {table} is left")), "{left}");
 }
 
 #[test]
@@ -489,10 +531,8 @@ fn a_node_that_hangs_neither_stops_the_sending_nor_hides_a_landing() {
     let (at_risk, _) = obligations();
     let stage = Stage::new(Fate::Executed { after_polls: 2 });
     let first = Proxy::to(stage.node.url(), &[]);
-    let met =
-        ["sendTransaction", "getSignatureStatuses", "getEpochInfo", "getTransaction"].map(|method| {
-            first.during(Some(method), Fault::BlackHole, Duration::from_secs(600))
-        });
+    let met = ["sendTransaction", "getSignatureStatuses", "getEpochInfo", "getTransaction"]
+        .map(|method| first.during(Some(method), Fault::BlackHole, Duration::from_secs(600)));
     let urls = format!("{},{}", first.url(), stage.node.url());
     // With the time that a node has where nothing else is said: half a minute.
     let report = json_of(&[&stage.liquidate(&urls, &at_risk)[..], &["--yes"]].concat());

@@ -84,6 +84,18 @@ impl Filter {
         }
     }
 
+    /// Lookup tables of an authority, retired ones among them.
+    pub fn tables(authority: &Address) -> Self {
+        // Type, slots of retirement and last extension, where that began; then whether there
+        // is an authority, and which.
+        const HAS_AUTHORITY: usize = 4 + 8 + 8 + 1;
+        Self {
+            keys_at: [Some((HAS_AUTHORITY + 1, *authority)), None],
+            byte_at: Some((HAS_AUTHORITY, 1)),
+            ..Self::at_least(HAS_AUTHORITY + 1 + 32)
+        }
+    }
+
     fn of_market<T: SplDiscriminate>(min_len: usize, market: &Address) -> Self {
         Self {
             discriminator: T::SPL_DISCRIMINATOR_SLICE,

@@ -41,9 +41,10 @@ const BATCH: usize = 100;
 const PATIENCE: usize = 200;
 /// Longest a node may take to answer, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
-/// How many slots a node's answer may be behind the newest one seen.
-const MAX_SLOTS_BEHIND: u64 = 32;
 
+/// Programs that have accounts of every kind that is asked for, or whose accounts would be
+/// made, and paid for, once more.
+const DOUBTED: [Address; 2] = [KLEND_PROGRAM_ID, address_lookup_table::ID];
 /// Bytes of a program data account that say when it was deployed: tag and slot.
 const PROGRAM_DATA_HEADER: usize = 12;
 
@@ -164,14 +165,9 @@ impl Rpc {
         self.nodes.call(Role::Scan, method, params, |_| Ok(()))
     }
 
-    /// The oldest slot an answer may be of: not much older than anything seen before.
-    fn oldest(&self) -> u64 {
-        self.newest().saturating_sub(MAX_SLOTS_BEHIND)
-    }
-
     /// One batch, complete and not older than it may be.
     fn batch(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
-        let min_slot = self.oldest();
+        let min_slot = self.horizon.oldest();
         let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let params = json!([names, {
             "encoding": "base64", "commitment": "confirmed", "minContextSlot": min_slot
@@ -231,10 +227,10 @@ impl Rpc {
         Ok((if keys.is_empty() { 0 } else { oldest }, accounts))
     }
 
-    /// A list of a program's accounts. One that is empty is not believed at once: klend
-    /// has accounts of every kind that is asked for.
+    /// A list of a program's accounts. One that is empty is not believed at once of those
+    /// that have some.
     fn list(&self, program: &Address, filter: &Filter, sliced: bool) -> Result<Vec<Keyed>> {
-        let min_slot = self.oldest();
+        let min_slot = self.horizon.oldest();
         let mut options = json!({
             "encoding": "base64", "commitment": "confirmed", "filters": wire_filters(filter),
             "withContext": true, "minContextSlot": min_slot,
@@ -252,7 +248,7 @@ impl Rpc {
         };
         let ask = || self.nodes.call(Role::Scan, "getProgramAccounts", &params, judge);
         let mut listed: Listed<Keyed> = ask()?;
-        if listed.value.is_empty() && *program == KLEND_PROGRAM_ID {
+        if listed.value.is_empty() && DOUBTED.contains(program) {
             warn!(least = filter.min_len, "no account of this kind: asked again");
             listed = ask()?;
         }
@@ -343,18 +339,7 @@ impl Rpc {
 
     /// Lookup tables whose authority is `authority`, retired ones among them.
     pub fn lookup_tables(&self, authority: &Address) -> Result<Vec<(Address, Account)>> {
-        // Type, slots of retirement and last extension, where that began; then whether there
-        // is an authority, and which.
-        const AUTHORITY_OFFSET: usize = 4 + 8 + 8 + 1;
-        let bytes = [&[1], authority.as_ref()].concat();
-        let params = json!([address_lookup_table::ID.to_string(), {
-            "encoding": "base64", "commitment": "confirmed",
-            "filters": [{ "memcmp": {
-                "offset": AUTHORITY_OFFSET, "bytes": bs58::encode(bytes).into_string()
-            } }],
-        }]);
-        let listed: Listed<Keyed> = self.call("getProgramAccounts", &params)?;
-        listed.value.into_iter().map(Keyed::decode).collect()
+        self.program_accounts(&address_lookup_table::ID, Filter::tables(authority))
     }
 }
 
