@@ -1,6 +1,5 @@
 //! Many small things to do, several in one transaction.
 
-use anyhow::Result;
 use solana_instruction::Instruction;
 
 use super::attempt::{Declined, send_instructions};

@@ -10,8 +10,9 @@ use fault_proxy::proxy::{Fault, Proxy};
 
 use crate::{
     MARKET, SOL_RESERVE, folder, folder_arg, json_of,
-    node::{Node, Options},
+    node::{Fate, Node, Options},
     obligations, refused,
+    sending::Stage,
 };
 
 const READ: &str = "getMultipleAccounts";
@@ -84,6 +85,12 @@ fn what_is_too_much_for_a_provider_is_asked_for_in_pieces() {
         assert_eq!(json_of(&["--rpc", node.url(), "quote", &at_risk]), expected, "{most}");
     }
     node.limit(usize::MAX, 0);
+    // What programs' code is asked for by, too: a machine is made of it.
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    stage.node.limit(1, 413);
+    let args = [&stage.liquidate(stage.node.url(), &at_risk)[..], &["--dry-run"]].concat();
+    assert_eq!(json_of(&args)["simulation"]["outcome"], "succeeded");
+    assert!(stage.node.calls_since(0).iter().any(|(_, params)| !params[1]["dataSlice"].is_null()));
     // Reserves that are too many bytes for one answer, too.
     let proxy = Proxy::to(node.url(), &[(SCAN, Fault::Code(413))]);
     assert_eq!(json_of(&["--rpc", proxy.url(), "quote", &at_risk]), expected);

@@ -81,6 +81,8 @@ struct State {
     lists: Mutex<Option<i64>>,
     /// Most accounts in a call, and the answer to more.
     most: Mutex<Option<(usize, i64)>>,
+    /// Slots that are among the recent ones beside the last, as where many were skipped.
+    recent: Mutex<Vec<u64>>,
     /// Sockets stand, and tell nothing.
     silent: AtomicBool,
     records: Mutex<BTreeMap<String, Record>>,
@@ -182,6 +184,7 @@ impl Node {
             dialect: options.dialect,
             lists: Mutex::default(),
             most: Mutex::default(),
+            recent: Mutex::default(),
             silent: AtomicBool::new(false),
             records: Mutex::default(),
             signatures: Mutex::default(),
@@ -343,6 +346,11 @@ impl Node {
         *self.state.lists.lock().unwrap() = Some(code);
     }
 
+    /// Lets these slots be among the recent ones, too.
+    pub fn keep_recent(&self, slots: &[u64]) {
+        *self.state.recent.lock().unwrap() = slots.to_vec();
+    }
+
     /// Keeps sockets open and tells nothing by them any more, or again.
     pub fn silence(&self, is_silent: bool) {
         self.state.silent.store(is_silent, Ordering::SeqCst);
@@ -473,7 +481,7 @@ impl State {
                 let mut world = self.world();
                 let hashes = json!(solana_sdk_ids::sysvar::slot_hashes::ID.to_string());
                 if params[0].as_array().unwrap().contains(&hashes) {
-                    remember_slot(&mut world);
+                    self.remember_slot(&mut world);
                 }
                 let slice = &params[1]["dataSlice"];
                 let accounts: Vec<Value> = params[0]
@@ -609,7 +617,7 @@ impl State {
         let mut transaction = transaction(encoded);
         let mut svm = {
             let mut world = self.world();
-            remember_slot(&mut world);
+            self.remember_slot(&mut world);
             world.svm().clone().with_sigverify(false)
         };
         transaction.message.set_recent_blockhash(svm.latest_blockhash());
@@ -651,7 +659,7 @@ impl State {
                 (error, Vec::new(), 0)
             }
             Fate::Executed { .. } => {
-                remember_slot(&mut world);
+                self.remember_slot(&mut world);
                 let result = world.svm().send_transaction(transaction.clone());
                 // Later transactions are of a later slot.
                 world.warp_slots(1);
@@ -688,6 +696,20 @@ impl State {
             self.tell(&key, &account, slot);
         }
         signature
+    }
+
+    /// Lets the slot before this one be among the recent ones, as it is on a cluster.
+    fn remember_slot(&self, world: &mut World) {
+        let recent = self.recent.lock().unwrap();
+        let mut data = (1 + recent.len() as u64).to_le_bytes().to_vec();
+        for slot in [world.slot() - 1].iter().chain(&*recent) {
+            data.extend(slot.to_le_bytes());
+            data.extend([7; 32]);
+        }
+        data.resize(SLOT_HASHES_LEN, 0);
+        let account =
+            Account { lamports: 1, data, owner: solana_sdk_ids::sysvar::ID, ..Account::default() };
+        world.set_account(&solana_sdk_ids::sysvar::slot_hashes::ID, account).unwrap();
     }
 
     /// A websocket until it is closed.
@@ -790,17 +812,6 @@ fn converse(
 
 /// Bytes of the sysvar of recent slots: 512 slots with their hashes.
 const SLOT_HASHES_LEN: usize = 8 + 512 * 40;
-
-/// Lets the slot before this one be among the recent ones, as it is on a cluster.
-fn remember_slot(world: &mut World) {
-    let mut data = 1u64.to_le_bytes().to_vec();
-    data.extend((world.slot() - 1).to_le_bytes());
-    data.extend([7; 32]);
-    data.resize(SLOT_HASHES_LEN, 0);
-    let account =
-        Account { lamports: 1, data, owner: solana_sdk_ids::sysvar::ID, ..Account::default() };
-    world.set_account(&solana_sdk_ids::sysvar::slot_hashes::ID, account).unwrap();
-}
 
 fn sliced(account: &Account, slice: &Value) -> Value {
     let mut shown = wire(account);

@@ -292,8 +292,16 @@ fn setup_creates_accounts_and_a_table_and_undoes_them() {
     json_of(&[&undo[..], &["--yes"]].concat());
     let waiting = json_of(&undo);
     assert_eq!((&waiting["instructions"], &waiting["swept"]), (&json!(0), &json!(0)), "{waiting}");
-    assert!(waiting["notes"][0].as_str().unwrap().contains("can be closed from slot"));
+    let note = waiting["notes"][0].as_str().unwrap();
+    assert!(note.contains("can be closed from slot"), "{note}");
+    // Where slots were skipped, its own is a recent one for longer.
+    let retired = note.split("retired at slot ").nth(1).and_then(|rest| rest.split(';').next());
+    stage.node.keep_recent(&[retired.unwrap().parse().unwrap()]);
     stage.node.world().warp_slots(600);
+    let waiting = json_of(&undo);
+    assert_eq!(waiting["instructions"], 0, "{waiting}");
+    assert!(waiting["notes"][0].as_str().unwrap().contains("later where slots are skipped"));
+    stage.node.keep_recent(&[]);
     json_of(&[&undo[..], &["--yes"]].concat());
     assert!(stage.node.world().account(&table.parse().unwrap()).is_none());
 
@@ -382,6 +390,57 @@ fn a_table_is_found_again_whatever_it_was_made_for_and_what_is_left_is_named() {
     let steps = left["instructions"].as_u64().unwrap() + left["swept"].as_u64().unwrap();
     assert!(failed == steps && failed >= 3, "{left}");
     assert!(left["notes"].to_string().contains(&format!("table {table} is left")), "{left}");
+}
+
+/// The slot that a table is made with turns out to have no block; a mint is gone, which
+/// keeps its own accounts from being made and no others.
+#[test]
+fn setup_goes_on_where_the_chain_declines_a_part() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let usdc = stage.node.world().reserve_named("USDC").unwrap();
+    let (gone, kept) = {
+        let mut world = stage.node.world();
+        let gone = world.reserve_addresses(&usdc).unwrap().liquidity_mint;
+        let kept = world.reserve_addresses(&SOL_RESERVE.parse().unwrap()).unwrap();
+        world.set_account(&gone, solana_account::Account::default()).unwrap();
+        (gone, kept.liquidity_mint)
+    };
+    let proxy = Proxy::to(stage.node.url(), &[]);
+    let slow = Fault::Slow(Duration::from_millis(300));
+    proxy.during(Some("getMultipleAccounts"), slow, Duration::from_secs(600));
+    let usdc = usdc.to_string();
+    let reserves = ["--reserve", SOL_RESERVE, "--reserve", &usdc, "--yes", "--json"];
+    let setup = ["--rpc", proxy.url(), "setup", "--keypair", &stage.keypair];
+    let hashes = solana_sdk_ids::sysvar::slot_hashes::ID;
+    let output = thread::scope(|scope| {
+        let node = &stage.node;
+        // While the recent slots are on their way, the chain goes on: once.
+        scope.spawn(move || {
+            for _ in 0..60_000 {
+                if node.reads_of(&hashes) > 0 {
+                    node.world().warp_slots(1);
+                    return;
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        keeper(&[&setup[..], &reserves].concat())
+    });
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("again with another"), "{said}");
+    let done: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(done["tables"].as_array().unwrap().len(), 1, "{done}");
+    // The keeper's account of the mint and the swap authority's.
+    assert_eq!(done["failed"].as_array().unwrap().len(), 2, "{done}");
+    let (authority, _) = swap_authority(&key().pubkey());
+    for (mint, is_there) in [(gone, false), (kept, true)] {
+        for owner in [key().pubkey(), authority] {
+            let account = associated_token_account(&owner, &mint, &TOKEN_PROGRAM_ID);
+            let account = stage.node.world().account(&account);
+            assert_eq!(account.is_some(), is_there, "{owner} {mint}");
+        }
+    }
 }
 
 #[test]

@@ -149,6 +149,7 @@ impl What {
 const OF_CALLS: &[&str] = &[
     "asked again",
     "node taken out",
+    "asked elsewhere",
     "asking for less",
     "asking for addresses first",
     "a scan came short: again",

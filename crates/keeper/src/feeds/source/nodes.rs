@@ -133,9 +133,12 @@ impl Nodes {
         self.nodes.iter()
     }
 
-    /// The node to ask, and whether another one could be.
-    fn choose(&self, role: Role) -> Option<(&Node, bool)> {
-        let able: Vec<&Node> = self.nodes.iter().filter(|node| node.has(role)).collect();
+    /// The node to ask, of those that have not `refused` what is asked, and whether another
+    /// one could be.
+    fn choose(&self, role: Role, refused: &[&Node]) -> Option<(&Node, bool)> {
+        let has_refused = |node: &Node| refused.iter().any(|it| std::ptr::eq(*it, node));
+        let able = self.nodes.iter().filter(|node| node.has(role) && !has_refused(node));
+        let able: Vec<&Node> = able.collect();
         let node = able.iter().min_by_key(|node| node.out_until())?;
         Some((node, able.len() > 1))
     }
@@ -154,8 +157,9 @@ impl Nodes {
         judge: impl Fn(&T) -> Result<(), String>,
     ) -> Result<T> {
         let mut tries = self.nodes.iter().filter(|node| node.has(role)).count();
+        let mut refused = Vec::new();
         loop {
-            let (node, has_others) = self.choose(role).with_context(|| no_node(role))?;
+            let (node, has_others) = self.choose(role, &refused).with_context(|| no_node(role))?;
             tries = tries.saturating_sub(1);
             let asked = Instant::now();
             match ask(node, method, params, asked + self.timeout, &judge) {
@@ -164,11 +168,12 @@ impl Nodes {
                     return Ok(answer);
                 }
                 Err(failure) => {
-                    let hopeless = matches!(failure.cure(), Cure::Smaller | Cure::Never);
-                    if has_others && !hopeless {
+                    if matches!(failure.cure(), Cure::Smaller | Cure::Never) {
+                        refused.push(node);
+                    } else if has_others {
                         node.ill(&failure.to_string(), failure.wait(), asked.elapsed());
                     }
-                    if tries == 0 || hopeless {
+                    if tries == 0 || !has_others {
                         let what = format!("{method} failed: {}", node.endpoint.name);
                         return Err(failure.into_error().context(what));
                     }
@@ -188,9 +193,11 @@ impl Nodes {
         let until = Instant::now() + self.limit;
         let mut pause = FIRST_PAUSE;
         let most = ATTEMPTS.max(self.nodes.len() + 1);
-        let mut tries = 0;
+        // What is asked for several of can be asked for fewer of, which the caller does.
+        let can_shrink = params[0].as_array().is_some_and(|keys| keys.len() > 1);
+        let (mut tries, mut refused) = (0, Vec::new());
         loop {
-            let (node, has_others) = self.choose(role).with_context(|| no_node(role))?;
+            let (node, has_others) = self.choose(role, &refused).with_context(|| no_node(role))?;
             let asked = Instant::now();
             let deadline = until.min(asked + self.timeout);
             tries += 1;
@@ -205,21 +212,29 @@ impl Nodes {
             let (cure, wait) = (failure.cure(), failure.wait());
             let text = failure.to_string();
             let give_up = |what: String| Err(failure.into_error().context(what));
+            let is_refusal = matches!(cure, Cure::Smaller | Cure::Never);
             let is_last = match cure {
-                Cure::Smaller | Cure::Never => true,
-                Cure::Elsewhere => !has_others,
+                Cure::Smaller if can_shrink => true,
+                Cure::Smaller | Cure::Never | Cure::Elsewhere => !has_others,
                 Cure::AtOnce | Cure::Later => false,
             };
             if is_last {
                 return give_up(format!("{method} failed: {name}"));
             }
-            if has_others {
+            if is_refusal {
+                // It may be the only one that does; nor is it ill for that.
+                info!(node = name, method, reason = text, "asked elsewhere");
+                refused.push(node);
+            } else if has_others {
                 node.ill(&text, wait, asked.elapsed());
             }
             if tries >= most {
                 return give_up(format!("{method} failed {tries} times: {name}"));
             }
-            if has_others && self.is_any_well(role) || cure == Cure::AtOnce && tries == 1 {
+            if is_refusal
+                || has_others && self.is_any_well(role)
+                || cure == Cure::AtOnce && tries == 1
+            {
                 continue;
             }
             let left = until.saturating_duration_since(Instant::now()).min(LONGEST_WAIT);
@@ -270,7 +285,7 @@ mod tests {
             Duration::from_secs(1),
         );
         let chosen = |role| {
-            let (node, has_others) = nodes.choose(role).unwrap();
+            let (node, has_others) = nodes.choose(role, &[]).unwrap();
             (&*node.endpoint.name, has_others)
         };
         assert_eq!((chosen(Role::Scan), chosen(Role::Simulate)), (("a", true), ("a", false)));
@@ -313,6 +328,40 @@ mod tests {
         thread::sleep(Duration::from_millis(500));
         assert_eq!(hurried.call(Role::Scan, "getSlot", &Value::Null, judge).unwrap(), 7);
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    }
+
+    /// What one refuses for good, another may take; what all refuse is refused, at once.
+    #[test]
+    fn a_refusal_counts_when_every_node_was_asked_once() {
+        use fault_proxy::http::{Answer, serve};
+        use serde_json::json;
+
+        let refuses = |code| serve(move |it| Some(Answer::error(&it["id"], code, "no")));
+        let takes = serve(|_| Some(Answer::ok(json!({ "result": 7 }))));
+        let judge = |_: &u64| Ok(());
+        let one = json!(["an address"]);
+        let several = json!([["an account", "another one"]]);
+        for code in [-32600, 413, -32602, 400] {
+            let of = |addresses: &[std::net::SocketAddr]| {
+                let node = |it| Node::new(&format!("http://{it}"), vec![Role::Scan]);
+                Nodes::new(addresses.iter().map(node).collect(), Duration::from_secs(20))
+            };
+            let nodes = of(&[refuses(code), refuses(code), takes]);
+            assert_eq!(nodes.call(Role::Scan, "ask", &one, judge).unwrap(), 7, "{code}");
+            assert_eq!(nodes.call_once(Role::Scan, "ask", &one, judge).unwrap(), 7, "{code}");
+            assert!(nodes.iter().all(|node| node.out_until().is_none()), "{code}: none is ill");
+            // Fewer at a time are asked for of the same node.
+            let is_smaller = [413, -32602].contains(&code);
+            let result = nodes.call(Role::Scan, "ask", &several, judge);
+            assert_eq!(result.is_err(), is_smaller, "{code}");
+            let nodes = of(&[refuses(code), refuses(code)]);
+            for error in [
+                nodes.call(Role::Scan, "ask", &one, judge).unwrap_err(),
+                nodes.call_once(Role::Scan, "ask", &one, judge).unwrap_err(),
+            ] {
+                assert!(format!("{error:#}").contains(&format!("({code})")), "{error:#}");
+            }
+        }
     }
 
     #[test]

@@ -165,13 +165,18 @@ impl Rpc {
         self.nodes.call(Role::Scan, method, params, |_| Ok(()))
     }
 
-    /// One batch, complete and not older than it may be.
-    fn batch(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+    /// One batch, complete and not older than it may be; with a `head`, no more than so many
+    /// first bytes of each account's data.
+    fn batch(&self, keys: &[Address], head: Option<usize>) -> Result<(u64, Vec<Option<Account>>)> {
         let min_slot = self.horizon.oldest();
         let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
-        let params = json!([names, {
+        let mut options = json!({
             "encoding": "base64", "commitment": "confirmed", "minContextSlot": min_slot
-        }]);
+        });
+        if let Some(length) = head {
+            options["dataSlice"] = json!({ "offset": 0, "length": length });
+        }
+        let params = json!([names, options]);
         let judge = |answer: &Answer<Vec<Option<WireAccount>>>| {
             let (there, slot) = (answer.value.len(), answer.context.slot);
             self.horizon.take(slot)?;
@@ -193,13 +198,17 @@ impl Rpc {
 
     /// Accounts in as many pieces as it takes; providers allow a hundred, or five, or so
     /// many bytes.
-    fn batches(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+    fn batches(
+        &self,
+        keys: &[Address],
+        head: Option<usize>,
+    ) -> Result<(u64, Vec<Option<Account>>)> {
         let mut accounts = Vec::with_capacity(keys.len());
         let mut oldest = u64::MAX;
         while accounts.len() < keys.len() {
             let rest = &keys[accounts.len()..];
             let count = self.batch.load(Ordering::Relaxed).min(rest.len());
-            match self.batch(&rest[..count]) {
+            match self.batch(&rest[..count], head) {
                 Ok((slot, batch)) => {
                     oldest = oldest.min(slot);
                     accounts.extend(batch);
@@ -268,21 +277,7 @@ impl Rpc {
 
     /// Accounts with no more than the first `length` bytes of their data.
     pub fn heads(&self, keys: &[Address], length: usize) -> Result<Vec<Option<Account>>> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
-        let params = json!([names, {
-            "encoding": "base64",
-            "commitment": "confirmed",
-            "dataSlice": { "offset": 0, "length": length },
-        }]);
-        let answer: Answer<Vec<Option<WireAccount>>> = self.call("getMultipleAccounts", &params)?;
-        answer
-            .value
-            .into_iter()
-            .map(|account| account.map(WireAccount::decode).transpose())
-            .collect()
+        Ok(self.batches(keys, Some(length))?.1)
     }
 
     /// Balances of the token accounts of `owner`, in whole tokens by mint.
@@ -362,7 +357,7 @@ impl Source for Rpc {
     }
 
     fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
-        self.batches(keys)
+        self.batches(keys, None)
     }
 
     fn program_accounts(
