@@ -194,8 +194,8 @@ fn load() -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// Each kind of fault by itself, in every node of both keepers at once where it may be. While it lasts a
-/// price makes something liquidatable; how long after its end it is gone is what counts.
+/// Each kind of fault by itself, in every node of both keepers at once where it may be. While
+/// it lasts a price makes something liquidatable; how long after its end it is gone is what counts.
 fn alone(
     story: &mut String,
     plan: &Plan,

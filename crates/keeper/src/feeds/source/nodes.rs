@@ -133,18 +133,21 @@ impl Nodes {
         self.nodes.iter()
     }
 
-    /// The node to ask, of those that have not `refused` what is asked, and whether another
-    /// one could be.
-    fn choose(&self, role: Role, refused: &[&Node]) -> Option<(&Node, bool)> {
+    /// Nodes with a role that have not `refused` what is asked.
+    fn able(&self, role: Role, refused: &[&Node]) -> Vec<&Node> {
         let has_refused = |node: &Node| refused.iter().any(|it| std::ptr::eq(*it, node));
-        let able = self.nodes.iter().filter(|node| node.has(role) && !has_refused(node));
-        let able: Vec<&Node> = able.collect();
+        self.nodes.iter().filter(|node| node.has(role) && !has_refused(node)).collect()
+    }
+
+    /// The node to ask, and whether another one could be.
+    fn choose(&self, role: Role, refused: &[&Node]) -> Option<(&Node, bool)> {
+        let able = self.able(role, refused);
         let node = able.iter().min_by_key(|node| node.out_until())?;
         Some((node, able.len() > 1))
     }
 
-    fn is_any_well(&self, role: Role) -> bool {
-        self.nodes.iter().any(|node| node.has(role) && node.out_until().is_none())
+    fn is_any_well(&self, role: Role, refused: &[&Node]) -> bool {
+        self.able(role, refused).iter().any(|node| node.out_until().is_none())
     }
 
     /// Asks one node after the other, once each, without pauses, until `judge` takes an
@@ -156,7 +159,7 @@ impl Nodes {
         params: &Value,
         judge: impl Fn(&T) -> Result<(), String>,
     ) -> Result<T> {
-        let mut tries = self.nodes.iter().filter(|node| node.has(role)).count();
+        let mut tries = self.able(role, &[]).len();
         let mut refused = Vec::new();
         loop {
             let (node, has_others) = self.choose(role, &refused).with_context(|| no_node(role))?;
@@ -232,7 +235,7 @@ impl Nodes {
                 return give_up(format!("{method} failed {tries} times: {name}"));
             }
             if is_refusal
-                || has_others && self.is_any_well(role)
+                || has_others && self.is_any_well(role, &refused)
                 || cure == Cure::AtOnce && tries == 1
             {
                 continue;
@@ -294,10 +297,10 @@ mod tests {
         assert_eq!((chosen(Role::Scan), chosen(Role::Simulate)), (("b", true), ("a", false)));
         // All out: the one that is back first.
         nodes.iter().last().unwrap().ill("sick", Some(Duration::from_secs(9)), Duration::ZERO);
-        assert!(!nodes.is_any_well(Role::Scan));
+        assert!(!nodes.is_any_well(Role::Scan, &[]));
         assert_eq!(chosen(Role::Scan), ("a", true));
         thread::sleep(Duration::from_millis(40));
-        assert!(nodes.is_any_well(Role::Scan));
+        assert!(nodes.is_any_well(Role::Scan, &[]));
         first.well();
         assert_eq!(first.standing.lock().unwrap().failures, 0);
         // One that hung for so long is left out for so long.
