@@ -2,7 +2,10 @@
 
 use std::{process::Command, sync::atomic::Ordering, thread, time::Duration};
 
-use fault_proxy::proxy::{Fault, Proxy};
+use fault_proxy::{
+    proxy::{Fault, Proxy},
+    socket::{self, SocketProxy},
+};
 use flash_liquidator_client::swap::stand_in;
 use klend_fork::{Position, World};
 use serde_json::{Value, json};
@@ -59,6 +62,44 @@ fn a_socket_that_stands_and_tells_nothing_is_given_up() {
     let line = watch.wait_for("liquidated");
     assert_eq!(line["obligation"], json!(at_risk));
     watch.stop();
+}
+
+/// The clock is told, and others' prices, as they were long ago; then the clock alone.
+#[test]
+fn a_stream_that_lags_is_given_up_and_one_dead_price_is_found_out() {
+    const FOR_LONG: Duration = Duration::from_secs(600);
+    let (at_risk, _) = obligations();
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    let address = node.websocket().strip_prefix("ws://").unwrap().parse().unwrap();
+    let stream = SocketProxy::to(address).unwrap();
+    let config = format!(
+        "websocket_url = {:?}\npoll_ms = 600000\nsilence_seconds = 1\naudit_seconds = 1\n\
+         cooldown_seconds = 600",
+        stream.url()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", node.url()]);
+    watch.wait_for("updates flow");
+    watch.wait_for("ready");
+    stream.during(socket::Fault::OldSlots, FOR_LONG);
+    let lost = watch.wait_for("updates broke off: polling");
+    assert!(reason(&lost).contains("and older for 1000 ms"), "{lost}");
+    stream.clear();
+    watch.wait_for("updates flow");
+    let met = stream.during(socket::Fault::DeadAccounts, FOR_LONG);
+    // What was told before is one thing, what is told now another.
+    thread::sleep(Duration::from_millis(500));
+    node.scale_price(&sol(), 66);
+    watch.wait_for("a change was not told of: subscribing anew");
+    assert!(met.load(Ordering::Relaxed) > 0);
+    if watch.count("liquidated") == 0 {
+        watch.wait_for("liquidated");
+    }
+    let lines = watch.stop();
+    let is_it = |line: &Value| {
+        line["fields"]["message"] == "liquidated" && line["fields"]["obligation"] == json!(at_risk)
+    };
+    assert!(lines.iter().any(is_it), "{lines:#?}");
 }
 
 /// The clock goes on, and one subscription of several is lost by the server.
