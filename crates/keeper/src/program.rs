@@ -239,28 +239,54 @@ fn is_public(genesis: &str) -> bool {
 
 /// Sees programs being replaced, by the heads of their program data accounts.
 pub struct Watch {
-    /// Program data accounts, by the place of their programs.
+    programs: Vec<Address>,
+    /// Program data accounts, by the place of their programs, of those that can be replaced.
     keys: Vec<Option<Address>>,
-    heads: Option<Vec<Option<Vec<u8>>>>,
+    /// How they began when they were first looked at.
+    heads: Vec<Option<Vec<u8>>>,
 }
 
 impl Watch {
     /// Watches those of `programs` that can be replaced.
     pub fn new(rpc: &Rpc, programs: &[Address]) -> Result<Self> {
-        let accounts = rpc.heads(programs, PROGRAM_DATA_LEN)?;
-        let keys = accounts.iter().map(|account| program_data_address(account.as_ref()?));
-        Ok(Self { keys: keys.collect(), heads: None })
+        let (keys, heads) = (vec![None; programs.len()], vec![None; programs.len()]);
+        let mut watch = Self { programs: programs.to_vec(), keys, heads };
+        watch.find(rpc)?;
+        Ok(watch)
+    }
+
+    /// Finds out where their code is: of those, too, that an earlier answer did not show.
+    fn find(&mut self, rpc: &Rpc) -> Result<()> {
+        if self.keys.iter().any(Option::is_none) {
+            let accounts = rpc.heads(&self.programs, PROGRAM_DATA_LEN)?;
+            for (key, account) in self.keys.iter_mut().zip(&accounts) {
+                *key = key.or_else(|| program_data_address(account.as_ref()?));
+            }
+        }
+        Ok(())
     }
 
     /// Which of the programs, by their place, changed since they were first looked at.
+    ///
+    /// # Errors
+    /// None of them, and the node does not show all: that is no change. What is closed does
+    /// not run.
     pub fn look(&mut self, rpc: &Rpc) -> Result<Vec<bool>> {
+        self.find(rpc)?;
         let there: Vec<Address> = self.keys.iter().flatten().copied().collect();
         let mut found = rpc.heads(&there, PROGRAM_DATA_LEN)?.into_iter();
-        let data = |account: Option<Account>| account.map(|account| account.data);
-        let heads: Vec<Option<Vec<u8>>> =
-            self.keys.iter().map(|key| key.and_then(|_| data(found.next()?))).collect();
-        let known = self.heads.get_or_insert_with(|| heads.clone());
-        Ok(known.iter().zip(&heads).map(|(known, now)| known != now).collect())
+        let (mut changed, mut unseen) = (Vec::new(), None);
+        for (key, known) in self.keys.iter().zip(&mut self.heads) {
+            let now = key.and_then(|_| found.next()?).map(|account: Account| account.data);
+            if now.is_none() {
+                unseen = unseen.or(*key);
+            }
+            changed.push(now.is_some_and(|now| *known.get_or_insert_with(|| now.clone()) != now));
+        }
+        match unseen.filter(|_| !changed.contains(&true)) {
+            Some(key) => bail!("program data account {key} is not shown"),
+            None => Ok(changed),
+        }
     }
 }
 
@@ -294,6 +320,47 @@ mod tests {
         data[0] = 2;
         assert!(head(&key, &data).unwrap_err().to_string().contains("tag"));
         assert!(head(&key, &data[..44]).unwrap_err().to_string().contains("44 bytes"));
+    }
+
+    /// One answer without it is no other program; and one that was not shown is watched
+    /// from when it is.
+    #[test]
+    fn what_a_node_does_not_show_has_not_changed() {
+        use std::{sync::Mutex, time::Duration};
+
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        use fault_proxy::http::{Answer, serve};
+        use serde_json::{Value, json};
+
+        let account = |executable, data: &[u8]| {
+            json!({
+                "lamports": 1, "data": [STANDARD.encode(data), "base64"], "rentEpoch": 0,
+                "owner": bpf_loader_upgradeable::ID.to_string(), "executable": executable,
+            })
+        };
+        let program = |byte| account(true, &[&[2, 0, 0, 0], &[byte; 32][..]].concat());
+        let code = |slot| account(false, &program_data(slot, None, b""));
+        let answers = [
+            json!([null, program(2)]),
+            json!([program(1), program(2)]),
+            json!([code(1), code(1)]),
+            json!([null, code(1)]),
+            json!([null, code(2)]),
+            json!([code(1), code(1)]),
+        ];
+        let answers = Mutex::new(answers.into_iter());
+        let node = serve(move |_| {
+            let value: Value = answers.lock().unwrap().next()?;
+            Some(Answer::ok(json!({ "result": { "context": { "slot": 5 }, "value": value } })))
+        });
+        let rpc = Rpc::new(&format!("http://{node}"), Duration::from_secs(20));
+        let key = |byte| Address::new_from_array([byte; 32]);
+        let mut watch = Watch::new(&rpc, &[key(11), key(12)]).unwrap();
+        assert_eq!(watch.look(&rpc).unwrap(), [false, false]);
+        let unseen = watch.look(&rpc).unwrap_err().to_string();
+        assert!(unseen.contains(&key(1).to_string()), "{unseen}");
+        assert_eq!(watch.look(&rpc).unwrap(), [false, true]);
+        assert_eq!(watch.look(&rpc).unwrap(), [false, false]);
     }
 
     #[test]

@@ -361,6 +361,7 @@ fn a_table_is_found_again_whatever_it_was_made_for_and_what_is_left_is_named() {
     let (url, keypair) = (stage.node.url(), &*stage.keypair);
     let proxy = Proxy::to(url, &[]);
     let usdc = stage.node.world().reserve_named("USDC").unwrap().to_string();
+    let usdc = &*usdc;
     let setup =
         |reserve| ["--rpc", proxy.url(), "setup", "--keypair", keypair, "--reserve", reserve];
     let done = json_of(&[&setup(SOL_RESERVE)[..], &["--yes"]].concat());
@@ -374,14 +375,14 @@ fn a_table_is_found_again_whatever_it_was_made_for_and_what_is_left_is_named() {
     let again = json_of(&setup(SOL_RESERVE));
     assert_eq!((&again["tableCount"], &again["tableAddresses"]), (&json!(0), &json!(0)), "{again}");
     assert_eq!(proxy.faults_left(), 0);
-    let other = json_of(&[&setup(&usdc)[..], &["--yes"]].concat());
+    let other = json_of(&[&setup(usdc)[..], &["--yes"]].concat());
     assert_eq!(other["tables"], json!([table]), "{other}");
     assert!(other["tableAddresses"].as_u64().unwrap() > 0, "{other}");
 
     // A node that does not simulate any more.
     let program = ["--program-hash", &stage.hash, "--program-authority", &stage.authority];
     proxy.add("simulateTransaction", Fault::Code(-32601), 64);
-    let undo = [&setup(&usdc)[..], &["--undo", "--yes", "--json"], &program].concat();
+    let undo = [&setup(usdc)[..], &["--undo", "--yes", "--json"], &program].concat();
     let output = keeper(&undo);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let left: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -406,7 +407,7 @@ fn setup_goes_on_where_the_chain_declines_a_part() {
         (gone, kept.liquidity_mint)
     };
     let proxy = Proxy::to(stage.node.url(), &[]);
-    let slow = Fault::Slow(Duration::from_millis(300));
+    let slow = Fault::Slow(Duration::from_millis(600));
     proxy.during(Some("getMultipleAccounts"), slow, Duration::from_secs(600));
     let usdc = usdc.to_string();
     let reserves = ["--reserve", SOL_RESERVE, "--reserve", &usdc, "--yes", "--json"];
@@ -418,6 +419,7 @@ fn setup_goes_on_where_the_chain_declines_a_part() {
         scope.spawn(move || {
             for _ in 0..60_000 {
                 if node.reads_of(&hashes) > 0 {
+                    thread::sleep(Duration::from_millis(200));
                     node.world().warp_slots(1);
                     return;
                 }
