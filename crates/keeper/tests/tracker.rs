@@ -210,6 +210,74 @@ fn nothing_that_is_unhealthy_is_missed() {
     assert_eq!(seen.len(), 5);
 }
 
+/// Where few are near their limit, most are not looked at, and nothing is missed either:
+/// prices wander, reserves cannot be refreshed for a while, obligations come, change and go.
+#[test]
+fn of_many_that_are_well_the_few_that_are_not_are_found() {
+    const RESERVES: u64 = 4;
+    const LIMITS: [f32; 3] = [0.99, 1.05, 1.6];
+    let mut numbers = Numbers(3);
+    let market = market();
+    let mut reserves: Vec<_> = (0..RESERVES).map(|index| reserve(index as usize, 10)).collect();
+    let well = |numbers: &mut Numbers| {
+        let (from, to) = (numbers.below(RESERVES) as usize, numbers.below(RESERVES) as usize);
+        // One in sixteen at about its limit, of 75 %; the others at half of it, and less.
+        let share = if numbers.below(16) == 0 { 700 + numbers.below(100) } else { 375 };
+        obligation(&[(from, 1_000_000_000)], &[(to, share * 1_000_000 - numbers.below(100))])
+    };
+    let mut obligations: Vec<_> = (0..400).map(|_| well(&mut numbers)).collect();
+    let mut tracker = Tracker::new(0.0);
+    let all = obligations.iter().enumerate().map(|(index, account)| (key(index), account.clone()));
+    tracker.put(&table(&market, &reserves, NOW), all);
+    let (mut unhealthy, mut few) = (0, 0);
+    for round in 0..400u64 {
+        for state in &mut reserves {
+            let price = 9_900 + numbers.below(200) + round;
+            state.liquidity.market_price_sf = (u128::from(price) * ONE / 1_000).into();
+        }
+        let index = numbers.below(obligations.len() as u64) as usize;
+        obligations[index] = well(&mut numbers);
+        let known = if round % 40 < 3 { &reserves[1..] } else { &reserves[..] };
+        let first = reserves.len() - known.len();
+        let keyed: Vec<(Address, &Reserve)> = known
+            .iter()
+            .enumerate()
+            .map(|(at, account)| (reserve_key(first + at), &**account))
+            .collect();
+        let table = ReserveTable::refresh(
+            KlendVersion::default(),
+            &market_key(),
+            &market,
+            &keyed,
+            NOW,
+            None,
+        );
+        match round % 3 {
+            0 => tracker.remove(&key(index)),
+            _ => tracker.put(&table, [(key(index), obligations[index].clone())]),
+        }
+        let tracked = |keys: BTreeSet<Address>| -> BTreeSet<Address> {
+            keys.into_iter().filter(|key| tracker.get(key).is_some()).collect()
+        };
+        let (expected, otherwise) = truth(&table, &obligations);
+        let expected = (tracked(expected), tracked(otherwise));
+        assert_eq!(sets(&tracker.evaluate(&table)), expected, "round {round}");
+        unhealthy += expected.0.len();
+        let all = tracker.nearest(&table, usize::MAX);
+        let limit = LIMITS[round as usize % LIMITS.len()];
+        let below = |health: f32| -> BTreeSet<Address> {
+            all.iter().filter(|(_, of)| *of < health).map(|(key, _)| *key).collect()
+        };
+        let near = tracker.near(&table, limit).into_iter().collect::<BTreeSet<_>>();
+        assert_eq!(near, below(limit), "round {round}");
+        few += usize::from(below(1.01).len() < obligations.len() / 8);
+        if round % 3 == 0 {
+            tracker.put(&table, [(key(index), obligations[index].clone())]);
+        }
+    }
+    assert!(unhealthy > 1_000 && few > 300, "{unhealthy} unhealthy, {few} with few at their limit");
+}
+
 #[test]
 fn a_move_that_matters_to_nobody_values_nobody() {
     let (market, mut reserves) = (market(), vec![reserve(0, 10), reserve(1, 1)]);

@@ -7,6 +7,7 @@ use liquidation_venues::Pool;
 use solana_account::Account;
 use solana_address::Address;
 
+use super::pools::ByMint;
 use crate::feeds::{feed::Version, source::Source};
 
 /// What is known at an address, and when it was true.
@@ -22,6 +23,8 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct Accounts {
     entries: HashMap<Address, Entry>,
+    /// The pools among them.
+    pools: ByMint,
 }
 
 impl Accounts {
@@ -32,12 +35,22 @@ impl Accounts {
             return false;
         }
         let account = account.filter(|account| account.lamports > 0);
-        let pool = account.as_ref().and_then(|account| {
+        let pool: Option<Arc<dyn Pool>> = account.as_ref().and_then(|account| {
             let account =
                 liquidation_venues::Account { owner: &account.owner, data: &account.data };
             liquidation_venues::read(key, account).ok().map(Arc::from)
         });
-        self.entries.insert(*key, Entry { version, account, pool });
+        let mints = pool.as_ref().map(|pool| pool.mints());
+        let before = self.entries.insert(*key, Entry { version, account, pool });
+        let before = before.and_then(|entry| Some(entry.pool?.mints()));
+        if before != mints {
+            if let Some(mints) = before {
+                self.pools.remove(key, mints);
+            }
+            if let Some(mints) = mints {
+                self.pools.put(key, mints);
+            }
+        }
         true
     }
 
@@ -63,6 +76,12 @@ impl Accounts {
     #[must_use]
     pub fn pool(&self, key: &Address) -> Option<&Arc<dyn Pool>> {
         self.entries.get(key)?.pool.as_ref()
+    }
+
+    /// All that are pools of a real venue, by what they trade; former ones among them.
+    #[must_use]
+    pub fn pools(&self) -> &ByMint {
+        &self.pools
     }
 
     /// The programs among them.

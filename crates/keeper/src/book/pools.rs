@@ -1,6 +1,10 @@
-//! Which pools are known.
+//! Which pools are known, and what they trade.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use flash_liquidator_client::swap::jupiter::JupiterRoute;
 use solana_address::Address;
@@ -11,10 +15,10 @@ pub type Pair = (Address, Address);
 /// Where collateral may be sold.
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
-    /// Pools that the operator named.
-    pub named: Vec<Address>,
-    /// Pools that were found, those of each pair that pay most.
-    pub found: BTreeMap<Pair, Vec<Address>>,
+    named: Vec<Address>,
+    found: BTreeMap<Pair, Vec<Address>>,
+    /// Those of both, each once.
+    real: BTreeSet<Address>,
     /// Whether pools are looked for: what none that is known sells, is not sold.
     pub seeks: bool,
     /// Pools of the stand-in program.
@@ -48,8 +52,93 @@ impl Offered {
 }
 
 impl Pools {
-    /// Those of real venues, some perhaps more than once.
-    pub fn real(&self) -> impl Iterator<Item = &Address> {
-        self.named.iter().chain(self.found.values().flatten())
+    /// Those that the operator named.
+    #[must_use]
+    pub fn of(named: Vec<Address>) -> Self {
+        let real = named.iter().copied().collect();
+        Self { named, real, ..Self::default() }
     }
+
+    /// Pools that the operator named.
+    pub fn named(&self) -> &[Address] {
+        &self.named
+    }
+
+    /// Pools that were found for a pair, those that pay most.
+    pub fn found(&self, pair: &Pair) -> &[Address] {
+        self.found.get(pair).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes what was found for a pair; what was found for it before.
+    pub fn take_found(&mut self, pair: Pair, found: Vec<Address>) -> Vec<Address> {
+        let before = self.found.insert(pair, found).unwrap_or_default();
+        let Self { named, found, real, .. } = self;
+        *real = named.iter().chain(found.values().flatten()).copied().collect();
+        before
+    }
+
+    /// Those of real venues, each once.
+    pub fn real(&self) -> impl Iterator<Item = &Address> {
+        self.real.iter()
+    }
+
+    /// Whether this is one of them.
+    pub fn is_real(&self, key: &Address) -> bool {
+        self.real.contains(key)
+    }
+}
+
+/// Pools by the mints that they trade: few of many lead anywhere.
+#[derive(Debug, Default)]
+pub struct ByMint {
+    /// By a mint, then by the other one, in either order.
+    pools: BTreeMap<Address, BTreeMap<Address, Vec<Address>>>,
+}
+
+impl ByMint {
+    /// Takes a pool of these mints.
+    pub fn put(&mut self, pool: &Address, [first, second]: [Address; 2]) {
+        for (mint, other) in sides(first, second) {
+            let pools = self.pools.entry(mint).or_default().entry(other).or_default();
+            if !pools.contains(pool) {
+                pools.push(*pool);
+            }
+        }
+    }
+
+    /// Forgets a pool of these mints.
+    pub fn remove(&mut self, pool: &Address, [first, second]: [Address; 2]) {
+        for (mint, other) in sides(first, second) {
+            let Some(others) = self.pools.get_mut(&mint) else { continue };
+            if let Some(pools) = others.get_mut(&other) {
+                pools.retain(|known| known != pool);
+                if pools.is_empty() {
+                    others.remove(&other);
+                }
+            }
+            if others.is_empty() {
+                self.pools.remove(&mint);
+            }
+        }
+    }
+
+    /// Pools of two mints, in whatever order.
+    pub fn of(&self, one: &Address, other: &Address) -> &[Address] {
+        self.pools.get(one).and_then(|of| of.get(other)).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many mints one is traded for.
+    pub fn count(&self, mint: &Address) -> usize {
+        self.pools.get(mint).map_or(0, BTreeMap::len)
+    }
+
+    /// The mints that one is traded for.
+    pub fn others(&self, mint: &Address) -> impl Iterator<Item = &Address> {
+        self.pools.get(mint).into_iter().flat_map(BTreeMap::keys)
+    }
+}
+
+/// Both directions, one where the two are one.
+fn sides(first: Address, second: Address) -> impl Iterator<Item = Pair> {
+    [(first, second), (second, first)].into_iter().take(if first == second { 1 } else { 2 })
 }

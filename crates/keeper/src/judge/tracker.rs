@@ -9,6 +9,11 @@
 //! rounding could decide are valued as klend does it. Where the shares are not
 //! known, or a reserve's parameters changed, obligations are valued too.
 //!
+//! Even that is not done for all: none has become worse than by the reserve that lost
+//! most as collateral and the one that gained most as a debt. Of each obligation the
+//! health factor of some earlier moment is kept, and where that stays above the limit
+//! even after so much, nothing else of it is looked at.
+//!
 //! klend has five more reasons than a low health factor. Three are an obligation's
 //! own: an order of its owner, a margin call, the end of a debt's term. The other
 //! two are a reserve's: a limit that was crossed, a maturity. So each obligation
@@ -132,6 +137,11 @@ pub struct Tracker {
     due: Vec<u64>,
     /// Beside `obligations`, because they alone are read for every update.
     shares: Vec<Shares>,
+    /// Health factors when reserves had changed by `since`, at the positions of `shares`;
+    /// not a number where shares tell nothing.
+    health: Vec<f32>,
+    /// At the positions of `reserves`.
+    since: Vec<Change>,
     obligations: Vec<Tracked>,
     positions: HashMap<Address, usize>,
 }
@@ -147,6 +157,8 @@ impl Tracker {
             switches: Switches::default(),
             due: Vec::new(),
             shares: Vec::new(),
+            health: Vec::new(),
+            since: Vec::new(),
             obligations: Vec::new(),
             positions: HashMap::new(),
         }
@@ -204,6 +216,7 @@ impl Tracker {
             if at == self.obligations.len() {
                 self.due.push(u64::MAX);
                 self.shares.push(Shares::UNKNOWN);
+                self.health.push(f32::NAN);
                 self.obligations.push(tracked);
             } else {
                 self.obligations[at] = tracked;
@@ -217,6 +230,7 @@ impl Tracker {
         if let Some(at) = self.positions.remove(key) {
             self.due.swap_remove(at);
             self.shares.swap_remove(at);
+            self.health.swap_remove(at);
             self.obligations.swap_remove(at);
             if let Some(moved) = self.obligations.get(at) {
                 self.positions.insert(moved.key, at);
@@ -267,8 +281,8 @@ impl Tracker {
         let change = self.meet(table);
         let pressed = self.pressed(table);
         let (mut unhealthy, mut doubtful, mut otherwise) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, shares) in self.shares.iter().enumerate() {
-            match shares.verdict(&change) {
+        for at in self.suspects(table, &change, &pressed) {
+            match self.shares[at].verdict(&change) {
                 Verdict::Healthy if self.may_otherwise(table, &pressed, at) => otherwise.push(at),
                 Verdict::Healthy => {}
                 Verdict::Unhealthy => unhealthy.push(self.obligations[at].key),
@@ -303,10 +317,69 @@ impl Tracker {
     /// those of which shares tell nothing are left out.
     pub fn near(&mut self, table: &ReserveTable<'_>, health: f32) -> Vec<Address> {
         let change = self.meet(table);
-        let near = self.shares.iter().zip(&self.obligations);
-        near.filter(|(shares, _)| shares.health(&change) < health)
-            .map(|(_, tracked)| tracked.key)
-            .collect()
+        let mut near = self.below(&change, health);
+        near.retain(|at| self.shares[*at].health(&change) < health);
+        near.into_iter().map(|at| self.obligations[at].key).collect()
+    }
+
+    /// Positions of those that may be liquidated after a change, and of some more, in
+    /// order.
+    fn suspects(
+        &mut self,
+        table: &ReserveTable<'_>,
+        change: &[Change],
+        pressed: &[bool],
+    ) -> Vec<usize> {
+        if !pressed.is_empty() {
+            return (0..self.len()).collect();
+        }
+        let now = table.clock().unix_timestamp;
+        let mut suspects = self.below(change, 1.0);
+        let sick = suspects.len();
+        suspects.extend((0..self.len()).filter(|at| self.due[*at] <= now));
+        if suspects.len() > sick {
+            suspects.sort_unstable();
+            suspects.dedup();
+        }
+        suspects
+    }
+
+    /// Positions of those whose health factor is below a limit after a change or cannot be
+    /// told, and of some more, in order.
+    fn below(&mut self, change: &[Change], limit: f32) -> Vec<usize> {
+        // Where the earlier moment tells of no more than these, a later one may.
+        let few = self.len() / 4;
+        let is_above = above(limit);
+        if let Some(loss) = self.loss(change) {
+            let at_most = (0..self.len()).filter(|at| !is_above(self.health[*at] * loss));
+            let found: Vec<usize> = at_most.take(few + 1).collect();
+            if found.len() <= few {
+                return found;
+            }
+        }
+        self.since = change.to_vec();
+        for (health, shares) in self.health.iter_mut().zip(&self.shares) {
+            *health = shares.health(change);
+        }
+        (0..self.len()).filter(|at| !is_above(self.health[*at])).collect()
+    }
+
+    /// What is left of any health factor of `self.health` after a change, at least; `None`
+    /// where that is not known.
+    fn loss(&self, change: &[Change]) -> Option<f32> {
+        let (mut deposit, mut debt) = (1.0f32, 1.0f32);
+        for (since, now) in self.since.iter().zip(change) {
+            // Who has such a reserve has no health factor either.
+            if !since.is_known() {
+                continue;
+            }
+            if !now.is_known() {
+                return None;
+            }
+            deposit = deposit.min(now.deposit / since.deposit);
+            debt = debt.max(now.debt / since.debt);
+        }
+        Some(deposit / debt)
     }
 
     /// The obligations that may be liquidated at the prices of one of `later`, where
@@ -324,10 +397,13 @@ impl Tracker {
             }
         }
         let now = table.clock().unix_timestamp;
+        let (loss, is_above) = (self.loss(&worst).unwrap_or(f32::NAN), above(1.0));
         let mut found = Vec::new();
         for (at, shares) in self.shares.iter().enumerate() {
             let is_due = self.due[at] <= now;
-            if !is_due && shares.verdict(&worst) == Verdict::Healthy {
+            let is_healthy =
+                || is_above(self.health[at] * loss) || shares.verdict(&worst) == Verdict::Healthy;
+            if !is_due && is_healthy() {
                 continue;
             }
             let key = self.obligations[at].key;
@@ -396,11 +472,13 @@ impl Tracker {
             if !self.reserves.iter().any(|known| known.key == state.key) {
                 let (base, parameters) = (worth(state), parameters(state));
                 self.reserves.push(Known { key: state.key, base, parameters });
+                self.since.push(Change::UNKNOWN);
                 dropped.push(false);
             }
         }
         let mut changes = Vec::with_capacity(self.reserves.len());
-        for (known, dropped) in self.reserves.iter_mut().zip(&mut dropped) {
+        let since = self.since.iter_mut();
+        for ((known, since), dropped) in self.reserves.iter_mut().zip(since).zip(&mut dropped) {
             let Some(state) = table.reserve(&known.key) else {
                 // Only while it cannot be refreshed.
                 changes.push(Change::UNKNOWN);
@@ -411,12 +489,15 @@ impl Tracker {
             if *dropped {
                 (known.base, known.parameters) = (now, parameters);
             }
+            if *dropped || !since.is_known() {
+                *since = known.change(&now);
+            }
             changes.push(known.change(&now));
         }
         if dropped.contains(&true) {
-            for shares in &mut self.shares {
+            for (shares, health) in self.shares.iter_mut().zip(&mut self.health) {
                 if shares.reserves().iter().any(|reserve| dropped[usize::from(*reserve)]) {
-                    *shares = Shares::UNKNOWN;
+                    (*shares, *health) = (Shares::UNKNOWN, f32::NAN);
                 }
             }
         }
@@ -427,6 +508,7 @@ impl Tracker {
     fn learn(&mut self, at: usize, measured: Option<Measured>) {
         let unknown = Measured { shares: Shares::UNKNOWN, due: u64::MAX, debt: 0.0 };
         let Measured { shares, due, debt } = measured.unwrap_or(unknown);
+        self.health[at] = shares.health(&self.since);
         (self.shares[at], self.due[at]) = (shares, due);
         self.obligations[at].debt = debt as f32;
     }
@@ -549,6 +631,13 @@ impl Switches {
         let term = term.filter(|_| self.debt_terms);
         [order, margin_call, term].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
+}
+
+/// Whether a health factor is above a limit, however it was rounded; what is not a number
+/// is not.
+fn above(limit: f32) -> impl Fn(f32) -> bool {
+    let limit = limit * (1.0 + 2.0 * SLACK);
+    move |health| health > limit
 }
 
 fn worth(state: &ReserveState<'_>) -> Worth {

@@ -74,11 +74,13 @@ impl Ground {
             obligations.iter().for_each(|(_, of)| market.keep_up(&of.last_update));
         }
         let stand_ins = if pools.is_empty() { reader::stand_ins(source)? } else { Vec::new() };
+        let mut pools = Pools::of(pools.clone());
+        pools.stand_ins = stand_ins;
         let mut ground = Self {
             markets,
             accounts: Accounts::default(),
             chain: Chain::default(),
-            pools: Pools { named: pools.clone(), stand_ins, ..Pools::default() },
+            pools,
             found: Vec::new(),
         };
         if let Some(seeking) = seeking {
@@ -106,8 +108,8 @@ impl Ground {
             .iter()
             .map(|(key, obligation)| discovery::wanted(&table, key, obligation, &seeking.via));
         for wanted in discovery::merged(wanted.flatten()) {
-            let found = discovery::discover(source, &wanted, &self.pools.named, seeking.per_pair)?;
-            self.pools.found.insert(wanted.pair, found.keys());
+            let found = discovery::discover(source, &wanted, self.pools.named(), seeking.per_pair)?;
+            self.pools.take_found(wanted.pair, found.keys());
             self.found.push(found);
         }
         self.pools.seeks = true;

@@ -17,5 +17,6 @@ pub mod halted;
 pub mod needs;
 pub mod position;
 pub mod terms;
+mod traded;
 pub mod venue;
 pub mod why;

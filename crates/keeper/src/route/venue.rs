@@ -1,9 +1,6 @@
 //! Where seized collateral is sold, and what it brings.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result, anyhow};
 use flash_liquidator_client::{
@@ -19,12 +16,12 @@ use klend_model::{
     time::Clock,
 };
 use liquidation_venues::{
-    Amount, Curve, Known, Now, Pool, Side, Trade, VenueError,
+    Amount, Curve, Known, Now, Side, Trade, VenueError,
     route::{self, Ends, Plan},
-    stand_in::StandInPool,
 };
 use solana_address::Address;
 
+use super::traded::traded;
 pub use crate::book::pools::Pair;
 use crate::book::{
     accounts::Accounts,
@@ -179,7 +176,7 @@ impl Venue {
         cost_bps: u16,
     ) -> Result<Self> {
         let now = Now { unix_timestamp: i64::try_from(clock.unix_timestamp)?, slot: clock.slot };
-        for key in pools.named.iter().filter(|key| accounts.pool(key).is_none()) {
+        for key in pools.named().iter().filter(|key| accounts.pool(key).is_none()) {
             let account = account(accounts, key)
                 .with_context(|| format!("pool {key}: there is no such account"))?;
             liquidation_venues::read(key, account)?;
@@ -213,7 +210,7 @@ impl Venue {
         let offers = pools.offers.iter().filter(|(pair, _)| is_wanted(pair));
         let offers: Vec<Arc<Offered>> =
             offers.flat_map(|(_, offers)| offers).filter(is_read).cloned().collect();
-        if !any && offers.is_empty() && pools.named.is_empty() && !pools.seeks {
+        if !any && offers.is_empty() && pools.named().is_empty() && !pools.seeks {
             return Ok(Self::Assumed { cost_bps });
         }
         Ok(Self::Pools { curves, closed, token_programs, offers })
@@ -444,65 +441,12 @@ pub fn leads(pairs: &[Pair], from: &Address, to: &Address) -> bool {
 }
 
 /// An account as pools are read from.
-fn account<'a>(accounts: &'a Accounts, key: &Address) -> Option<liquidation_venues::Account<'a>> {
+pub(super) fn account<'a>(
+    accounts: &'a Accounts,
+    key: &Address,
+) -> Option<liquidation_venues::Account<'a>> {
     let account = accounts.get(key)?;
     Some(liquidation_venues::Account { owner: &account.owner, data: &account.data })
-}
-
-/// Each pool that is known, with the directions, as mints sold and bought, in which it may
-/// be of use: those that sell a collateral for a debt, or are one of two that do.
-fn traded(
-    accounts: &Accounts,
-    sold: &[ReserveAddresses],
-    bought: &[ReserveAddresses],
-    pools: &Pools,
-) -> Vec<(Arc<dyn Pool>, Vec<Pair>)> {
-    let has = |reserves: &[ReserveAddresses], mint: &Address| {
-        reserves.iter().any(|reserve| reserve.liquidity_mint == *mint)
-    };
-    let mut traded: Vec<(Arc<dyn Pool>, Vec<Pair>)> = Vec::new();
-    for key in &pools.stand_ins {
-        for from in sold {
-            for to in bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint) {
-                let sides = [from, to]
-                    .map(|reserve| (reserve.liquidity_mint, reserve.liquidity_token_program));
-                let pool = account(accounts, key)
-                    .and_then(|account| StandInPool::read(key, account, sides).ok());
-                let pair = (from.liquidity_mint, to.liquidity_mint);
-                traded.extend(pool.map(|pool| (Arc::new(pool) as Arc<dyn Pool>, vec![pair])));
-            }
-        }
-    }
-    // There may be a thousand, of which few lead anywhere.
-    let known = pools.real().filter_map(|key| accounts.pool(key));
-    let real: Vec<(&Arc<dyn Pool>, [Pair; 2])> = known
-        .map(|pool| {
-            let [first, second] = pool.mints();
-            (pool, [(first, second), (second, first)])
-        })
-        .collect();
-    let stand_ins = traded.iter().flat_map(|(_, pairs)| pairs);
-    let pairs = || real.iter().flat_map(|(_, pairs)| pairs).chain(stand_ins.clone());
-    let to_debt: HashSet<Address> =
-        pairs().filter(|(_, to)| has(bought, to)).map(|(from, _)| *from).collect();
-    let between: HashSet<Address> = pairs()
-        .filter(|(from, to)| has(sold, from) && to_debt.contains(to))
-        .map(|(_, to)| *to)
-        .collect();
-    let is_of_use = |(from, to): &&Pair| {
-        has(sold, from) && (has(bought, to) || between.contains(to))
-            || has(bought, to) && between.contains(from)
-    };
-    // By address: one that was found for two pairs is one pool.
-    let mut of_use: BTreeMap<&Address, (Arc<dyn Pool>, Vec<Pair>)> = BTreeMap::new();
-    for (pool, pairs) in &real {
-        let pairs: Vec<Pair> = pairs.iter().filter(is_of_use).copied().collect();
-        if !pairs.is_empty() {
-            of_use.insert(pool.address(), (Arc::clone(pool), pairs));
-        }
-    }
-    traded.extend(of_use.into_values());
-    traded
 }
 
 /// Amount in a token account's data.
@@ -512,7 +456,7 @@ pub fn balance(data: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use flash_liquidator_client::{
         receiver::SwapLeg,
         token::{TOKEN_PROGRAM_ID, associated_token_account},
@@ -524,14 +468,14 @@ mod tests {
     use super::*;
     use crate::feeds::feed::Version;
 
-    const SOLD: u8 = 10;
-    const BOUGHT: u8 = 11;
+    pub(in crate::route) const SOLD: u8 = 10;
+    pub(in crate::route) const BOUGHT: u8 = 11;
 
-    fn key(byte: u8) -> Address {
+    pub(in crate::route) fn key(byte: u8) -> Address {
         Address::new_from_array([byte; 32])
     }
 
-    fn reserve(mint: u8) -> ReserveAddresses {
+    pub(in crate::route) fn reserve(mint: u8) -> ReserveAddresses {
         ReserveAddresses {
             reserve: key(mint + 100),
             lending_market: key(1),
@@ -549,7 +493,12 @@ mod tests {
     }
 
     /// Takes an account's data into the book.
-    fn put(accounts: &mut Accounts, key: &Address, owner: Address, data: Vec<u8>) {
+    pub(in crate::route) fn put(
+        accounts: &mut Accounts,
+        key: &Address,
+        owner: Address,
+        data: Vec<u8>,
+    ) {
         let account = Account { lamports: 1, data, owner, ..Account::default() };
         accounts.put(key, Version::end_of(1), Some(account));
     }
@@ -572,6 +521,12 @@ mod tests {
         }
     }
 
+    fn with_stand_ins(at: &[u8]) -> Pools {
+        let mut pools = Pools::default();
+        pools.stand_ins = at.iter().copied().map(key).collect();
+        pools
+    }
+
     fn find(accounts: &Accounts, pools: &Pools) -> Result<Venue> {
         let clock = Clock { slot: 1, unix_timestamp: 1 };
         Venue::find(accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], pools, clock, 25)
@@ -583,7 +538,7 @@ mod tests {
         // A thin pool without a fee, and a deep one with one.
         pool(&mut accounts, 20, [1_000_000, 1_000_000], 0);
         pool(&mut accounts, 21, [1_000_000_000, 1_000_000_000], 30);
-        let pools = Pools { stand_ins: vec![key(20), key(21)], ..Pools::default() };
+        let pools = with_stand_ins(&[20, 21]);
         let needs = Venue::needs(&accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], &pools);
         assert!(needs.len() > 2 && accounts.unread(needs).is_empty());
         let venue = find(&accounts, &pools).unwrap();
@@ -667,7 +622,7 @@ mod tests {
             let mut accounts = Accounts::default();
             pool(&mut accounts, 20, balances.into(), fees.0);
             pool(&mut accounts, 21, others.into(), fees.1);
-            let pools = Pools { stand_ins: vec![key(20), key(21)], ..Pools::default() };
+            let pools = with_stand_ins(&[20, 21]);
             let venue = find(&accounts, &pools).unwrap();
             for legs in [1, 2] {
                 let Some(plan) = venue.best(&key(SOLD), &key(BOUGHT), amount, legs) else {
@@ -688,37 +643,15 @@ mod tests {
     }
 
     #[test]
-    fn pools_that_lead_nowhere_are_not_looked_at() {
-        const BETWEEN: u8 = 30;
-        let mut accounts = Accounts::default();
-        for (at, mints) in
-            [(40, [SOLD, BETWEEN]), (41, [BETWEEN, BOUGHT]), (42, [SOLD, 31]), (43, [31, 32])]
-        {
-            let pool = klend_fork::scope::whirlpool([&key(mints[0]), &key(mints[1])], 1.0);
-            accounts.put(&key(at), Version::end_of(1), Some(pool));
-        }
-        let of_use = |named: &[u8]| {
-            let named = named.iter().copied().map(key).collect();
-            let pools = Pools { named, ..Pools::default() };
-            let traded = traded(&accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], &pools);
-            traded.into_iter().map(|(pool, pairs)| (*pool.address(), pairs)).collect::<Vec<_>>()
-        };
-        let pair = |from, to| vec![(key(from), key(to))];
-        let both = [(key(40), pair(SOLD, BETWEEN)), (key(41), pair(BETWEEN, BOUGHT))];
-        assert_eq!(of_use(&[40, 41, 42, 43]), both);
-        // One that is found for two pairs is one pool.
-        assert_eq!(of_use(&[41, 40, 41]), both);
-        assert_eq!(of_use(&[40, 42, 43]), []);
-    }
-
-    #[test]
     fn without_pools_the_oracles_price_is_assumed_and_nothing_is_sent() {
         let venue = find(&Accounts::default(), &Pools::default()).unwrap();
         assert_eq!(venue.describe(), "assumed: oracle prices less 0.25 %");
         let route = sell(&venue, SOLD, BOUGHT, 1, 2);
         assert!(route.unwrap_err().to_string().contains("give a pool with --pool"));
         // Where pools were looked for, none means that nothing sells it.
-        let venue = find(&Accounts::default(), &Pools { seeks: true, ..Pools::default() }).unwrap();
+        let mut pools = Pools::default();
+        pools.seeks = true;
+        let venue = find(&Accounts::default(), &pools).unwrap();
         assert!(sell(&venue, SOLD, BOUGHT, 1, 2).unwrap_err().is::<NothingSells>());
     }
 
@@ -727,7 +660,7 @@ mod tests {
         let mut accounts = Accounts::default();
         put(&mut accounts, &key(5), key(9), vec![0; 1_544]);
         let said = |named| {
-            let pools = Pools { named: vec![key(named)], ..Pools::default() };
+            let pools = Pools::of(vec![key(named)]);
             find(&accounts, &pools).err().unwrap().to_string()
         };
         assert!(said(5).contains("no venue that is known"), "{}", said(5));

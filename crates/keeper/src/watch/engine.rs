@@ -276,6 +276,8 @@ impl Engine {
         offering: Offering,
     ) -> Result<Self> {
         let config = &parts.config;
+        let mut pools = Pools::of(config.pools.clone());
+        pools.seeks = config.discover.is_some();
         let time = Time::default();
         let now = time.now();
         let mut engine = Self {
@@ -290,11 +292,7 @@ impl Engine {
             states: BTreeMap::new(),
             accounts: Accounts::default(),
             chain: Chain::default(),
-            pools: Pools {
-                named: config.pools.clone(),
-                seeks: config.discover.is_some(),
-                ..Pools::default()
-            },
+            pools,
             early: BTreeMap::new(),
             market_feed: Subscription::default(),
             pool_feed: Subscription::default(),

@@ -497,7 +497,7 @@ impl Engine {
         for Unusable { pool, venue, reason } in &found.unusable {
             info!(%pool, venue, reason, "a pool that cannot be sold in");
         }
-        let known = self.pools.found.get(&wanted.pair).map_or(0, Vec::len);
+        let known = self.pools.found(&wanted.pair).len();
         if found.pools.is_empty() && found.failures.is_empty() && known > 0 {
             // Once is no news: one answer may be wrong.
             if let Some(sought) = self.sought.get_mut(&wanted.pair)
@@ -527,11 +527,11 @@ impl Engine {
         // A list that was refused says nothing against what was found before.
         let mut keys = found.keys();
         if !found.failures.is_empty() {
-            let before = self.pools.found.get(&wanted.pair).into_iter().flatten().copied();
+            let before = self.pools.found(&wanted.pair).iter().copied();
             let before: Vec<Address> = before.filter(|key| !keys.contains(key)).collect();
             keys.extend(before);
         }
-        let before = self.pools.found.insert(wanted.pair, keys.clone()).unwrap_or_default();
+        let before = self.pools.take_found(wanted.pair, keys.clone());
         if before != keys {
             // They are read before they are needed, those that left are not followed any
             // more, and what rests because nothing sold it does not rest any more.
