@@ -1,6 +1,6 @@
 //! The smallest debt whose liquidation still pays, by route and by what is offered to be
-//! included: the smallest that the keeper decides to sign for with no floor on the
-//! profit, on the built-in fork with SOL a fifth lower. Every one is executed in the
+//! included: the smallest that the keeper decides to sign for by its estimate with no floor
+//! on the profit, on the built-in fork with SOL a fifth lower. Every one is executed in the
 //! local machine, and what was quoted arrives.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -181,7 +181,7 @@ impl Fork {
         ensure!(simulation.decoded.outcome == Outcome::Succeeded, "{:?}", simulation.decoded);
         let event = liquidated(&simulation.decoded).context("an event")?;
         ensure!(i128::from(event.profit) == tried.plan.profit(), "{event:?}");
-        tried.plan.limit_units(simulation.units);
+        tried.plan.limit_units(simulation.units)?;
         Ok(Pays {
             route: route.to_owned(),
             unit_price,
@@ -235,6 +235,7 @@ impl Fork {
             dont_front: None,
             jupiter: None,
             tables: Vec::new(),
+            simulates: false,
         };
         let position = Position::new(&view, &self.obligation, &frozen.obligation, &wishes.search)?;
         match Plan::new(&position, &keeper, &wishes, 0, 0) {

@@ -3,4 +3,5 @@
 pub mod fit;
 pub mod perp;
 pub mod plan;
+mod pricing;
 pub mod simulation;

@@ -22,14 +22,17 @@ use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
 use solana_message::AddressLookupTableAccount;
 
-use super::fit::tables;
+use super::{
+    fit::tables,
+    pricing::{Priced, Pricing, as_counted},
+};
 use crate::{
     book::{pools::Offered, view::View},
     route::{
-        fees::{FeeRules, Offer, most_unit_price, pick, priority_fee},
+        fees::{FeeRules, Offer, most_unit_price, pick},
         halted::Halted,
         position::{Position, Search},
-        terms::{Costs, Exchange, SIGNATURE_FEE, least_profit, least_profit_by_hand, units_of_usd},
+        terms::{Costs, Exchange, TooLittle, units_of_usd},
         venue::{Sale, Sold, Ways, by_offer, leg_tolerance},
     },
 };
@@ -83,6 +86,8 @@ pub struct Wishes {
     pub jupiter: Option<(std::path::PathBuf, u64)>,
     /// Lookup tables.
     pub tables: Vec<Address>,
+    /// It is simulated before it is signed, and decided on by the compute units that it uses.
+    pub simulates: bool,
 }
 
 /// Accounts that the path needs and that were not read.
@@ -118,6 +123,7 @@ pub struct Plan {
     pub price_refresh: Option<Instruction>,
     setup: Vec<Instruction>,
     tip: Option<Tip>,
+    pricing: Option<Pricing>,
     dont_front: Option<Address>,
     addresses: PositionAddresses,
 }
@@ -128,8 +134,8 @@ impl Plan {
     /// the tip.
     ///
     /// # Errors
-    /// [`Unread`]; [`TooLittle`](crate::route::terms::TooLittle) and
-    /// [`TooDear`](crate::route::fees::TooDear) when it does not pay; [`Halted`] when it
+    /// [`Unread`]; [`TooLittle`] and [`TooDear`](crate::route::fees::TooDear) when it does
+    /// not pay; [`Halted`] when it
     /// would make an account that cannot be used; klend's reason when it allows no
     /// liquidation.
     ///
@@ -235,6 +241,7 @@ impl Plan {
             price_refresh: view.written.map(|written| written.instruction.clone()),
             setup: Vec::new(),
             tip: None,
+            pricing: None,
             dont_front: wishes.dont_front,
             addresses,
         };
@@ -286,7 +293,7 @@ impl Plan {
         Ok(rent)
     }
 
-    /// Decides fees, tip and the least profit.
+    /// Decides fees, tip and the least profit, as far as the compute units are known.
     fn price(
         &mut self,
         position: &Position<'_>,
@@ -304,46 +311,76 @@ impl Plan {
             oracle.or(wishes.sol_usd.map(|sol_usd| Exchange::Stated { sol_usd, debt }))
         };
         let swaps = self.swap_units.map(|units| units.saturating_add(self.spare_units()));
-        let limit = units::estimate_selling(&self.instructions()?, swaps).limit();
+        let units = units::estimate_selling(&self.instructions()?, swaps);
         let quoted = self.profit();
-        let (offer, tip_account) = match &wishes.fees {
-            Fees::Stated { offer, tip_account } => (*offer, *tip_account),
+        let (worth, tip_account) = match &wishes.fees {
+            Fees::Stated { tip_account, .. } => (0, *tip_account),
             Fees::Rules(rules) => {
                 let exchange = exchange.as_ref().context(NO_PRICE)?;
                 let profit = u64::try_from(quoted.max(0)).unwrap_or(u64::MAX);
-                let worth = exchange.to_lamports(profit).context(NO_PRICE)?;
-                let offer = rules.offer(&view.chain.fees, limit, worth, tries)?;
                 let stated = rules.tip.as_ref().map_or(&[][..], |tip| &tip.accounts);
                 let accounts =
                     if stated.is_empty() { &view.chain.fees.tip_accounts } else { stated };
-                (offer, pick(accounts, random).copied())
+                let worth = exchange.to_lamports(profit).context(NO_PRICE)?;
+                (worth, pick(accounts, random).copied())
             }
         };
-        self.tip = match (offer.tip, tip_account) {
+        let floor = match wishes.least {
+            Least::Raw(_) => 0,
+            Least::Usd(usd) => units_of_usd(debt, usd).context("the debt has no price")?,
+        };
+        let pricing = Pricing {
+            fees: wishes.fees.clone(),
+            market: view.chain.fees.clone(),
+            worth,
+            tries,
+            tip_account,
+            rent,
+            quoted,
+            least: wishes.least,
+            floor,
+            tolerance_bps: wishes.tolerance_bps,
+        };
+        let cost_of = |lamports| exchange.as_ref()?.from_lamports(lamports);
+        let priced = pricing.before_simulation(&units, wishes.simulates, &cost_of)?;
+        self.pricing = Some(pricing);
+        self.take(&priced, units.limit())
+    }
+
+    /// Takes a price, at a limit of compute units.
+    fn take(&mut self, priced: &Priced, limit: u32) -> Result<()> {
+        let tip_account = self.pricing.as_ref().and_then(|pricing| pricing.tip_account);
+        self.tip = match (priced.costs.tip, tip_account) {
             (0, _) => None,
             (lamports, Some(account)) => Some(Tip { account, lamports }),
             (_, None) => {
                 return Err(anyhow!("there is no account to tip: the block engine named none yet"));
             }
         };
-        self.compute_budget =
-            ComputeBudget { unit_limit: Some(limit), unit_price: offer.unit_price };
-        self.costs = Costs {
-            signatures: SIGNATURE_FEE,
-            priority_fee: priority_fee(offer.unit_price, limit),
-            tip: offer.tip,
-            rent,
-        };
-        self.cost = exchange.and_then(|exchange| exchange.from_lamports(self.costs.total()));
-        self.order.terms.min_profit = match wishes.least {
-            Least::Raw(stated) => least_profit_by_hand(quoted, stated, wishes.tolerance_bps),
-            Least::Usd(usd) => {
-                let floor = units_of_usd(debt, usd).context("the debt has no price")?;
-                let cost = self.cost.context(NO_PRICE)?;
-                least_profit(quoted, cost, floor, wishes.tolerance_bps)?
-            }
-        };
+        let unit_price = priced.unit_price;
+        self.compute_budget = ComputeBudget { unit_limit: Some(limit), unit_price };
+        (self.costs, self.cost) = (priced.costs, priced.cost);
+        self.order.terms.min_profit = priced.min_profit;
         Ok(())
+    }
+
+    /// The price at another limit, of no more than what was counted.
+    fn priced_at(&self, limit: u32, unit_price: u64) -> Result<Priced> {
+        let pricing = self.pricing.as_ref().context("it has no price yet")?;
+        let counted = self.costs.total();
+        let cost_of = |lamports| as_counted(lamports, counted, self.cost?);
+        pricing.at(limit, Offer { unit_price, tip: self.costs.tip }, &cost_of)
+    }
+
+    /// That it pays at the limit of compute units that it asks for: what is signed without a
+    /// simulation.
+    ///
+    /// # Errors
+    /// [`TooLittle`] and
+    /// [`TooDear`](crate::route::fees::TooDear).
+    pub fn check_unsimulated(&self) -> Result<()> {
+        let ComputeBudget { unit_limit, unit_price } = self.compute_budget;
+        self.priced_at(unit_limit.unwrap_or(MAX_COMPUTE_UNITS), unit_price).map(drop)
     }
 
     /// Lets its deadline be so many slots after `slot`, if that is later than it was; 0 for
@@ -363,16 +400,31 @@ impl Plan {
     }
 
     /// Asks for a tenth more compute units than a simulation used, and for what some more
-    /// ticks than quoted take. What that costs is never more than what was counted.
-    pub fn limit_units(&mut self, simulated: u64) {
+    /// ticks than quoted take, and decides anew by what that costs: never more than what was
+    /// counted before.
+    ///
+    /// # Errors
+    /// [`TooLittle`] and
+    /// [`TooDear`](crate::route::fees::TooDear) when it does not pay.
+    pub fn limit_units(&mut self, simulated: u64) -> Result<()> {
         let units =
             simulated.saturating_add(simulated / 10).saturating_add(u64::from(self.spare_units()));
         let limit =
             u32::try_from(units).map_or(MAX_COMPUTE_UNITS, |units| units.min(MAX_COMPUTE_UNITS));
-        let budget = &mut self.compute_budget;
-        budget.unit_limit = Some(limit);
-        budget.unit_price = budget.unit_price.min(most_unit_price(self.costs.priority_fee, limit));
-        self.costs.priority_fee = priority_fee(budget.unit_price, limit);
+        let most = most_unit_price(self.costs.priority_fee, limit);
+        let priced = self.priced_at(limit, most)?;
+        self.take(&priced, limit)
+    }
+
+    /// That a profit is as much as is signed for.
+    ///
+    /// # Errors
+    /// [`TooLittle`].
+    pub fn check_profit(&self, profit: i64) -> Result<()> {
+        let floor = self.pricing.as_ref().map_or(0, |pricing| pricing.floor);
+        let refused =
+            TooLittle { quoted: profit.into(), cost: self.cost.unwrap_or_default(), floor };
+        if profit < self.order.terms.min_profit { Err(refused.into()) } else { Ok(()) }
     }
 
     /// The tip; zero if there is none.
@@ -448,7 +500,7 @@ fn deadline(slot: u64, slots: u64) -> u64 {
 }
 
 /// Said where costs cannot be counted.
-const NO_PRICE: &str = "what it costs in SOL cannot be counted in the debt's token: no market read \
+pub(super) const NO_PRICE: &str = "what it costs in SOL cannot be counted in the debt's token: no market read \
                         has a price of SOL; give one with sol_usd";
 
 /// Addresses of the obligation's reserves and of the one that lends.

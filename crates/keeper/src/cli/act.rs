@@ -86,6 +86,7 @@ impl LiquidateArgs {
             dont_front: None,
             jupiter: self.jupiter.jupiter.clone().zip(self.jupiter.jupiter_amount),
             tables: self.tables.clone(),
+            simulates: true,
         }
     }
 }

@@ -127,6 +127,7 @@ fn wishes(args: &DrillArgs) -> Wishes {
         dont_front: None,
         jupiter: None,
         tables: args.tables.clone(),
+        simulates: true,
     }
 }
 

@@ -135,7 +135,7 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
         outcome = decoded.outcome.clone();
     }
     if let (Some(rpc), Outcome::Succeeded) = (sends, &outcome) {
-        plan.limit_units(simulation.units);
+        plan.limit_units(simulation.units)?;
         // Programs and accounts may have been slow to come: its time begins now.
         plan.begin_at(rpc.clock()?.slot, wishes.deadline_slots);
         let roads = match &block_engine {

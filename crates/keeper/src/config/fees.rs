@@ -45,6 +45,7 @@ impl Reader {
             dont_front: self.dont_front(),
             jupiter: None,
             tables: self.addresses("tables"),
+            simulates: false,
         }
     }
 

@@ -187,7 +187,8 @@ impl Config {
 
     fn of(reader: &mut Reader) -> Self {
         let markets = reader.markets();
-        let wishes = reader.wishes();
+        let simulate = reader.simulate().unwrap_or(Simulate::Local);
+        let wishes = Wishes { simulates: simulate == Simulate::Local, ..reader.wishes() };
         let limits = Limits::default();
         let config = Self {
             markets,
@@ -209,7 +210,7 @@ impl Config {
             pools: reader.addresses("pools"),
             jupiter: reader.jupiter(),
             discover: reader.discover(),
-            simulate: reader.simulate().unwrap_or(Simulate::Local),
+            simulate,
             refresh_prices: reader.boolean("refresh_prices").unwrap_or(false),
             nodes: reader.nodes(),
             block_engines: reader.urls("block_engines"),

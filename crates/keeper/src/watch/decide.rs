@@ -513,6 +513,9 @@ impl Engine {
                 whole.then_some(stage)
             }
         };
+        if stage.is_none() {
+            plan.check_unsimulated()?;
+        }
         // What the key has to keep, or its account is gone.
         let needed = plan.costs.total().saturating_add(self.chain.rent(0).unwrap_or_default());
         let lamports = self.accounts.get(&self.keeper).map_or(0, |wallet| wallet.lamports);

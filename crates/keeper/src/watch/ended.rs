@@ -64,6 +64,11 @@ impl Engine {
                 info!(obligation = %key, bytes, quoted, "ready to be sent: send = false");
             }
             Ended::HeldBack => info!(obligation = %key, "stopping: not sent"),
+            Ended::Failed(reason) if Reason::of(reason) == Reason::BelowFloor => {
+                // By what the simulation says that it costs.
+                let reason = format!("{reason:#}");
+                info!(obligation = %key, profit = quoted, reason, "too little profit");
+            }
             Ended::Failed(reason) => {
                 metrics.failed.inc();
                 if reason.is::<Expired>() {
@@ -94,7 +99,11 @@ impl Engine {
                 Outcome::Failed(failure) => Some(failure.cause.explain().title),
                 _ => None,
             },
-            Ended::Failed(reason) if !reason.is::<Expired>() => Some(format!("{reason:#}")),
+            Ended::Failed(reason)
+                if !reason.is::<Expired>() && Reason::of(reason) != Reason::BelowFloor =>
+            {
+                Some(format!("{reason:#}"))
+            }
             _ => None,
         };
         let Some(why) = why else {
@@ -128,6 +137,8 @@ impl Engine {
                     (To::Unknown, "no_news")
                 } else if Reason::of(reason) == Reason::DoesNotFit {
                     (To::Failed, Reason::DoesNotFit.code())
+                } else if Reason::of(reason) == Reason::BelowFloor {
+                    (To::TooLittle, Reason::BelowFloor.code())
                 } else {
                     (To::Failed, "not_delivered")
                 };

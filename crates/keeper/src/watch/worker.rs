@@ -25,7 +25,7 @@ use crate::{
     book::chain::Blockhash,
     build::{
         plan::Plan,
-        simulation::{Stage, simulate},
+        simulation::{Stage, liquidated, simulate},
     },
     feeds::{
         source::{Rpc, Source},
@@ -211,7 +211,10 @@ impl Worker {
             if decoded.outcome != Outcome::Succeeded {
                 return Ok(Ended::Attempted { decoded, signature: None, landing: None });
             }
-            plan.limit_units(units);
+            plan.limit_units(units)?;
+            if let Some(event) = liquidated(&decoded) {
+                plan.check_profit(event.profit)?;
+            }
             if !self.shared.send {
                 // What sending would meet besides: a transaction that does not fit, a key
                 // that does not sign. Without tables nothing fits, which was said.
@@ -333,9 +336,10 @@ pub(crate) mod tests {
         feeds::source::{BuiltinFork, Filter, KLEND, Progress, Visitor},
         ledger::metrics::Metrics,
         route::{
-            fees::Offer,
+            fees::{Offer, priority_fee},
             frozen::{Frozen, Selling},
             position::{Position, Search},
+            terms::TooLittle,
         },
     };
 
@@ -398,6 +402,7 @@ pub(crate) mod tests {
             dont_front: None,
             jupiter: None,
             tables: Vec::new(),
+            simulates: true,
         }
     }
 
@@ -418,6 +423,56 @@ pub(crate) mod tests {
             }
         }
         Err(refused.context("there is no obligation")?)
+    }
+
+    /// By the estimate of its compute units it costs more than is quoted, and by those that a
+    /// simulation uses it does not.
+    #[test]
+    fn what_pays_only_at_what_it_really_costs_is_tried_and_signed() {
+        let (fork, keeper) = (BuiltinFork::new().unwrap(), Key::simulated().pubkey());
+        let key = *plan(&fork, &keeper).unwrap().obligation();
+        let frozen = Frozen::read(&fork, &key, &Selling::default(), &keeper).unwrap();
+        let view = frozen.view(None).unwrap();
+        let search = wishes().search;
+        let position = Position::new(&view, &key, &frozen.obligation, &search).unwrap();
+        let decided = |unit_price, simulates| {
+            let fees = Fees::Stated { offer: Offer { unit_price, tip: 0 }, tip_account: None };
+            Plan::new(&position, &keeper, &Wishes { fees, simulates, ..wishes() }, 0, 0)
+        };
+        let is_too_little = |refusal: &anyhow::Error| refusal.is::<TooLittle>();
+        // The highest price of a unit at which it pays by the estimate.
+        let (mut pays, mut fails) = (0, 1u64 << 40);
+        while fails - pays > 1 + pays / 10_000 {
+            let middle = pays + (fails - pays) / 2;
+            match decided(middle, false) {
+                Ok(_) => pays = middle,
+                Err(_) => fails = middle,
+            }
+        }
+        let dearer = pays / 10 * 13;
+        assert!(is_too_little(&decided(dearer, false).err().unwrap()));
+        let mut plan = decided(dearer, true).unwrap();
+        assert!(is_too_little(&plan.check_unsimulated().unwrap_err()));
+        let estimated = plan.compute_budget.unit_limit.unwrap();
+        let stage = Stage::new(&view, &plan, true).unwrap();
+        let mut machine = Machine::new(fork.world(&stage.programs).unwrap());
+        let simulation = simulate(&mut machine, &plan, &stage, &[]).unwrap();
+        assert_eq!(simulation.decoded.outcome, Outcome::Succeeded);
+        plan.limit_units(simulation.units).unwrap();
+        let (signed, cost) = (plan.terms().min_profit, plan.cost.unwrap());
+        assert!(signed >= i64::try_from(cost).unwrap());
+        let limit = plan.compute_budget.unit_limit.unwrap();
+        assert_eq!(plan.compute_budget.unit_price, dearer);
+        assert_eq!(plan.costs.priority_fee, priority_fee(dearer, limit));
+        let event = liquidated(&simulation.decoded).unwrap();
+        plan.check_profit(event.profit).unwrap();
+        assert!(is_too_little(&plan.check_profit(signed - 1).unwrap_err()));
+        // Dearer still: the simulation says that it does not pay, and then it need not be
+        // asked.
+        let too_dear = pays / u64::from(limit) * u64::from(estimated) / 100 * 102;
+        let refusal = decided(too_dear, true).unwrap().limit_units(simulation.units).unwrap_err();
+        assert!(is_too_little(&refusal), "{refusal}");
+        assert!(is_too_little(&decided(pays * 20, true).err().unwrap()));
     }
 
     #[test]
