@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fault_proxy::proxy::{Fault, Proxy};
@@ -595,8 +595,12 @@ fn a_node_that_hangs_neither_stops_the_sending_nor_hides_a_landing() {
     let met = ["sendTransaction", "getSignatureStatuses", "getEpochInfo", "getTransaction"]
         .map(|method| first.during(Some(method), Fault::BlackHole, Duration::from_secs(600)));
     let urls = format!("{},{}", first.url(), stage.node.url());
-    // With the time that a node has where nothing else is said: half a minute.
+    // With the time that a node has where nothing else is said: half a minute, which the
+    // first would take each time that it is asked.
+    let begun = Instant::now();
     let report = json_of(&[&stage.liquidate(&urls, &at_risk)[..], &["--yes"]].concat());
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(60), "it took {} s", took.as_secs());
     assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");
     assert_eq!(stage.node.signatures(), 1);
     // By the other road: once, and again while the first node was silent about it.
