@@ -123,7 +123,7 @@ impl Ground {
         obligations: &[(Address, &Obligation)],
     ) -> Result<()> {
         for _ in 0..ROUNDS {
-            let mut wanted = BTreeSet::new();
+            let mut wanted: BTreeSet<Address> = self.pools.real().copied().collect();
             for market in &self.markets {
                 wanted.extend(needs::of_market(market, keeper)?);
             }

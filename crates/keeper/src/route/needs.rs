@@ -59,8 +59,8 @@ pub fn mutable_mints(market: &Market) -> Result<Vec<Address>> {
 }
 
 /// Accounts that liquidations of one obligation may name besides: its stakes in
-/// farms, its referrer's states, and the pools for its pairs with all that swaps in
-/// them name, as far as `accounts` can tell; ask again when those are read.
+/// farms, its referrer's states, and all that swaps in the pools for its pairs name, as
+/// far as `accounts` can tell; ask again when those are read, and every pool.
 pub fn of_obligation(
     market: &Market,
     obligation: &ObligationAddresses,
@@ -101,8 +101,8 @@ pub fn of_obligation(
     Ok(needs)
 }
 
-/// The pools for an obligation's pairs, with all that their prices depend on as far as
-/// `accounts` can tell.
+/// All that the prices of the pools for an obligation's pairs depend on, as far as
+/// `accounts` can tell, beside [`Pools::real`].
 pub fn of_pools(
     market: &Market,
     obligation: &ObligationAddresses,

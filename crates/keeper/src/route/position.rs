@@ -94,7 +94,8 @@ impl<'a> Position<'a> {
     pub fn unread(&self) -> Vec<Address> {
         let needs =
             needs::of_pools(self.market, &self.addresses, self.view.accounts, self.view.pools);
-        self.view.accounts.unread(needs.unwrap_or_default())
+        let pools = self.view.pools.real().copied();
+        self.view.accounts.unread(needs.unwrap_or_default().into_iter().chain(pools))
     }
 
     /// The most profitable liquidation.

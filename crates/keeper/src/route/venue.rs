@@ -216,15 +216,15 @@ impl Venue {
         Ok(Self::Pools { curves, closed, token_programs, offers })
     }
 
-    /// The accounts that [`Self::find`] looks at, as far as `accounts` can tell.
+    /// The accounts that [`Self::find`] looks at beside the pools themselves ([`Pools::real`],
+    /// of which there may be a thousand), as far as `accounts` can tell.
     pub fn needs(
         accounts: &Accounts,
         sold: &[ReserveAddresses],
         bought: &[ReserveAddresses],
         pools: &Pools,
     ) -> Vec<Address> {
-        let mut needs: Vec<Address> = pools.real().copied().collect();
-        needs.extend(&pools.stand_ins);
+        let mut needs: Vec<Address> = pools.stand_ins.clone();
         for (pool, _) in traded(accounts, sold, bought, pools) {
             needs.push(*pool.address());
             needs.extend(pool.accounts(accounts));

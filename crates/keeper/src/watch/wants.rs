@@ -111,7 +111,7 @@ impl Engine {
             wanted.extend(around);
         }
         let via = self.parts.config.discover.as_ref().map(|(seeking, _)| seeking.via.clone());
-        let (mut sought, mut sold) = (Vec::new(), Vec::new());
+        let (mut sought, mut sold, mut sells) = (Vec::new(), Vec::new(), false);
         for state in self.states.values_mut() {
             let is_new = self.prepared.insert(state.market.key);
             if is_new {
@@ -144,8 +144,13 @@ impl Engine {
                 );
                 let Ok(needed) = needed else { continue };
                 wanted.extend(needed);
+                sells = true;
                 self.live.extend(needs::of_pools(market, &addresses, &self.accounts, &self.pools)?);
             }
+        }
+        if sells {
+            wanted.extend(self.pools.real());
+            self.live.extend(self.pools.real());
         }
         self.subscribe_to_pools();
         self.may_sell(&sold);
