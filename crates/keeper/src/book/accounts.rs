@@ -92,6 +92,13 @@ impl Accounts {
         programs.map(|(key, _)| *key).collect()
     }
 
+    /// Whether an account is there, and nothing newer than `version` is known of it.
+    #[must_use]
+    pub fn holds(&self, key: &Address, version: Version) -> bool {
+        let holds = |entry: &Entry| entry.account.is_some() && entry.version <= version;
+        self.entries.get(key).is_some_and(holds)
+    }
+
     /// Whether it was read, be it that there is none.
     #[must_use]
     pub fn is_known(&self, key: &Address) -> bool {

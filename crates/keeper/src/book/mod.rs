@@ -1,6 +1,7 @@
 //! What is known, each with the slot it is of, and the reading beside the loop that
 //! keeps it complete.
 //!
+//! * [`missing`]: what was there, and by one answer is no more.
 //! * [`market`]: a market's own accounts; its obligations are kept by
 //!   [`judge`](crate::judge), which values them.
 //! * [`accounts`]: every other account that the path needs: pools, token accounts,
@@ -14,6 +15,7 @@
 pub mod accounts;
 pub mod chain;
 pub mod market;
+pub mod missing;
 pub mod pools;
 pub mod reader;
 pub mod scope;

@@ -39,8 +39,9 @@ pub enum Order {
     Scan { market: Address, obligations: bool },
     /// Accounts that are known to exist, or not to.
     Look { keys: Vec<Address>, why: Why },
-    /// What the chain and its market for inclusion are at. `writes` are accounts that
-    /// liquidations write.
+    /// The newest blockhash.
+    Blockhash,
+    /// What rent and inclusion are at. `writes` are accounts that liquidations write.
     Chain { writes: Vec<Address>, tips: Option<Arc<TipService>> },
     /// A virtual machine with these programs.
     Machine(Vec<Address>),
@@ -59,6 +60,40 @@ pub enum Why {
     Needed,
     /// To see whether updates tell of every change.
     Audit,
+    /// By one answer, nothing is there any more: somebody else is asked.
+    Confirm,
+}
+
+/// Accounts that are to be looked at for one reason: those that wait, and those that were
+/// ordered. One order is under way at a time, and what fails is ordered again.
+#[derive(Debug, Default)]
+pub struct Looks {
+    waiting: BTreeSet<Address>,
+    ordered: BTreeSet<Address>,
+}
+
+impl Looks {
+    /// Wants accounts looked at, from now on.
+    pub fn want(&mut self, keys: impl IntoIterator<Item = Address>) {
+        self.waiting.extend(keys);
+    }
+
+    /// What is to be ordered now.
+    pub fn due(&mut self) -> Option<Vec<Address>> {
+        if self.waiting.is_empty() || !self.ordered.is_empty() {
+            return None;
+        }
+        self.ordered = std::mem::take(&mut self.waiting);
+        Some(self.ordered.iter().copied().collect())
+    }
+
+    /// What was ordered came, or did not.
+    pub fn answered(&mut self, came: bool) {
+        let ordered = std::mem::take(&mut self.ordered);
+        if !came {
+            self.waiting.extend(ordered);
+        }
+    }
 }
 
 /// A market at one moment.
@@ -78,13 +113,11 @@ pub struct Scan {
 pub struct Look {
     pub slot: u64,
     pub accounts: Vec<(Address, Option<Account>)>,
-    pub why: Why,
 }
 
 /// What was read about the chain.
 #[derive(Default)]
 pub struct News {
-    pub blockhash: Option<Blockhash>,
     pub rent: Option<Account>,
     pub fees: Inclusion,
     /// What could not be read, and why. The rest holds.
@@ -103,7 +136,8 @@ pub struct Warm {
 pub enum Found {
     Keys(Result<Vec<Address>>),
     Scan(Address, Result<Box<Scan>>),
-    Look(Result<Look>),
+    Look(Why, Result<Look>),
+    Blockhash(Result<Blockhash>),
     Chain(Box<News>),
     Machine(Result<Box<Warm>>),
     Averages(Result<Vec<(Address, Option<Address>)>>),
@@ -121,33 +155,15 @@ impl Reader {
         let (orders, received) = mpsc::channel();
         thread::spawn(move || {
             for order in received {
-                const WHO: &str = "the reading thread";
-                let source = &*source;
-                take(match order {
-                    Order::Keys(markets) => Found::Keys(told(WHO, || keys(source, &markets))),
-                    Order::Scan { market, obligations } => {
-                        let scan = || scan(source, &market, obligations).map(Box::new);
-                        Found::Scan(market, told(WHO, scan))
-                    }
-                    Order::Look { keys, why } => Found::Look(told(WHO, || look(source, keys, why))),
-                    Order::Chain { writes, tips } => Found::Chain(Box::new(
-                        told(WHO, || Ok(news(source, &writes, tips.as_deref()))).unwrap_or_else(
-                            |failure| News { failures: vec![failure], ..News::default() },
-                        ),
-                    )),
-                    Order::Pools { wanted, named, per_pair } => {
-                        let discover = || discover(source, &wanted, &named, per_pair).map(Box::new);
-                        Found::Pools(wanted, told(WHO, discover))
-                    }
-                    Order::Machine(programs) => {
-                        Found::Machine(told(WHO, || machine(source, programs).map(Box::new)))
-                    }
-                    Order::Averages(tables) => {
-                        Found::Averages(told(WHO, || scope::averages(source, &tables)))
-                    }
-                });
+                take(read(&*source, order));
             }
         });
+        Self { orders: Some(orders) }
+    }
+
+    /// Reads nothing, and hands on what it is ordered to.
+    #[cfg(test)]
+    pub fn to(orders: mpsc::Sender<Order>) -> Self {
         Self { orders: Some(orders) }
     }
 
@@ -159,6 +175,34 @@ impl Reader {
     pub fn order(&self, order: Order) -> Result<()> {
         let Some(orders) = &self.orders else { return Ok(()) };
         orders.send(order).map_err(|_| anyhow!("the reading thread broke down"))
+    }
+}
+
+/// Reads what is ordered.
+pub fn read(source: &dyn Source, order: Order) -> Found {
+    const WHO: &str = "the reading thread";
+    match order {
+        Order::Keys(markets) => Found::Keys(told(WHO, || keys(source, &markets))),
+        Order::Scan { market, obligations } => {
+            let scan = || scan(source, &market, obligations).map(Box::new);
+            Found::Scan(market, told(WHO, scan))
+        }
+        Order::Look { keys, why } => Found::Look(why, told(WHO, || look(source, keys, why))),
+        Order::Blockhash => Found::Blockhash(told(WHO, || {
+            source.rpc().context("there is no node")?.latest_blockhash()
+        })),
+        Order::Chain { writes, tips } => Found::Chain(Box::new(
+            told(WHO, || Ok(news(source, &writes, tips.as_deref())))
+                .unwrap_or_else(|failure| News { failures: vec![failure], ..News::default() }),
+        )),
+        Order::Pools { wanted, named, per_pair } => {
+            let discover = || discover(source, &wanted, &named, per_pair).map(Box::new);
+            Found::Pools(wanted, told(WHO, discover))
+        }
+        Order::Machine(programs) => {
+            Found::Machine(told(WHO, || machine(source, programs).map(Box::new)))
+        }
+        Order::Averages(tables) => Found::Averages(told(WHO, || scope::averages(source, &tables))),
     }
 }
 
@@ -201,7 +245,7 @@ pub fn scan(source: &dyn Source, key: &Address, with_obligations: bool) -> Resul
 
 /// Reads accounts of a market again; returns the slot they are of.
 fn replace(source: &dyn Source, market: &mut Market, keys: Vec<Address>) -> Result<u64> {
-    let Look { slot, accounts, .. } = look(source, keys, Why::Polling)?;
+    let Look { slot, accounts } = look(source, keys, Why::Polling)?;
     for (key, account) in accounts {
         if let Some(account) = account {
             market.replace(&key, account)?;
@@ -232,8 +276,11 @@ pub fn stand_ins(source: &dyn Source) -> Result<Vec<Address>> {
 }
 
 fn look(source: &dyn Source, keys: Vec<Address>, why: Why) -> Result<Look> {
-    let (slot, accounts) = source.accounts_at(&keys)?;
-    Ok(Look { slot, accounts: keys.into_iter().zip(accounts).collect(), why })
+    let (slot, accounts) = match why {
+        Why::Confirm => source.accounts_elsewhere(&keys)?,
+        Why::Polling | Why::Needed | Why::Audit => source.accounts_at(&keys)?,
+    };
+    Ok(Look { slot, accounts: keys.into_iter().zip(accounts).collect() })
 }
 
 fn news(source: &dyn Source, writes: &[Address], tips: Option<&TipService>) -> News {
@@ -244,18 +291,10 @@ fn news(source: &dyn Source, writes: &[Address], tips: Option<&TipService>) -> N
         Ok(mut accounts) => news.rent = accounts.pop().flatten(),
         Err(failure) => note(failure),
     }
-    if let Some(rpc) = source.rpc() {
-        match rpc.latest_blockhash() {
-            Ok((hash, last_valid_height)) => {
-                news.blockhash = Some(Blockhash { hash, last_valid_height });
-            }
+    if let Some(rpc) = source.rpc().filter(|_| !writes.is_empty()) {
+        match rpc.recent_unit_price(writes) {
+            Ok(price) => news.fees.unit_price = price,
             Err(failure) => note(failure),
-        }
-        if !writes.is_empty() {
-            match rpc.recent_unit_price(writes) {
-                Ok(price) => news.fees.unit_price = price,
-                Err(failure) => note(failure),
-            }
         }
     }
     if let Some(tips) = tips {
@@ -288,3 +327,24 @@ fn machine(source: &dyn Source, mut programs: Vec<Address>) -> Result<Warm> {
 
 /// Pause between two looks at the chain: a fraction of a blockhash's life.
 pub const CHAIN_PAUSE: Duration = Duration::from_secs(4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_look_is_under_way_and_what_failed_is_looked_at_again() {
+        let [one, two, three] = [1, 2, 3].map(|byte| Address::new_from_array([byte; 32]));
+        let mut looks = Looks::default();
+        assert_eq!(looks.due(), None);
+        looks.want([two, one, two]);
+        assert_eq!(looks.due(), Some(vec![one, two]));
+        // What changed meanwhile is looked at once more, but not beside it.
+        (0..1_000).for_each(|_| looks.want([two, three]));
+        assert_eq!(looks.due(), None);
+        looks.answered(false);
+        assert_eq!(looks.due(), Some(vec![one, two, three]));
+        looks.answered(true);
+        assert_eq!(looks.due(), None);
+    }
+}

@@ -252,6 +252,13 @@ impl Scope {
         unfound.map(|(key, _)| *key).collect()
     }
 
+    /// Looks for averages again that were not found: one answer may be wrong.
+    pub fn look_again(&mut self) {
+        for table in self.tables.values_mut() {
+            table.averages = table.averages.flatten().map(Some);
+        }
+    }
+
     /// Where the averages of a table are.
     pub fn found(&mut self, table: &Address, averages: Option<Address>) {
         if let Some(table) = self.tables.get_mut(table) {

@@ -9,19 +9,27 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Slots that a node may be beyond the newest known without time having passed.
-const AHEAD: u64 = 150;
-/// Slots that pass in a second at most, far above what any cluster does.
-const PER_SECOND: u64 = 20;
-/// Slots that nodes may be behind the newest known, and are still believed.
-const BEHIND: u64 = 32;
+/// Slots that a node may be beyond the newest known without time having passed: no more
+/// than others may be behind it, so that nobody who runs ahead makes all others too old.
+pub const AHEAD: u64 = 32;
+/// Slots that pass in a second at most. Slots of 200 ms are five; whoever counts faster
+/// than this is soon out of reach, not everybody else.
+const PER_SECOND: u64 = 6;
+/// Slots that nodes may be behind the newest known, and are still believed: as many as that
+/// may have been ahead.
+const BEHIND: u64 = AHEAD;
 /// 2020-03-16, when mainnet began: no cluster counts slots from before.
 const BEGINNING: u64 = 1_584_316_800;
-/// How long something beyond has to be said, by nothing but answers that agree, until it
-/// is believed after all: this process slept, and the chain went on.
+/// How long something beyond has to be said, by answers that agree, until it is believed
+/// after all: this process slept, and the chain went on.
 const INSISTENCE: Duration = Duration::from_secs(10);
 /// How many of them there have to be.
 const WITNESSES: u32 = 3;
+/// Slots that such answers may differ by beside the time between them.
+const JITTER: u64 = 8;
+/// Half an hour of slots. A node may be so far behind, and if it was asked first it is the
+/// others who are beyond: so far, others who contradict do not count.
+const FAR_BEHIND: u64 = 9_000;
 
 /// The newest slot that is believed.
 #[derive(Debug, Default)]
@@ -29,11 +37,14 @@ pub struct Horizon(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    newest: Option<(u64, Instant)>,
+    newest: u64,
+    /// From where what may be is counted: the slowest of those who are not behind. Somebody
+    /// who runs ahead does not carry it along.
+    anchor: Option<(u64, Instant)>,
     doubted: Option<Doubted>,
 }
 
-/// Something beyond that was said, and nothing believable since.
+/// Something beyond that was said, and nothing that counts against it since.
 #[derive(Debug)]
 struct Doubted {
     slot: u64,
@@ -41,15 +52,16 @@ struct Doubted {
     times: u32,
 }
 
-/// The last slot that may be `passed` after `slot`.
-fn furthest(slot: u64, passed: Duration) -> u64 {
-    slot.saturating_add(AHEAD).saturating_add(passed.as_secs().saturating_mul(PER_SECOND))
+/// Slots that may have passed in a time.
+fn in_time(passed: Duration) -> u64 {
+    let slots = passed.as_millis().saturating_mul(PER_SECOND.into()) / 1_000;
+    u64::try_from(slots).unwrap_or(u64::MAX)
 }
 
 impl Horizon {
     /// The newest slot; 0 before there is one.
     pub fn newest(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).newest.map_or(0, |(slot, _)| slot)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).newest
     }
 
     /// The oldest slot that is as good as now.
@@ -63,7 +75,7 @@ impl Horizon {
     /// Why it is not believed, with both numbers.
     pub fn take(&self, slot: u64) -> Result<(), String> {
         let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ceiling = furthest(0, today.saturating_sub(Duration::from_secs(BEGINNING)));
+        let ceiling = in_time(today.saturating_sub(Duration::from_secs(BEGINNING)));
         self.take_at(slot, ceiling, Instant::now())
     }
 
@@ -72,14 +84,14 @@ impl Horizon {
         if slot > ceiling {
             return Err(format!("slot {slot}: no cluster has come to {ceiling} yet"));
         }
-        let Some((newest, heard)) = known.newest else {
-            known.newest = Some((slot, now));
-            return Ok(());
-        };
-        if slot > furthest(newest, now.saturating_duration_since(heard)) {
+        let newest = known.newest;
+        let (from, since) = known.anchor.unwrap_or((slot, now));
+        let line = from.saturating_add(in_time(now.saturating_duration_since(since)));
+        if slot > line.saturating_add(AHEAD) {
             let fresh = Doubted { slot, since: now, times: 0 };
             let doubted = known.doubted.take().filter(|it| {
-                slot.abs_diff(it.slot) <= furthest(0, now.saturating_duration_since(it.since))
+                let passed = now.saturating_duration_since(it.since);
+                slot.abs_diff(it.slot) <= JITTER + in_time(passed)
             });
             let mut doubted = doubted.unwrap_or(fresh);
             doubted.times += 1;
@@ -88,12 +100,14 @@ impl Horizon {
                 known.doubted = Some(doubted);
                 return Err(format!("slot {slot} is not to come: the newest known is {newest}"));
             }
+            known.anchor = Some((slot, now));
         } else if slot.saturating_add(AHEAD) >= newest {
-            known.doubted = None;
+            known.doubted.take_if(|it| it.slot > slot.saturating_add(FAR_BEHIND));
+            if slot <= line {
+                known.anchor = Some((slot, now));
+            }
         }
-        if slot > newest {
-            known.newest = Some((slot, now));
-        }
+        known.newest = newest.max(slot);
         Ok(())
     }
 }
@@ -116,13 +130,45 @@ mod tests {
         take(500_000, begun).unwrap();
         // Older ones are, and change nothing.
         take(3, begun).unwrap();
-        take(500_100, begun).unwrap();
+        take(500_030, begun).unwrap();
+        assert_eq!(horizon.newest(), 500_030);
+        let refused = take(500_100, begun).unwrap_err();
+        assert!(refused.contains("500100") && refused.contains("500030"), "{refused}");
+        // Half a minute later it may be.
+        take(500_100, after(30)).unwrap();
         assert_eq!(horizon.newest(), 500_100);
-        let refused = take(501_000, begun).unwrap_err();
-        assert!(refused.contains("501000") && refused.contains("500100"), "{refused}");
-        // A minute later it may be.
-        take(501_000, after(60)).unwrap();
-        assert_eq!(horizon.newest(), 501_000);
+    }
+
+    /// Slots of 200 ms, told of late and in bursts, and somebody who counts three times as
+    /// fast.
+    #[test]
+    fn who_runs_ahead_makes_nobody_else_too_old() {
+        for rate in [8, 10, 15, 30] {
+            let (horizon, begun) = (Horizon::default(), Instant::now());
+            let take = |slot, at| horizon.take_at(slot, CEILING, at);
+            for second in 0..600 {
+                let now = begun + Duration::from_secs(second);
+                let honest = 1_000 + second / 3 * 3 * 5;
+                take(honest, now).unwrap();
+                let _ = take(1_000 + second * rate, now);
+                let ahead = horizon.newest().saturating_sub(honest);
+                // What was told of late is late by 10 slots, and those are made up for.
+                assert!(ahead <= AHEAD + 10, "{rate}, second {second}: {ahead} slots ahead");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_behind_and_was_asked_first_does_not_hide_the_others() {
+        let (horizon, begun) = (Horizon::default(), Instant::now());
+        let take =
+            |slot, second| horizon.take_at(slot, CEILING, begun + Duration::from_secs(second));
+        for second in 0..10 {
+            take(1_000 + second * 2, second).unwrap();
+            assert!(take(1_300 + second * 2, second).is_err(), "second {second}");
+        }
+        take(1_320, 10).unwrap();
+        assert_eq!(horizon.newest(), 1_320);
     }
 
     #[test]
@@ -135,11 +181,11 @@ mod tests {
             assert!(take(900_000, after(second)).is_err(), "second {second}");
         }
         // Nobody says anything else any more.
-        for second in 60..69 {
+        for second in 60..70 {
             assert!(take(900_000 + second * 2, after(second)).is_err(), "second {second}");
         }
-        take(900_138, after(69)).unwrap();
-        assert_eq!(horizon.newest(), 900_138);
+        take(900_140, after(70)).unwrap();
+        assert_eq!(horizon.newest(), 900_140);
         // Lies that do not agree with each other.
         let horizon = Horizon::default();
         horizon.take_at(1_000, CEILING, begun).unwrap();

@@ -13,6 +13,7 @@ use super::tracker::{Evaluation, Tracker};
 use crate::{
     book::{
         market::{Market, symbol},
+        missing::{Missing, Verdict},
         reader::Scan,
     },
     feeds::{feed::Version, source::Filter},
@@ -41,8 +42,6 @@ pub struct State {
     floor: Version,
     /// Obligations that changed and are not in the tracker yet.
     changed: BTreeMap<Address, Box<Obligation>>,
-    /// Obligations that one answer did not have: forgotten when a second has not either.
-    suspects: HashSet<Address>,
     /// Obligations that changed and were not evaluated.
     touched: BTreeSet<Address>,
     /// Something changed that all obligations hang on.
@@ -74,19 +73,18 @@ impl State {
             versions: HashMap::new(),
             floor: Version { slot: 0, write: 0 },
             changed: BTreeMap::new(),
-            suspects: HashSet::new(),
             touched: BTreeSet::new(),
             market_changed: true,
             passes: 0,
         };
-        state.merge(scan)?;
+        state.merge(scan, &mut Missing::default())?;
         Ok(state)
     }
 
     /// Takes a later scan. Where something newer is known, that stays. Obligations that
-    /// it does not have are returned if the answer before had them, for somebody to ask
-    /// again; those that neither has are forgotten.
-    pub fn merge(&mut self, scan: Scan) -> Result<Vec<Address>> {
+    /// only this answer does not have are returned, for somebody to ask again; those that
+    /// another one had not either are forgotten.
+    pub fn merge(&mut self, scan: Scan, missing: &mut Missing) -> Result<Vec<Address>> {
         let read = Version::end_of(scan.slot);
         for key in scan.market.keys()? {
             if let Some(account) = scan.market.account(&key) {
@@ -108,21 +106,20 @@ impl State {
         }
         // What was written after the scan began may not be in it.
         let begun = Version::end_of(oldest.min(scan.slot));
-        self.suspects.retain(|key| !seen.contains(key));
-        let (gone, missing): (Vec<Address>, Vec<Address>) = self
-            .tracker
-            .keys()
-            .filter(|key| {
-                !seen.contains(key) && self.versions.get(key).is_none_or(|known| *known <= begun)
-            })
-            .copied()
-            .partition(|key| self.suspects.contains(key));
-        for key in gone {
-            self.tracker.remove(&key);
-            self.versions.remove(&key);
-            self.suspects.remove(&key);
+        seen.iter().for_each(|key| missing.seen(key));
+        let is_older = |key: &Address| self.versions.get(key).is_none_or(|known| *known <= begun);
+        let lacking = self.tracker.keys().filter(|key| !seen.contains(*key) && is_older(key));
+        let mut doubted = Vec::new();
+        for key in lacking.copied().collect::<Vec<_>>() {
+            // One scan ends before the next begins.
+            match missing.nothing(&key, begun, true) {
+                Verdict::AskAgain | Verdict::Waiting => doubted.push(key),
+                Verdict::Gone => {
+                    self.tracker.remove(&key);
+                    self.versions.remove(&key);
+                }
+            }
         }
-        self.suspects.extend(missing.iter().copied());
         // Obligations without debt come and go: only what is in use is remembered.
         let market: HashSet<Address> = self.market.keys()?.into_iter().collect();
         let Self { tracker, changed, versions, .. } = self;
@@ -134,25 +131,19 @@ impl State {
         });
         self.floor = self.floor.max(begun);
         self.market_changed = true;
-        Ok(missing)
+        Ok(doubted)
     }
 
-    /// Takes an answer that there is nothing at an obligation's address. The first is not
-    /// believed: `Some(true)` if it has to be asked again, `Some(false)` if it is
-    /// forgotten, `None` if it was not tracked or something newer is known.
-    pub fn missing(&mut self, key: &Address, version: Version) -> Option<bool> {
-        let is_tracked = self.tracker.get(key).is_some() || self.changed.contains_key(key);
-        if !is_tracked || self.version(key) > version {
-            return None;
-        }
-        if self.suspects.insert(*key) {
-            return Some(true);
-        }
-        self.suspects.remove(key);
+    /// Whether an obligation is there, and nothing newer than `version` is known of it.
+    pub fn holds(&self, key: &Address, version: Version) -> bool {
+        self.known(key).is_some() && self.version(key) <= version
+    }
+
+    /// Forgets an obligation that is gone since `version`.
+    pub fn forget(&mut self, key: &Address, version: Version) {
         self.changed.remove(key);
         self.tracker.remove(key);
         self.versions.insert(*key, version);
-        Some(false)
     }
 
     /// Whether a state of an account is older than what is known.
@@ -202,7 +193,6 @@ impl State {
         self.market.clock.slot = self.market.clock.slot.max(version.slot);
         if let Some(obligation) = as_obligation(&self.market.key, key, &account)? {
             self.market.keep_up(&obligation.last_update);
-            self.suspects.remove(key);
             self.versions.insert(*key, version);
             if self
                 .known(key)
@@ -369,10 +359,14 @@ mod tests {
         assert_eq!(state.tracker.len(), tracked);
         let remembered = state.versions.len();
         // A scan that lost it is one answer, and may be wrong.
-        assert_eq!(state.merge(scan(&source, 190, |key| *key != gone)).unwrap(), [gone]);
+        let mut missing = Missing::default();
+        let mut without = |state: &mut State, slot| {
+            state.merge(scan(&source, slot, |key| *key != gone), &mut missing).unwrap()
+        };
+        assert_eq!(without(&mut state, 190), [gone]);
         state.evaluate(false).unwrap();
         assert_eq!(state.tracker.len(), tracked);
-        assert!(state.merge(scan(&source, 200, |key| *key != gone)).unwrap().is_empty());
+        assert!(without(&mut state, 200).is_empty());
         state.evaluate(false).unwrap();
         assert_eq!(state.tracker.len(), tracked - 1);
         assert_eq!(state.versions.len(), remembered - 50 - 1);
@@ -385,18 +379,15 @@ mod tests {
         state.evaluate(false).unwrap();
         assert_eq!(state.tracker.len(), tracked);
         // The next scan is of a node that lags behind: what is newer stays.
-        state.merge(scan(&source, 190, |key| *key != gone)).unwrap();
+        without(&mut state, 190);
         state.evaluate(false).unwrap();
         assert_eq!(state.tracker.len(), tracked);
 
-        // Looked at: an answer from before says nothing, the first of two not enough.
-        assert_eq!(state.missing(&gone, Version::end_of(200)), None);
-        assert_eq!(state.missing(&gone, Version::end_of(201)), Some(true));
-        let again = Version { slot: 202, write: 0 };
-        state.apply(&gone, again, source.account("obligation", &gone).unwrap()).unwrap();
-        assert_eq!(state.missing(&gone, Version::end_of(202)), Some(true));
-        assert_eq!(state.missing(&gone, Version::end_of(203)), Some(false));
-        assert_eq!(state.missing(&gone, Version::end_of(204)), None);
+        // Looked at: an answer from before says nothing.
+        assert!(!state.holds(&gone, Version::end_of(200)));
+        assert!(state.holds(&gone, Version::end_of(201)));
+        state.forget(&gone, Version::end_of(203));
+        assert!(!state.holds(&gone, Version::end_of(204)));
         assert_eq!(state.tracker.len(), tracked - 1);
     }
 
@@ -406,10 +397,14 @@ mod tests {
         let mut state = State::new(scan(&source, 100, |_| true), 0.0).unwrap();
         state.evaluate(true).unwrap();
         let tracked = state.tracker.len();
-        assert_eq!(state.merge(scan(&source, 200, |_| false)).unwrap().len(), tracked);
-        state.merge(scan(&source, 300, |_| true)).unwrap();
+        let mut missing = Missing::default();
+        let mut merge = |slot, has: bool| {
+            state.merge(scan(&source, slot, |_| has), &mut missing).unwrap().len()
+        };
+        assert_eq!(merge(200, false), tracked);
+        assert_eq!(merge(300, true), 0);
         // Forgotten only after two in a row.
-        assert_eq!(state.merge(scan(&source, 400, |_| false)).unwrap().len(), tracked);
+        assert_eq!(merge(400, false), tracked);
         state.evaluate(true).unwrap();
         assert_eq!(state.tracker.len(), tracked);
     }

@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use super::roads::{Answer, Convoy, Road};
 use crate::{
     book::chain::Blockhash,
-    feeds::source::{Rpc, Seen, Status},
+    feeds::source::{Rpc, Seen, Status, nodes::Whom},
     keys::Key,
 };
 
@@ -53,7 +53,7 @@ const SHOWN: Duration = Duration::from_secs(10);
     "{signature} was sent and may have been executed: {reason}; look it up with `keeper explain {signature}`"
 )]
 pub struct Unknown {
-    signature: String,
+    pub signature: String,
     reason: String,
 }
 
@@ -61,7 +61,7 @@ pub struct Unknown {
 #[derive(Debug, thiserror::Error)]
 #[error("{signature} expired without landing: {why}; quote again")]
 pub struct Expired {
-    signature: String,
+    pub signature: String,
     why: String,
 }
 
@@ -91,8 +91,8 @@ pub struct Signed {
     pub bytes: Vec<u8>,
     /// Last slot in which it may do anything; 0 for none.
     pub deadline_slot: u64,
-    /// Last block height it is valid in.
-    last_valid_height: u64,
+    /// What its life hangs on.
+    blockhash: Blockhash,
 }
 
 /// Signs instructions as one v0 transaction.
@@ -118,7 +118,7 @@ pub fn sign(
         signature,
         bytes: wire_bytes(&signatures, &transaction.message),
         deadline_slot,
-        last_valid_height: blockhash.last_valid_height,
+        blockhash,
     })
 }
 
@@ -136,8 +136,7 @@ impl Way<'_> {
         tables: &[AddressLookupTableAccount],
         deadline_slot: u64,
     ) -> Result<Delivered> {
-        let (hash, last_valid_height) = self.rpc.latest_blockhash()?;
-        let blockhash = Blockhash { hash, last_valid_height };
+        let blockhash = self.rpc.latest_blockhash()?;
         let signed = sign(key, instructions, tables, blockhash, deadline_slot)?;
         let simulated = self.rpc.simulate(&signed.bytes)?;
         if simulated.error.is_some() {
@@ -204,7 +203,7 @@ impl Way<'_> {
                 Ok(News::Over { slot, why }) => {
                     // It may have been confirmed between the two answers, and who gave the
                     // second may be behind who gave the first.
-                    match teller.status(signature) {
+                    match teller.status(signature, Whom::Another) {
                         Ok(Status { seen: Seen::Confirmed | Seen::Finalized, .. }) => {
                             return Ok(Delivered::Landed(signature.to_owned()));
                         }
@@ -233,7 +232,7 @@ impl Way<'_> {
 
 /// What a node says of a transaction. `now` is the newest slot that is known.
 fn news(teller: &Rpc, signed: &Signed, now: &mut u64) -> Result<News> {
-    let Status { slot, seen } = teller.status(&signed.signature)?;
+    let Status { slot, seen } = teller.status(&signed.signature, Whom::Any)?;
     *now = (*now).max(slot);
     match seen {
         Seen::Confirmed | Seen::Finalized => return Ok(News::Confirmed),
@@ -246,11 +245,12 @@ fn news(teller: &Rpc, signed: &Signed, now: &mut u64) -> Result<News> {
         let why = format!("slot {slot}, its deadline was {deadline}");
         return Ok(News::Over { slot, why });
     }
-    let last = signed.last_valid_height;
     let (slot, height) = teller.now()?;
     *now = (*now).max(slot);
-    if height > last.saturating_add(EXPIRY_MARGIN) {
-        return Ok(News::Over { slot, why: format!("block {height}, valid up to {last}") });
+    if signed.blockhash.is_over(slot, height, EXPIRY_MARGIN) {
+        let last = signed.blockhash.last_valid_height;
+        let why = format!("block {height} at slot {slot}, valid up to block {last}");
+        return Ok(News::Over { slot, why });
     }
     Ok(News::Waiting)
 }
@@ -291,7 +291,7 @@ fn pause(convoy: &mut Convoy<'_>, signature: &str) {
 pub fn wait_for_finality(rpc: &Rpc, signature: &str) -> bool {
     let (begun, teller) = (Instant::now(), rpc.within(NEWS));
     loop {
-        match teller.status(signature) {
+        match teller.status(signature, Whom::Any) {
             Ok(Status { seen: Seen::Finalized, .. }) => return true,
             Ok(_) => {}
             Err(error) => warn!(signature, reason = format!("{error:#}"), "no news"),
@@ -322,4 +322,52 @@ pub fn executed(rpc: &Rpc, signature: &str) -> Result<serde_json::Value> {
         thread::sleep(POLL);
     }
     Err(Unknown { signature: signature.to_owned(), reason }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use fault_proxy::http;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A node that counts more blocks than there were slots: what it was sent may land
+    /// still, and is over only when the slots say so too.
+    #[test]
+    fn a_height_alone_ends_nothing() {
+        const SLOT: u64 = 400_000_000;
+        let slot = Arc::new(AtomicU64::new(SLOT));
+        let told = Arc::clone(&slot);
+        let address = http::serve(move |request| {
+            let slot = told.load(Ordering::Relaxed);
+            let result = match request["method"].as_str().unwrap() {
+                "getSignatureStatuses" => json!({ "context": { "slot": slot }, "value": [null] }),
+                _ => json!({ "absoluteSlot": slot, "blockHeight": u64::from(u32::MAX) }),
+            };
+            Some(http::Answer::ok(json!({ "result": result })))
+        });
+        // Anew each time, for here slots pass faster than is believed.
+        let rpc = || Rpc::new(&format!("http://{address}"), Duration::from_secs(5));
+        let signed = Signed {
+            signature: "1".to_owned(),
+            bytes: Vec::new(),
+            deadline_slot: 0,
+            blockhash: Blockhash { slot: SLOT, last_valid_height: SLOT, ..Blockhash::default() },
+        };
+        let mut now = 0;
+        for passed in (0..=150).step_by(15) {
+            slot.store(SLOT + passed, Ordering::Relaxed);
+            let news = news(&rpc(), &signed, &mut now).unwrap();
+            assert!(matches!(news, News::Waiting), "{passed} slots later");
+        }
+        slot.store(SLOT + 165, Ordering::Relaxed);
+        let way = Way { rpc: &rpc(), roads: &[], slot: &|| 0 };
+        let Err(error) = way.send(signed, &|| true) else { panic!("it did not expire") };
+        assert!(error.is::<Expired>(), "{error:#}");
+    }
 }

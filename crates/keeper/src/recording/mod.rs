@@ -41,7 +41,7 @@ use told::{Told, Turn};
 use crate::watch::time::Moment;
 
 /// What the file begins with; the last byte is the version of its form.
-pub const MAGIC: [u8; 8] = *b"klfrec\0\x01";
+pub const MAGIC: [u8; 8] = *b"klfrec\0\x02";
 /// Bytes before a frame's own.
 const FRAME_HEAD: usize = 12;
 /// What a frame is written at, at the latest.

@@ -47,10 +47,11 @@ pub enum Told {
     Fed(By, Update),
     Keys(Result<Vec<Address>, String>),
     Scan(Address, Result<Box<Scan>, String>),
-    Look(Result<Look, String>),
+    Look(Why, Result<Look, String>),
     Chain(Inclusion, Box<Chain>),
+    Blockhash(Result<Blockhash, String>),
     Machine(Result<Code, String>),
-    /// The pools of a pair that are kept for an amount, and whether lists were refused.
+    /// The pools of a pair that are kept for an amount, and whether the search is partial.
     Pools(Want, Result<(Vec<Address>, bool), String>),
     /// A worker is done with an obligation; how it ended is found out again.
     Done(Address),
@@ -59,10 +60,9 @@ pub enum Told {
     Averages(Result<Vec<(Address, Option<Address>)>, String>),
 }
 
-/// What was read of the chain, beside what inclusion costs.
+/// What was read of the chain beside blockhash and what inclusion costs.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
-    pub blockhash: Option<Blockhash>,
     pub rent: Option<Account>,
     pub failures: Vec<String>,
 }
@@ -125,16 +125,17 @@ impl Told {
         match found {
             Found::Keys(keys) => Self::Keys(answer(keys, Clone::clone)),
             Found::Scan(market, scan) => Self::Scan(*market, answer(scan, Clone::clone)),
-            Found::Look(look) => Self::Look(answer(look, Clone::clone)),
+            Found::Look(why, look) => Self::Look(*why, answer(look, Clone::clone)),
             Found::Chain(news) => {
                 let failures = news.failures.iter().map(|reason| format!("{reason:#}")).collect();
-                let (blockhash, rent) = (news.blockhash, news.rent.clone());
-                Self::Chain(news.fees.clone(), Box::new(Chain { blockhash, rent, failures }))
+                let rent = news.rent.clone();
+                Self::Chain(news.fees.clone(), Box::new(Chain { rent, failures }))
             }
+            Found::Blockhash(found) => Self::Blockhash(answer(found, |it| *it)),
             Found::Machine(warm) => Self::Machine(answer(warm, |warm| Code::of(warm))),
             Found::Averages(found) => Self::Averages(answer(found, Clone::clone)),
             Found::Pools(want, found) => {
-                let kept = answer(found, |found| (found.keys(), !found.failures.is_empty()));
+                let kept = answer(found, |found| (found.keys(), found.is_partial));
                 Self::Pools(*want, kept)
             }
         }
@@ -169,11 +170,10 @@ impl Told {
                 pen.key(market);
                 pen.answer(scan, |pen, scan| spell_scan(pen, scan));
             }
-            Self::Look(look) => {
-                pen.text.push(5);
+            Self::Look(why, look) => {
+                pen.text.extend([5, *why as u8]);
                 pen.answer(look, |pen, look| {
                     pen.number(look.slot);
-                    pen.text.push(look.why as u8);
                     pen.list(&look.accounts, |pen, (key, account)| match account {
                         Some(account) => {
                             pen.flag(true);
@@ -191,10 +191,6 @@ impl Told {
                 pen.option(fees.unit_price.as_ref(), |pen, price| pen.number(*price));
                 pen.option(fees.tip.as_ref(), |pen, tip| pen.number(*tip));
                 pen.keys(&fees.tip_accounts);
-                pen.option(chain.blockhash.as_ref(), |pen, blockhash| {
-                    pen.hash(&blockhash.hash.to_bytes());
-                    pen.number(blockhash.last_valid_height);
-                });
                 pen.option(chain.rent.as_ref(), |pen, rent| {
                     pen.account(&solana_sdk_ids::sysvar::rent::ID, rent);
                 });
@@ -230,6 +226,14 @@ impl Told {
                     });
                 });
             }
+            Self::Blockhash(found) => {
+                pen.text.push(12);
+                pen.answer(found, |pen, Blockhash { hash, last_valid_height, slot }| {
+                    pen.hash(&hash.to_bytes());
+                    pen.number(*last_valid_height);
+                    pen.number(*slot);
+                });
+            }
             Self::Pools(Want { pair: (sold, bought), amount }, found) => {
                 pen.text.push(11);
                 pen.key(sold);
@@ -256,37 +260,37 @@ impl Told {
             }
             3 => Self::Keys(eye.answer(Eye::keys)?),
             4 => Self::Scan(eye.key()?, eye.answer(|eye| read_scan(eye).map(Box::new))?),
-            5 => Self::Look(eye.answer(|eye| {
-                let slot = eye.number()?;
+            5 => {
                 let why = match eye.byte()? {
                     0 => Why::Polling,
                     1 => Why::Needed,
                     2 => Why::Audit,
+                    3 => Why::Confirm,
                     other => bail!("a look for reason {other}"),
                 };
-                let accounts = eye.list(|eye| {
-                    Ok(if eye.flag()? {
-                        let (key, account) = eye.account()?;
-                        (key, Some(account))
-                    } else {
-                        (eye.key()?, None)
-                    })
+                let look = eye.answer(|eye| {
+                    let slot = eye.number()?;
+                    let accounts = eye.list(|eye| {
+                        Ok(if eye.flag()? {
+                            let (key, account) = eye.account()?;
+                            (key, Some(account))
+                        } else {
+                            (eye.key()?, None)
+                        })
+                    })?;
+                    Ok(Look { slot, accounts })
                 })?;
-                Ok(Look { slot, accounts, why })
-            })?),
+                Self::Look(why, look)
+            }
             6 => {
                 let fees = Inclusion {
                     unit_price: eye.option(Eye::number)?,
                     tip: eye.option(Eye::number)?,
                     tip_accounts: eye.keys()?,
                 };
-                let blockhash = eye.option(|eye| {
-                    let hash = Hash::new_from_array(eye.hash()?);
-                    Ok(Blockhash { hash, last_valid_height: eye.number()? })
-                })?;
                 let rent = eye.option(|eye| Ok(eye.account()?.1))?;
                 let failures = eye.list(Eye::words)?;
-                Self::Chain(fees, Box::new(Chain { blockhash, rent, failures }))
+                Self::Chain(fees, Box::new(Chain { rent, failures }))
             }
             7 => Self::Machine(eye.answer(|eye| {
                 Ok(Code {
@@ -306,6 +310,10 @@ impl Told {
                 let want = Want { pair: (eye.key()?, eye.key()?), amount: eye.number()? };
                 Self::Pools(want, eye.answer(|eye| Ok((eye.keys()?, eye.flag()?)))?)
             }
+            12 => Self::Blockhash(eye.answer(|eye| {
+                let hash = Hash::new_from_array(eye.hash()?);
+                Ok(Blockhash { hash, last_valid_height: eye.number()?, slot: eye.number()? })
+            })?),
             other => bail!("an entry of kind {other}"),
         })
     }
@@ -314,9 +322,9 @@ impl Told {
 impl Chain {
     /// What the reader had found.
     pub fn news(self, fees: Inclusion) -> News {
-        let Self { blockhash, rent, failures } = self;
+        let Self { rent, failures } = self;
         let failures = failures.into_iter().map(|reason| anyhow!(reason)).collect();
-        News { blockhash, rent, fees, failures }
+        News { rent, fees, failures }
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     book::accounts::Accounts,
     feeds::{
         feed::Version,
-        source::{Filter, Source},
+        source::{Cure, Filter, Refused, Source},
     },
 };
 
@@ -95,6 +95,8 @@ pub struct Found {
     pub shallow: usize,
     /// Lists that could not be had, and why.
     pub failures: Vec<String>,
+    /// Something failed that may not fail again: a list that nobody refused for good.
+    pub is_partial: bool,
 }
 
 /// What is to be looked for so that an obligation's collateral can be sold: its pairs,
@@ -151,7 +153,7 @@ pub fn merged(wanted: impl Iterator<Item = Want>) -> Vec<Want> {
     pairs.into_iter().map(|(pair, amount)| Want { pair, amount }).collect()
 }
 
-/// Looks for the pools of a pair; `named` are the operator's.
+/// Looks for the pools of a pair; `named` are the operator's, and those that are known.
 ///
 /// # Errors
 /// Accounts cannot be read. A list that is refused is none: it is in [`Found::failures`].
@@ -171,6 +173,9 @@ pub fn discover(
             match source.program_accounts(&listing.program, Filter::pools(listing, mints)) {
                 Ok(listed) => accounts.extend(listed),
                 Err(reason) => {
+                    let refused = reason.chain().find_map(|it| it.downcast_ref::<Refused>());
+                    let cure = refused.map(Refused::cure);
+                    found.is_partial |= !matches!(cure, Some(Cure::Elsewhere | Cure::Never));
                     found
                         .failures
                         .push(format!("{} {}: {reason:#}", listing.name, listing.program));
@@ -184,7 +189,8 @@ pub fn discover(
     let unlisted: BTreeSet<Address> =
         known.chain(named.iter().copied()).filter(|key| !accounts.contains_key(key)).collect();
     let unlisted: Vec<Address> = unlisted.into_iter().collect();
-    let read = source.accounts(&unlisted)?;
+    // A list that lacks one that is known is one answer, this is the second.
+    let (_, read) = source.accounts_elsewhere(&unlisted)?;
     accounts.extend(unlisted.into_iter().zip(read).filter_map(|(key, it)| Some((key, it?))));
 
     let mut pools: Vec<Box<dyn Pool>> = Vec::new();
@@ -206,6 +212,12 @@ pub fn discover(
     }
     let keys: Vec<Address> = vaults.values().copied().collect();
     let read: Vec<Option<Account>> = source.accounts(&keys)?;
+    for ((pool, vault), read) in vaults.iter().zip(&read) {
+        if read.is_none() {
+            found.is_partial = true;
+            found.failures.push(format!("pool {pool}: its vault {vault} is not shown"));
+        }
+    }
     let held: BTreeMap<Address, u64> = vaults
         .keys()
         .zip(read)
@@ -245,18 +257,15 @@ impl Found {
             empty: 0,
             shallow: 0,
             failures: Vec::new(),
+            is_partial: false,
         }
     }
 
-    /// What is recorded of a search: which pools are kept, and whether lists were refused.
-    pub fn of(wanted: Want, keys: Vec<Address>, refused: bool) -> Self {
+    /// What is recorded of a search: which pools are kept, and whether it is partial.
+    pub fn of(wanted: Want, keys: Vec<Address>, is_partial: bool) -> Self {
         let ranked = |pool| Ranked { pool, venue: "", pays: 0, takes: 0 };
-        let failures = refused.then(|| "recorded as refused".to_owned());
-        Self {
-            pools: keys.into_iter().map(ranked).collect(),
-            failures: failures.into_iter().collect(),
-            ..Self::none(wanted)
-        }
+        let pools = keys.into_iter().map(ranked).collect();
+        Self { pools, is_partial, ..Self::none(wanted) }
     }
 
     fn refuse(&mut self, pool: &Address, venue: &'static str, reason: &dyn Display) {

@@ -40,7 +40,7 @@ pub enum Reason {
     Denied,
     /// A mint's authority has stopped its token.
     MintStopped,
-    /// Accounts that it needs were not read yet.
+    /// Accounts that it needs were not read yet, or no blockhash that is young enough.
     Unread,
     /// The key cannot pay for the transaction.
     Starved,

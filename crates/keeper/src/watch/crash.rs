@@ -179,6 +179,9 @@ fn ten_thousand_candidates_are_bounded_best_first_and_none_is_forgotten() {
             let mut most = 0;
             loop {
                 most = most.max(metrics.in_flight.get());
+                // Each waits once, however often it is found.
+                let waiting = metrics.queued.get() + metrics.in_flight.get();
+                assert!(waiting <= CROWD, "{waiting} wait");
                 let is_late = begun.elapsed() >= PATIENCE;
                 if metrics.queued.get() + metrics.attempts.get() >= queued || is_late {
                     stopping.store(true, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt::Display,
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -19,7 +20,6 @@ use super::{engine::Engine, worker::Job};
 use crate::{
     book::{
         market::Market,
-        reader::{Order, Why},
         scope::{Choice, Known, Scope, Written},
         view::View,
     },
@@ -288,19 +288,19 @@ impl Engine {
             }
         }
         self.parts.records.metrics.unsellable_debt.set(largest(&self.unsellable));
-        self.ask(unread)
+        self.ask(unread);
+        Ok(())
     }
 
     /// Decides on the most profitable obligations, and hands them to workers that are
     /// free.
     pub(super) fn dispatch(&mut self) -> Result<()> {
         let mut unread = Vec::new();
-        if self.paused_until.is_some_and(|until| self.time.now() < until) {
+        if let Some((why, reason)) = self.begins_nothing() {
             let mut waiting: Vec<(&Address, f64)> = self.queue.iter().collect();
             waiting.sort_unstable_by_key(|(key, _)| *key);
             for (key, profit) in waiting {
-                let reason = "the keeper is paused: its key cannot pay";
-                self.decline(key, Reason::Starved, Some((profit, None)), &reason);
+                self.decline(key, why, Some((profit, None)), &reason);
             }
             return Ok(());
         }
@@ -346,7 +346,7 @@ impl Engine {
                             self.decline(&key, Reason::Starved, Some((profit, None)), &reason);
                             // Nothing is forgotten: it is tried again when there is some.
                             self.queue.put(&key, profit);
-                            self.pause(&key, *lamports, *needed)?;
+                            self.pause(&key, *lamports, *needed);
                             break;
                         }
                         self.cooldown.rest(&key, self.time.now());
@@ -357,20 +357,41 @@ impl Engine {
         }
         // Updates that came to nothing are not counted towards a later one.
         self.heard = None;
-        self.ask(unread)?;
+        self.ask(unread);
         let metrics = &self.parts.records.metrics;
         metrics.queued.set(self.queue.len() as u64);
         metrics.in_flight.set(self.flights.len() as u64);
         Ok(())
     }
 
+    /// Why nothing can be begun now, if so. What is queued waits for it.
+    fn begins_nothing(&mut self) -> Option<(Reason, String)> {
+        if self.paused_until.is_some_and(|until| self.time.now() < until) {
+            let reason = "the keeper is paused: its key cannot pay";
+            return Some((Reason::Starved, reason.to_owned()));
+        }
+        let slot = self.shared.slot.load(Ordering::Relaxed);
+        let spent = self.chain.blockhash.filter(|it| self.parts.config.send && it.is_spent(slot));
+        let was_spent = std::mem::replace(&mut self.blockhash_spent, spent.is_some());
+        let blockhash = spent?;
+        if !was_spent {
+            tracing::warn!(
+                slot,
+                of = blockhash.slot,
+                "nothing is signed: the blockhash is too old"
+            );
+        }
+        let reason = format!("at slot {slot}, the newest blockhash is of {}", blockhash.slot);
+        Some((Reason::Unread, reason))
+    }
+
     /// Begins nothing for a while, and has the balance looked at.
-    fn pause(&mut self, obligation: &Address, lamports: u64, needed: u64) -> Result<()> {
+    fn pause(&mut self, obligation: &Address, lamports: u64, needed: u64) {
         if self.paused_until.replace(self.time.now() + STARVED).is_none() {
             self.parts.records.metrics.paused.set(1);
             tracing::warn!(%obligation, lamports, needed, "paused: the key cannot pay for it");
         }
-        self.looker.order(Order::Look { keys: vec![self.keeper], why: Why::Needed })
+        self.needed.want([self.keeper]);
     }
 
     /// Says why an obligation that was worth a try by its quote is left alone.

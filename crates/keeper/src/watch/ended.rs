@@ -8,9 +8,8 @@ use tracing::{error, info, warn};
 
 use super::{decide::tracked, engine::Engine, worker::Ended};
 use crate::{
-    book::reader::{Order, Why},
     build::{plan::Plan, simulation::liquidated},
-    judge::value_f64,
+    judge::{state::State, value_f64},
     land::{
         deliver::{Expired, Unknown},
         roads::Kind,
@@ -71,25 +70,39 @@ impl Engine {
             }
             Ended::Failed(reason) => {
                 metrics.failed.inc();
-                if reason.is::<Expired>() {
+                if let Some(Expired { signature, .. }) = reason.downcast_ref() {
                     // The next one offers more, and at once.
                     let tries = self.tries.entry(*key).or_default();
                     *tries += 1;
                     rests = false;
                     let reason = format!("{reason:#}");
-                    warn!(obligation = %key, reason, tries, "not landed");
+                    warn!(obligation = %key, signature, reason, tries, "not landed");
                 } else {
-                    failed(key, None, &format!("{reason:#}"), alike);
+                    let signature = reason.downcast_ref::<Unknown>().map(|it| &*it.signature);
+                    failed(key, signature, &format!("{reason:#}"), alike);
                 }
             }
         }
-        if rests {
-            self.cooldown.rest_longer(key, self.time.now(), alike);
+        let now = self.time.now();
+        let is_undelivered = matches!(ended, Ended::Failed(reason)
+            if !reason.is::<Unknown>() && Reason::of(reason) == Reason::Failed);
+        if rests && (is_undelivered || alike <= 1 && self.has_changed(plan)) {
+            self.cooldown.rest_shortly(key, now);
+        } else if rests {
+            let was_sent = !matches!(ended, Ended::Attempted { signature: None, .. });
+            self.cooldown.rest_longer(key, now, alike, was_sent);
         }
         // What it moved, or what was not as it was known.
         let is_kept = |key: &Address| key == plan.obligation() || self.accounts.is_known(key);
-        let keys: Vec<Address> = plan.mentioned()?.into_iter().filter(is_kept).collect();
-        self.looker.order(Order::Look { keys, why: Why::Needed })
+        self.needed.want(plan.mentioned()?.into_iter().filter(is_kept).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    /// Whether the obligation is known to be another than it was planned for.
+    fn has_changed(&self, plan: &Plan) -> bool {
+        let known = |state: &State| state.known(plan.obligation()).copied();
+        let known = self.states.values().find_map(known);
+        known.is_some_and(|it| bytemuck::bytes_of(&it) != bytemuck::bytes_of(&*plan.before))
     }
 
     /// How often in a row an obligation failed as it did now; 0 if it did not.
@@ -239,6 +252,92 @@ fn report(
         Outcome::Failed(failure) => {
             metrics.failed.inc();
             failed(obligation, Some(signature), &failure.cause.explain().to_string(), alike);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use anyhow::anyhow;
+    use flash_liquidator_client::decode::{Executed, decode};
+    use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};
+    use solana_transaction_error::TransactionError;
+
+    use super::*;
+    use crate::{
+        feeds::source::{KLEND, Source as _},
+        watch::rig::Rig,
+    };
+
+    /// klend refuses what was tried here, and no transaction was sent: with 6015, which is
+    /// what somebody who was faster leaves, or a fault of one's own.
+    fn refused(plan: &Plan) -> Ended {
+        let instructions = plan.instructions().unwrap();
+        let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
+        let of_klend = programs.iter().position(|program| *program == KLEND).unwrap();
+        let error = InstructionError::Custom(6015);
+        let error = TransactionError::InstructionError(u8::try_from(of_klend).unwrap(), error);
+        let executed = Executed { error: Some(&error), logs: &[], programs: &programs };
+        let decoded = Box::new(decode(&executed, None));
+        Ended::Attempted { decoded, signature: None, landing: None }
+    }
+
+    /// What the loop knows when the worker is done says whether somebody was faster; and the
+    /// rest after a try ends when there is another obligation to try.
+    #[test]
+    fn a_race_that_only_the_simulation_lost_is_no_failure_and_ends_no_chance() {
+        let mut rig = Rig::new("simulate = \"none\"", |_| ());
+        rig.settle();
+        let plan = rig.jobs.try_recv().unwrap().plan;
+        let key = *plan.obligation();
+        let rests = |rig: &Rig| rig.engine.cooldown.left(&key, rig.engine.time.now()).as_secs();
+        let counted = |rig: &Rig| {
+            let metrics = &rig.engine.parts.records.metrics;
+            (metrics.failed.get(), metrics.lost_races.get())
+        };
+        rig.engine.done(&plan, refused(&plan)).unwrap();
+        assert_eq!(counted(&rig), (1, 0), "nobody was there");
+        rig.settle();
+        assert!(rests(&rig) == 30 && rig.jobs.try_recv().is_err());
+
+        // Somebody took half of it, and it is still not healthy.
+        let mut account = rig.source.account("obligation", &key).unwrap();
+        let obligation: &mut Obligation =
+            bytemuck::from_bytes_mut(&mut account.data[DISCRIMINATOR_SIZE..]);
+        obligation.deposits[0].deposited_amount /= 2;
+        let debt: u128 = obligation.borrows[0].borrowed_amount_sf.into();
+        obligation.borrows[0].borrowed_amount_sf = (debt / 2).into();
+        let slot = rig.slot();
+        rig.tell(&key, slot + 1, Some(account));
+        assert_eq!(rests(&rig), 4);
+        rig.engine.time.at.since += Duration::from_secs(4);
+        rig.settle();
+        let again = rig.jobs.try_recv().unwrap().plan;
+        assert!(
+            again.before.deposits[0].deposited_amount < plan.before.deposits[0].deposited_amount
+        );
+
+        // Told of before the worker of the first try is done: it was a lost race, and little
+        // to rest for.
+        rig.engine.done(&plan, refused(&plan)).unwrap();
+        assert_eq!((counted(&rig), rests(&rig)), ((1, 1), 4));
+        // Of what it is now nobody took anything.
+        rig.engine.done(&again, refused(&again)).unwrap();
+        assert_eq!((counted(&rig), rests(&rig)), ((2, 1), 30));
+    }
+
+    #[test]
+    fn what_nobody_took_is_tried_again_soon() {
+        let mut rig = Rig::new("simulate = \"none\"\ncooldown_seconds = 600", |_| ());
+        rig.settle();
+        let plan = rig.jobs.try_recv().unwrap().plan;
+        for _ in 0..5 {
+            let reason = anyhow!("nothing was sent: refused by every road");
+            rig.engine.done(&plan, Ended::Failed(reason)).unwrap();
+            let left = rig.engine.cooldown.left(plan.obligation(), rig.engine.time.now());
+            assert_eq!(left, Duration::from_secs(4));
         }
     }
 }

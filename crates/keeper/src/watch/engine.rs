@@ -1,8 +1,8 @@
 //! The loop: updates in, liquidations out.
 //!
-//! One thread owns all that is known and never waits for a node. Three reading threads
-//! scan, look and ask what inclusion costs, feeds bring updates, workers liquidate; all of them answer through
-//! one channel. An obligation is in flight from the moment a worker gets it until
+//! One thread owns all that is known and never waits for a node. Reading threads scan, look,
+//! read blockhashes, ask what inclusion costs and look for pools, feeds bring updates, workers
+//! liquidate; all of them answer through one channel. An obligation is in flight from the moment a worker gets it until
 //! that worker says how it ended, so nothing is ever sent twice.
 
 use std::{
@@ -20,7 +20,7 @@ use flash_liquidator_client::swap::jupiter::{Ask, JupiterRoute};
 use solana_account::Account;
 use solana_address::Address;
 use solana_signer::Signer;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     offers::Offering,
@@ -31,8 +31,9 @@ use crate::{
     book::{
         accounts::Accounts,
         chain::Chain,
+        missing::Missing,
         pools::{Pair, Pools},
-        reader::{CHAIN_PAUSE, Found, Order, Reader, Why},
+        reader::{CHAIN_PAUSE, Found, Looks, Order, Reader, Why},
         scope::Scope,
     },
     build::plan::Plan,
@@ -115,13 +116,28 @@ pub(super) struct Sought {
     pub at: Instant,
     /// The largest amount that they were to be sold for.
     pub wanted: Want,
-    /// It was answered, and the answer is believed.
+    /// It was answered in full, or failed so often that more is not to be had.
     pub answered: bool,
     /// An answer is waited for.
     pub ordered: bool,
-    /// The last answer named no pool where some were.
-    pub doubted: bool,
+    /// How often in a row it failed, or was answered only in part.
+    pub failed: u32,
 }
+
+impl Sought {
+    /// How long after a search the next one is due, where a full answer is good for
+    /// `pause`: soon where it failed, and later with each time.
+    pub fn pause(&self, pause: Duration) -> Duration {
+        match self.failed {
+            0 if self.answered => pause,
+            0 => Duration::ZERO,
+            failed => AGAIN.saturating_mul(1 << (failed - 1).min(16)).min(pause),
+        }
+    }
+}
+
+/// Pause after a search for pools that failed; it doubles with each time.
+const AGAIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Engine {
     pub parts: Parts,
@@ -132,7 +148,9 @@ pub(super) struct Engine {
     pub scanner: Reader,
     /// Reads what is waited for.
     pub looker: Reader,
-    /// Asks what the chain and inclusion are at: of services that nobody waits for.
+    /// Reads blockhashes, which end while others are waited for.
+    pub hasher: Reader,
+    /// Asks what rent and inclusion are at: of services that nobody waits for.
     pub asker: Reader,
     /// Looks for pools.
     pub finder: Reader,
@@ -186,10 +204,16 @@ pub(super) struct Engine {
     pub next_look: Instant,
     pub chain_ordered: bool,
     pub next_chain: Instant,
+    pub blockhash_ordered: bool,
+    pub next_blockhash: Instant,
+    /// The newest blockhash is too old to sign with, and that was said.
+    pub blockhash_spent: bool,
     pub next_scout: Instant,
     /// When it is next seen whether updates tell of every change.
     pub next_audit: Instant,
     pub auditing: bool,
+    /// The last obligation that was looked at for it.
+    pub audited: Address,
     /// Accounts that changed without an update, and since when that is known.
     pub doubts: BTreeMap<Address, Instant>,
     /// Nothing is begun before then: the key could not pay.
@@ -207,8 +231,11 @@ pub(super) struct Engine {
     pub kept: HashMap<Address, (Option<Ticket>, Box<Numbers>)>,
     /// Debts, US dollars, that could be liquidated but found no lender or venue.
     pub unsellable: HashMap<Address, f32>,
-    /// What was there and was not in the last answer: it is asked for again.
-    pub vanished: HashSet<Address>,
+    /// What was there and by one answer is no more, and the second looks at it.
+    pub missing: Missing,
+    pub confirmed: Looks,
+    /// What the path needs, or may have changed unseen.
+    pub needed: Looks,
     /// What feeds told of markets that were scanned since updates flow.
     pub collectors: BTreeMap<Address, Collector>,
     /// Markets whose scan was ordered since updates flow.
@@ -250,7 +277,7 @@ impl Engine {
                 let _ = found.send(Event::Found(what, copy));
             })
         };
-        let readers = [reader(), reader(), reader(), reader()];
+        let readers = [(); 5].map(|()| reader());
         let offering = Offering::new(parts.config.jupiter.as_ref(), &events)?;
         Self::new(parts, events, shared, readers, workers, offering)
     }
@@ -262,7 +289,7 @@ impl Engine {
         let (events, _) = mpsc::sync_channel(1);
         let shared = Shared::new(&parts, stop);
         let (workers, jobs) = Workers::none();
-        let readers = [Reader::idle(), Reader::idle(), Reader::idle(), Reader::idle()];
+        let readers = [(); 5].map(|()| Reader::idle());
         let offering = Offering::new(None, &events)?;
         Ok((Self::new(parts, events, shared, readers, workers, offering)?, jobs))
     }
@@ -271,7 +298,7 @@ impl Engine {
         parts: Parts,
         events: SyncSender<Event>,
         shared: Arc<Shared>,
-        [scanner, looker, asker, finder]: [Reader; 4],
+        [scanner, looker, hasher, asker, finder]: [Reader; 5],
         workers: Workers,
         offering: Offering,
     ) -> Result<Self> {
@@ -285,6 +312,7 @@ impl Engine {
             keeper: parts.key.pubkey(),
             scanner,
             looker,
+            hasher,
             asker,
             finder,
             workers,
@@ -321,9 +349,13 @@ impl Engine {
             next_look: now,
             chain_ordered: false,
             next_chain: now,
+            blockhash_ordered: false,
+            next_blockhash: now,
+            blockhash_spent: false,
             next_scout: now,
             next_audit: now,
             auditing: false,
+            audited: Address::default(),
             doubts: BTreeMap::new(),
             paused_until: None,
             pause: config.poll,
@@ -333,7 +365,9 @@ impl Engine {
             heard: None,
             kept: HashMap::new(),
             unsellable: HashMap::new(),
-            vanished: HashSet::new(),
+            missing: Missing::default(),
+            confirmed: Looks::default(),
+            needed: Looks::default(),
             collectors: BTreeMap::new(),
             scanned_fed: BTreeSet::new(),
             ready: false,
@@ -500,6 +534,12 @@ impl Engine {
                 self.scanner.order(Order::Scan { market, obligations })?;
             }
         }
+        let is_due = self.parts.on_chain && now >= self.next_blockhash;
+        if is_due && !self.blockhash_ordered && !self.states.is_empty() {
+            was_due = true;
+            (self.blockhash_ordered, self.next_blockhash) = (true, now + CHAIN_PAUSE);
+            self.hasher.order(Order::Blockhash)?;
+        }
         if !self.chain_ordered && now >= self.next_chain && !self.states.is_empty() {
             was_due = true;
             (self.chain_ordered, self.next_chain) = (true, now + CHAIN_PAUSE);
@@ -516,17 +556,16 @@ impl Engine {
         let is_blind =
             !self.market_feed.flows || (!self.pool_feed.flows && self.followed().next().is_some());
         let audits = self.ready && !is_blind && !self.parts.config.audit.is_zero();
-        if audits && !self.auditing && self.scanning.is_empty() && now >= self.next_audit {
+        if audits && !self.auditing && now >= self.next_audit {
             was_due = true;
             self.audit()?;
         }
         if audits {
             was_due |= self.doubt();
         }
-        if is_blind && !self.looking && self.scanning.is_empty() && now >= self.next_look {
-            was_due = true;
+        if is_blind && !self.looking && now >= self.next_look {
             if self.states.len() == self.markets().len() {
-                self.looking = true;
+                (was_due, self.looking) = (true, true);
                 let mut keys: Vec<Address> = self.followed().copied().collect();
                 if !self.market_feed.flows {
                     for state in self.states.values() {
@@ -536,9 +575,25 @@ impl Engine {
                 keys.sort_unstable();
                 keys.dedup();
                 self.looker.order(Order::Look { keys, why: Why::Polling })?;
-            } else if self.parts.connector.is_some() && self.market_feed.feed.is_none() {
-                self.looking = true;
+            } else if self.parts.connector.is_some()
+                && self.market_feed.feed.is_none()
+                && self.scanning.is_empty()
+            {
+                (was_due, self.looking) = (true, true);
                 self.scanner.order(Order::Keys(self.markets()))?;
+            }
+        }
+        for (looks, why) in [(&mut self.confirmed, Why::Confirm), (&mut self.needed, Why::Needed)] {
+            if let Some(keys) = looks.due() {
+                was_due = true;
+                if why == Why::Confirm {
+                    let first = keys.first().map(ToString::to_string);
+                    warn!(
+                        accounts = keys.len(),
+                        first, "not shown where something was: asked again"
+                    );
+                }
+                self.looker.order(Order::Look { keys, why })?;
             }
         }
         Ok(was_due)

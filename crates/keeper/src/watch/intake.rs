@@ -1,6 +1,8 @@
 //! What feeds and readers bring, taken into the book.
 
 use std::{
+    collections::BTreeMap,
+    ops::Bound,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -12,11 +14,19 @@ use solana_address::Address;
 use solana_sdk_ids::sysvar;
 use tracing::{debug, info, warn};
 
-use super::engine::{Engine, Subscription};
+use super::{
+    decide::tracked,
+    engine::{Engine, Subscription},
+};
 use crate::{
-    book::reader::{Found, Look, News, Order, Scan, Warm, Why},
+    book::{
+        chain::Blockhash,
+        missing::Verdict,
+        reader::{Found, Look, News, Order, Scan, Warm, Why},
+    },
     feeds::{
         feed::{Update, Version},
+        horizon::AHEAD,
         source::read_clock,
     },
     judge::state::{Effect, State},
@@ -29,6 +39,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// Obligations that are looked at, one by one, to see whether they are still there or
 /// have changed unseen.
 const AUDITED: usize = 64;
+/// Obligations that may be closed at once without a second look at all.
+const CLOSED: usize = 3;
 /// How long an update may take to tell of what a look has shown already.
 const TELLING: Duration = Duration::from_secs(3);
 
@@ -53,17 +65,18 @@ impl Engine {
                 // Of a feed that was replaced, too: accounts are as good as any.
                 metrics.updates.inc();
                 self.parts.health.news();
-                if is_market {
+                if is_market && account.lamports > 0 {
                     self.collect(&key, version, &account);
                 }
                 self.doubts.remove(&key);
-                self.written(key, version, Some(account))?;
+                self.written(key, version, Some(account), false);
             }
             Update::Connected if is_market => {
                 info!("updates flow");
                 metrics.feed_up.set(1);
                 self.parts.health.feed(true);
                 self.market_feed.flows = true;
+                self.cooldown.wake_all();
                 self.doubts.clear();
                 self.next_audit = self.time.now() + self.parts.config.audit;
                 self.forget_told();
@@ -73,8 +86,7 @@ impl Engine {
             Update::Connected if is_pool => {
                 debug!("updates of pools flow");
                 self.pool_feed.flows = true;
-                let keys = self.followed().copied().collect();
-                self.looker.order(Order::Look { keys, why: Why::Needed })?;
+                self.needed.want(self.followed().copied().collect::<Vec<_>>());
             }
             Update::Lost { reason, pause } if is_market => {
                 warn!(reason, pause_ms = pause.as_millis(), "updates broke off: polling");
@@ -135,21 +147,33 @@ impl Engine {
     }
 
     /// Takes what is at an address now; returns whether that is another than was known.
-    /// That nothing is there where something was is asked again before it is believed: one
-    /// answer may be wrong.
+    /// That nothing is there where something was is believed of an answer that `confirms`
+    /// an earlier one.
     pub(super) fn written(
         &mut self,
         key: Address,
         version: Version,
         account: Option<Account>,
-    ) -> Result<bool> {
+        confirms: bool,
+    ) -> bool {
         let heard = self.time.now();
         let mut changed = false;
+        self.shared.slot.fetch_max(version.slot, Ordering::Relaxed);
+        // However it is told: what has no lamports is not there.
+        let account = account.filter(|account| account.lamports > 0);
+        let holds =
+            |state: &State| state.holds(&key, version) || state.market.account(&key).is_some();
         if account.is_some() {
-            self.vanished.remove(&key);
-        } else if self.accounts.get(&key).is_some() && self.vanished.insert(key) {
-            self.looker.order(Order::Look { keys: vec![key], why: Why::Needed })?;
-            return Ok(false);
+            self.missing.seen(&key);
+        } else if self.accounts.holds(&key, version) || self.states.values().any(holds) {
+            match self.missing.nothing(&key, version, confirms) {
+                Verdict::AskAgain => {
+                    self.confirmed.want([key]);
+                    return false;
+                }
+                Verdict::Waiting => return false,
+                Verdict::Gone => {}
+            }
         }
         let is_source = self.scope.as_ref().is_some_and(|scope| scope.is_source(&key));
         let is_live = is_source || self.live.contains(&key);
@@ -180,14 +204,21 @@ impl Engine {
             }
         }
         let Some(account) = account else {
-            self.missing(key, version)?;
-            return Ok(changed);
+            for state in self.states.values_mut().filter(|state| state.holds(&key, version)) {
+                state.forget(&key, version);
+                info!(obligation = %key, slot = version.slot, "closed");
+                self.queue.remove(&key);
+            }
+            return changed;
         };
         if key == sysvar::clock::ID
             && let Ok(clock) = read_clock(&account.data)
         {
+            if clock.slot > version.slot.saturating_add(AHEAD) {
+                warn!(clock = clock.slot, slot = version.slot, "a clock that is ahead of its slot");
+                return changed;
+            }
             self.chain.slots.heard(clock.slot, heard);
-            self.shared.slot.fetch_max(clock.slot, Ordering::Relaxed);
         }
         if self.states.len() < self.markets().len() {
             let newest = self.early.get(&key).is_none_or(|(known, _)| *known <= version);
@@ -207,6 +238,7 @@ impl Engine {
                 Ok(Effect::Nothing) => {}
                 Ok(Effect::Obligation) => {
                     self.heard.get_or_insert(heard);
+                    self.cooldown.wake(&key);
                     changed = true;
                 }
                 Ok(Effect::Market) => {
@@ -226,25 +258,7 @@ impl Engine {
         if reserves_changed {
             self.subscribe();
         }
-        Ok(changed)
-    }
-
-    /// There is nothing at an address. An obligation that was there is asked for again
-    /// before that is believed: one answer may be wrong.
-    fn missing(&mut self, key: Address, version: Version) -> Result<()> {
-        for state in self.states.values_mut() {
-            match state.missing(&key, version) {
-                Some(true) => {
-                    return self.looker.order(Order::Look { keys: vec![key], why: Why::Needed });
-                }
-                Some(false) => {
-                    info!(obligation = %key, slot = version.slot, "closed");
-                    self.queue.remove(&key);
-                }
-                None => {}
-            }
-        }
-        Ok(())
+        changed
     }
 
     /// Looks at what should have been told of by updates.
@@ -252,9 +266,14 @@ impl Engine {
         let mut keys: Vec<Address> = self.followed().copied().collect();
         for state in self.states.values() {
             keys.extend(state.market.keys()?);
-            let tracked = self.prepared.iter().filter(|key| state.tracker.get(key).is_some());
-            keys.extend(tracked.take(AUDITED));
         }
+        // One after the other, and then from the first again.
+        let is_tracked = |key: &&Address| tracked(&self.states, key).is_some();
+        let later = self.prepared.range((Bound::Excluded(self.audited), Bound::Unbounded));
+        let obligations = later.chain(self.prepared.range(..=self.audited)).filter(is_tracked);
+        let obligations: Vec<Address> = obligations.take(AUDITED).copied().collect();
+        self.audited = obligations.last().copied().unwrap_or_default();
+        keys.extend(obligations);
         keys.sort_unstable();
         keys.dedup();
         self.auditing = true;
@@ -308,23 +327,32 @@ impl Engine {
                     }
                 }
             }
-            Found::Look(Ok(Look { slot, accounts, why })) => {
+            Found::Look(why, Ok(Look { slot, accounts })) => {
                 self.succeeded();
+                self.looked(why, true);
                 let (mut answered, now) = (false, self.time.now());
+                let count = |states: &BTreeMap<Address, State>| {
+                    states.values().map(|state| state.tracker.len()).sum::<usize>()
+                };
+                let before = count(&self.states);
                 for (key, account) in accounts {
-                    let changed = self.written(key, Version::end_of(slot), account)?;
+                    let confirms = why == Why::Confirm;
+                    let changed = self.written(key, Version::end_of(slot), account, confirms);
                     answered |= self.asked.remove(&key);
                     if changed && why == Why::Audit {
                         self.doubts.insert(key, now);
                     }
                 }
+                let closed = before.saturating_sub(count(&self.states));
+                if closed > CLOSED {
+                    // Twice the same node, perhaps: nobody closes so many at once.
+                    warn!(closed, "many obligations are gone: the markets are scanned");
+                    self.scan_wanted.extend(self.markets());
+                }
                 if why == Why::Audit {
-                    self.auditing = false;
                     self.next_audit = now + self.parts.config.audit;
                 }
-                if why == Why::Polling {
-                    (self.looking, self.evaluate_all) = (false, true);
-                }
+                self.evaluate_all |= why == Why::Polling;
                 if answered {
                     // Pools may name more, and what waited for it can go on.
                     self.prepared.retain(|key| self.states.contains_key(key));
@@ -332,10 +360,8 @@ impl Engine {
                     self.evaluate_all = true;
                 }
             }
-            Found::Look(Err(reason)) => {
-                (self.looking, self.auditing) = (false, false);
-                self.asked.clear();
-                self.prepared.clear();
+            Found::Look(why, Err(reason)) => {
+                self.looked(why, false);
                 self.failed(&reason);
             }
             Found::Averages(found) => {
@@ -346,7 +372,8 @@ impl Engine {
                 }
             }
             Found::Chain(news) => self.chain_news(*news),
-            Found::Pools(wanted, found) => self.pools_found(&wanted, found)?,
+            Found::Blockhash(found) => self.blockhash_read(found),
+            Found::Pools(wanted, found) => self.pools_found(&wanted, found),
             Found::Machine(warm) => {
                 self.machine_ordered = false;
                 match warm {
@@ -358,17 +385,37 @@ impl Engine {
         Ok(())
     }
 
+    /// A look is over, well or not.
+    fn looked(&mut self, why: Why, came: bool) {
+        match why {
+            Why::Polling => self.looking = false,
+            Why::Audit => self.auditing = false,
+            Why::Needed => self.needed.answered(came),
+            Why::Confirm => self.confirmed.answered(came),
+        }
+    }
+
+    /// Takes a blockhash, if it is the newest.
+    fn blockhash_read(&mut self, found: Result<Blockhash>) {
+        self.blockhash_ordered = false;
+        match found {
+            Ok(new) => {
+                if self.chain.blockhash.is_none_or(|old| old.slot <= new.slot) {
+                    self.chain.blockhash = Some(new);
+                }
+            }
+            Err(reason) => {
+                self.parts.records.metrics.source_errors.inc();
+                warn!(reason = format!("{reason:#}"), "no blockhash was read");
+            }
+        }
+    }
+
     fn chain_news(&mut self, news: News) {
         self.chain_ordered = false;
         for reason in &news.failures {
             self.parts.records.metrics.source_errors.inc();
             warn!(reason = format!("{reason:#}"), "the chain was not read");
-        }
-        // A node that is behind tells of an older one, which ends sooner.
-        if let Some(new) = news.blockhash
-            && self.chain.blockhash.is_none_or(|old| old.last_valid_height <= new.last_valid_height)
-        {
-            self.chain.blockhash = Some(new);
         }
         match news.rent {
             Some(account) => {
@@ -414,6 +461,7 @@ impl Engine {
 
     fn merge(&mut self, scan: Scan) -> Result<()> {
         let (slot, key) = (scan.slot, scan.market.key);
+        self.shared.slot.fetch_max(slot, Ordering::Relaxed);
         // A list alone says nothing against a pool: its account does.
         let mut stand_ins = scan.stand_ins.clone();
         let before = self.pools.stand_ins.iter().filter(|key| !scan.stand_ins.contains(key));
@@ -426,25 +474,26 @@ impl Engine {
         }
         match self.states.get_mut(&key) {
             Some(state) => {
-                let (tracked, missing) = (state.tracker.len(), state.merge(scan)?);
+                let tracked = state.tracker.len();
+                let missing = state.merge(scan, &mut self.missing)?;
                 if missing.len() > AUDITED {
-                    // The next scan is the second answer.
                     warn!(market = %key, tracked, missing = missing.len(), "a scan came short: again");
-                    self.scan_wanted.insert(key);
-                } else if !missing.is_empty() {
-                    self.looker.order(Order::Look { keys: missing, why: Why::Needed })?;
                 }
+                self.confirmed.want(missing);
             }
             None => {
                 let state = State::new(scan, self.parts.config.min_debt)?;
                 self.states.insert(key, state);
                 for (key, (version, account)) in self.early.clone() {
-                    self.written(key, version, Some(account))?;
+                    self.written(key, version, Some(account), false);
                 }
                 if self.states.len() == self.markets().len() {
                     self.early.clear();
                 }
             }
+        }
+        if let Some(scope) = &mut self.scope {
+            scope.look_again();
         }
         self.scanned.insert(key, self.time.now());
         if self.scanned_fed.remove(&key) && self.parts.checker.is_some() {
@@ -458,7 +507,7 @@ impl Engine {
         let keys: Vec<Address> = self.accounts.keys().copied().collect();
         if !keys.is_empty() {
             self.order_machine()?;
-            self.looker.order(Order::Look { keys, why: Why::Needed })?;
+            self.needed.want(keys);
         }
         self.next_scout = self.time.now();
         Ok(())
@@ -477,10 +526,14 @@ impl Engine {
     }
 
     /// Takes the pools of a pair into the book; what nothing sold is tried again.
-    fn pools_found(&mut self, wanted: &Want, found: Result<Box<Discovered>>) -> Result<()> {
+    fn pools_found(&mut self, wanted: &Want, found: Result<Box<Discovered>>) {
         let (sold, bought) = wanted.pair;
+        let pause = self.parts.config.discover.as_ref().map_or(Duration::MAX, |(_, pause)| *pause);
         if let Some(sought) = self.sought.get_mut(&wanted.pair) {
-            (sought.ordered, sought.answered, sought.at) = (false, true, self.time.now());
+            (sought.ordered, sought.at) = (false, self.time.now());
+            let is_whole = found.as_ref().is_ok_and(|found| !found.is_partial);
+            sought.failed = if is_whole { 0 } else { sought.failed.saturating_add(1) };
+            sought.answered = is_whole || sought.pause(pause) >= pause;
         }
         let found = match found {
             Ok(found) => found,
@@ -488,7 +541,7 @@ impl Engine {
                 // Those that are known stay.
                 self.parts.records.metrics.source_errors.inc();
                 warn!(%sold, %bought, reason = format!("{reason:#}"), "pools were not looked for");
-                return Ok(());
+                return;
             }
         };
         for reason in &found.failures {
@@ -496,20 +549,6 @@ impl Engine {
         }
         for Unusable { pool, venue, reason } in &found.unusable {
             info!(%pool, venue, reason, "a pool that cannot be sold in");
-        }
-        let known = self.pools.found(&wanted.pair).len();
-        if found.pools.is_empty() && found.failures.is_empty() && known > 0 {
-            // Once is no news: one answer may be wrong.
-            if let Some(sought) = self.sought.get_mut(&wanted.pair)
-                && !std::mem::replace(&mut sought.doubted, true)
-            {
-                sought.answered = false;
-                warn!(%sold, %bought, known, "no pool is left where some were: asked again");
-                self.next_scout = self.time.now();
-                return Ok(());
-            }
-        } else if let Some(sought) = self.sought.get_mut(&wanted.pair) {
-            sought.doubted = false;
         }
         let best = found.pools.first();
         info!(
@@ -524,9 +563,9 @@ impl Engine {
             pays = best.map(|ranked| ranked.pays),
             "pools looked for"
         );
-        // A list that was refused says nothing against what was found before.
+        // A search that is partial says nothing against what was found before.
         let mut keys = found.keys();
-        if !found.failures.is_empty() {
+        if found.is_partial {
             let before = self.pools.found(&wanted.pair).iter().copied();
             let before: Vec<Address> = before.filter(|key| !keys.contains(key)).collect();
             keys.extend(before);
@@ -540,7 +579,6 @@ impl Engine {
             self.next_scout = self.time.now();
             self.sells_anew();
         }
-        Ok(())
     }
 
     fn succeeded(&mut self) {
@@ -560,44 +598,15 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::{
-        book::reader,
-        config::Config,
-        feeds::source::BuiltinFork,
-        health::{Health, Limits},
-        keys::Key,
-        ledger::{metrics::Metrics, records::Records},
-        watch::engine::Parts,
-    };
+    use crate::{book::reader, feeds::source::Source as _, watch::rig::Rig};
 
     #[test]
     fn pools_that_left_the_ranking_are_not_followed() {
-        let source = Arc::new(BuiltinFork::new().unwrap());
-        let (config, mistakes) = Config::read("discover = true\nsimulate = \"none\"");
-        assert!(mistakes.is_empty(), "{mistakes:?}");
-        let config = Arc::new(config.unwrap());
-        let (market, metrics) = (config.markets[0], Arc::new(Metrics::new()));
-        let parts = Parts {
-            source: Arc::clone(&source) as _,
-            config,
-            key: Arc::new(Key::simulated()),
-            roads: Vec::new(),
-            tips: None,
-            records: Arc::new(Records::new(Arc::clone(&metrics), None)),
-            health: Arc::new(Health::new(Limits::default(), false, metrics, None)),
-            board: Arc::default(),
-            checker: None,
-            connector: None,
-            on_chain: false,
-            seed: 7,
-            recorder: None,
-        };
-        let (mut engine, _jobs) = Engine::idle(parts, &Arc::default()).unwrap();
-        let scan = reader::scan(&*source, &market, true).map(Box::new);
-        engine.found(Found::Scan(market, scan)).unwrap();
+        let mut rig = Rig::new("discover = true\nsimulate = \"none\"", |_| ());
+        let scan = reader::scan(&*rig.source, &rig.market, true).map(Box::new);
+        let engine = &mut rig.engine;
+        engine.found(Found::Scan(rig.market, scan)).unwrap();
         let key = |byte| Address::new_from_array([byte; 32]);
         let wanted = Want { pair: (key(1), key(2)), amount: 1 };
         let mut follows = |found: Vec<Address>| {
@@ -609,5 +618,130 @@ mod tests {
         assert_eq!(follows(vec![key(3), key(4)]), [true, true]);
         assert_eq!(follows(vec![key(4)]), [false, true]);
         assert_eq!(follows(Vec::new()), [false, false]);
+    }
+
+    /// A search that failed, or of which a list failed, is none: it is made again soon, and
+    /// what nothing sells meanwhile is not given up for a day.
+    #[test]
+    fn a_search_that_failed_is_made_again_and_answers_nothing() {
+        let mut rig = Rig::new("discover = true\nsimulate = \"none\"", |_| ());
+        rig.settle();
+        let pair = *rig.engine.sought.keys().next().unwrap();
+        let wanted = rig.engine.sought[&pair].wanted;
+        assert!(rig.engine.is_sought(&pair));
+        let key = Address::new_from_array([3; 32]);
+        let whole = Discovered::of(wanted, vec![key], false);
+        rig.engine.found(Found::Pools(wanted, Ok(Box::new(whole)))).unwrap();
+        let short = || Box::new(Discovered::of(wanted, Vec::new(), true));
+        let fails = [Err(anyhow::anyhow!("sick")), Ok(short()), Ok(short())];
+        let mut pauses = Vec::new();
+        for found in fails {
+            rig.engine.found(Found::Pools(wanted, found)).unwrap();
+            assert!(!rig.engine.is_sought(&pair));
+            assert_eq!(rig.engine.pools.found(&pair), [key], "what is known stays");
+            pauses.push(rig.engine.sought[&pair].pause(Duration::from_secs(3_600)).as_secs());
+            let searches = |rig: &mut Rig| {
+                rig.engine.seek(Vec::new()).unwrap();
+                let of = |order| match order {
+                    Order::Pools { wanted: it, named, .. } => it.pair == pair && named == [key],
+                    _ => false,
+                };
+                rig.orders.try_iter().filter_map(|order| of(order).then_some(())).count()
+            };
+            assert_eq!(searches(&mut rig), 0);
+            rig.engine.time.at.since += Duration::from_secs(4);
+            // By the address that is known, too.
+            assert_eq!(searches(&mut rig), usize::from(pauses.len() < 3));
+        }
+        assert_eq!(pauses, [2, 4, 8]);
+        // Who never lists is believed in the end.
+        for _ in 0..16 {
+            rig.engine.found(Found::Pools(wanted, Ok(short()))).unwrap();
+        }
+        assert!(rig.engine.is_sought(&pair));
+    }
+
+    /// However it is told that nothing is there any more: a node answers with nothing, a
+    /// websocket tells of null, gRPC of an account without lamports.
+    #[test]
+    fn what_is_gone_by_one_word_is_looked_at_elsewhere_before_it_is_forgotten() {
+        let mut rig = Rig::new("simulate = \"none\"\nnear_health = 10", |_| ());
+        rig.settle();
+        let slot = rig.slot();
+        let mut known: Vec<Address> = rig.engine.pools.stand_ins.clone();
+        known.extend(rig.engine.states.values().flat_map(|state| state.tracker.keys()).copied());
+        assert!(known.len() > 2, "{known:?}");
+        let is_there = |rig: &Rig, key: &Address| {
+            let is_known = |state: &State| state.known(key).is_some();
+            rig.engine.accounts.get(key).is_some() || rig.engine.states.values().any(is_known)
+        };
+        for key in known {
+            let account = rig.source.account("account", &key).unwrap();
+            for word in [Some(Account::default()), None, Some(Account::default())] {
+                rig.tell(&key, slot + 1, word);
+                assert!(is_there(&rig, &key), "{key}");
+            }
+            // One question, until there is an answer.
+            assert_eq!(rig.looks(Why::Confirm), [key]);
+            assert!(rig.looks(Why::Confirm).is_empty());
+            rig.looked(Why::Polling, &key, slot + 2, None);
+            rig.engine.found(Found::Look(Why::Confirm, Err(anyhow::anyhow!("sick")))).unwrap();
+            assert_eq!(rig.looks(Why::Confirm), [key]);
+            assert!(is_there(&rig, &key), "{key}");
+            // It is there.
+            rig.looked(Why::Confirm, &key, slot + 3, Some(account));
+            rig.tell(&key, slot + 4, None);
+            assert!(is_there(&rig, &key), "{key}");
+            assert_eq!(rig.looks(Why::Confirm), [key]);
+            // Of a node that has not come so far.
+            rig.looked(Why::Confirm, &key, slot + 3, None);
+            assert!(is_there(&rig, &key), "{key}");
+            assert_eq!(rig.looks(Why::Confirm), [key]);
+            rig.looked(Why::Confirm, &key, slot + 4, None);
+            assert!(!is_there(&rig, &key), "{key}");
+        }
+    }
+
+    /// An oracle that a feed tells nothing of stays as it was.
+    #[test]
+    fn a_price_is_not_overwritten_with_nothing() {
+        let mut rig = Rig::new("simulate = \"none\"", |_| ());
+        rig.settle();
+        let state = rig.engine.states.values().next().unwrap();
+        let keys = state.market.single_keys().unwrap();
+        let before: Vec<Account> =
+            keys.iter().filter_map(|key| state.market.account(key).cloned()).collect();
+        assert!(before.len() > 1);
+        let slot = rig.slot();
+        keys.iter().for_each(|key| rig.tell(key, slot + 1, Some(Account::default())));
+        // Somebody else is asked what they are.
+        let mut asked = rig.looks(Why::Confirm);
+        asked.retain(|key| keys.contains(key));
+        assert!(asked.len() >= before.len(), "{asked:?}");
+        let state = rig.engine.states.values().next().unwrap();
+        let after = keys.iter().filter_map(|key| state.market.account(key).cloned());
+        assert_eq!(after.collect::<Vec<_>>(), before);
+    }
+
+    #[test]
+    fn nothing_is_signed_with_a_blockhash_that_is_too_old() {
+        let mut rig = Rig::new("simulate = \"none\"", |config| config.send = true);
+        let now = rig.slot();
+        let read = |rig: &mut Rig, slot, last_valid_height| {
+            let hash = Blockhash { slot, last_valid_height, ..Blockhash::default() };
+            rig.engine.found(Found::Blockhash(Ok(hash))).unwrap();
+            rig.engine.chain.blockhash.map(|it| it.slot)
+        };
+        assert_eq!(read(&mut rig, now - 125, u64::MAX), Some(now - 125));
+        // The newest is of the latest slot, whatever it says of its life.
+        assert_eq!(read(&mut rig, now - 121, 9), Some(now - 121));
+        assert_eq!(read(&mut rig, now - 122, u64::MAX), Some(now - 121));
+        rig.settle();
+        assert!(rig.jobs.try_recv().is_err());
+        assert_eq!((rig.engine.queue.len(), rig.engine.flights.len()), (1, 0));
+        read(&mut rig, now - 100, 9);
+        rig.settle();
+        let job = rig.jobs.try_recv().unwrap();
+        assert_eq!(job.blockhash.map(|it| it.slot), Some(now - 100));
     }
 }

@@ -21,6 +21,8 @@ pub mod engine;
 pub mod intake;
 mod offers;
 pub mod replay;
+#[cfg(test)]
+mod rig;
 pub mod time;
 mod wants;
 pub mod worker;

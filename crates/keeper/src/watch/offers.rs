@@ -18,10 +18,7 @@ use tracing::{info, warn};
 
 use super::engine::{Engine, Event};
 use crate::{
-    book::{
-        pools::{Offered, Pair},
-        reader::{Order, Why},
-    },
+    book::pools::{Offered, Pair},
     build::{
         fit::{Fit, fit},
         plan::Plan,
@@ -182,7 +179,7 @@ impl Engine {
                 // Read anew, too: it is what the local machine tries it on.
                 let keys = offer.accounts();
                 self.asked.extend(keys.iter().filter(|key| !self.accounts.is_known(key)));
-                self.looker.order(Order::Look { keys, why: Why::Needed })?;
+                self.needed.want(keys);
                 self.offering.unchecked.push(Arc::new(offer));
             }
             Err(trouble) => {

@@ -177,8 +177,9 @@ impl Player {
             Told::Stopping => return Ok(None),
             Told::Keys(keys) => Found::Keys(keys.map_err(anyhow::Error::msg)),
             Told::Scan(market, scan) => Found::Scan(market, scan.map_err(anyhow::Error::msg)),
-            Told::Look(look) => Found::Look(look.map_err(anyhow::Error::msg)),
+            Told::Look(why, look) => Found::Look(why, look.map_err(anyhow::Error::msg)),
             Told::Chain(fees, chain) => Found::Chain(Box::new(chain.news(fees))),
+            Told::Blockhash(found) => Found::Blockhash(found.map_err(anyhow::Error::msg)),
             Told::Averages(found) => Found::Averages(found.map_err(anyhow::Error::msg)),
             Told::Pools(want, kept) => {
                 let found = kept.map(|(keys, refused)| Box::new(Kept::of(want, keys, refused)));

@@ -10,12 +10,7 @@ use tracing::{info, warn};
 
 use super::engine::{Engine, Event, Sought, Subscription};
 use crate::{
-    book::{
-        market::Market,
-        pools::Pair,
-        reader::{Order, Why},
-        scope::Known,
-    },
+    book::{market::Market, pools::Pair, reader::Order, scope::Known},
     build::plan::Fees,
     config::Simulate,
     feeds::feed::{self, Wanted},
@@ -155,7 +150,7 @@ impl Engine {
         self.subscribe_to_pools();
         self.may_sell(&sold);
         self.seek(sought)?;
-        self.ask(wanted)?;
+        self.ask(wanted);
         if self.asked.is_empty() && self.machines == 0 {
             self.order_machine()?;
         }
@@ -185,9 +180,8 @@ impl Engine {
         const MUCH_MORE: u64 = 4;
         let Some((seeking, pause)) = &self.parts.config.discover else { return Ok(()) };
         let now = self.time.now();
-        let is_old = |sought: &Sought| {
-            !sought.answered || now.saturating_duration_since(sought.at) >= *pause
-        };
+        let is_old =
+            |sought: &Sought| now.saturating_duration_since(sought.at) >= sought.pause(*pause);
         let again = self.sought.values().filter(|sought| is_old(sought));
         let again: Vec<Want> = again.map(|sought| sought.wanted).collect();
         for wanted in merged(wanted.into_iter().chain(again)) {
@@ -196,7 +190,7 @@ impl Engine {
                 wanted,
                 answered: false,
                 ordered: false,
-                doubted: false,
+                failed: 0,
             });
             let is_much = wanted.amount / MUCH_MORE > sought.wanted.amount;
             if sought.ordered || !(is_old(sought) || is_much) {
@@ -204,7 +198,9 @@ impl Engine {
             }
             sought.wanted.amount = sought.wanted.amount.max(wanted.amount);
             (sought.ordered, sought.at) = (true, now);
-            let named = self.parts.config.pools.clone();
+            // Those that are known are looked at whether a list has them or not.
+            let mut named = self.parts.config.pools.clone();
+            named.extend(self.pools.found(&wanted.pair));
             let order = Order::Pools { wanted: sought.wanted, named, per_pair: seeking.per_pair };
             self.finder.order(order)?;
         }
@@ -218,13 +214,10 @@ impl Engine {
     }
 
     /// Orders a look at accounts that were never read, unless it is ordered already.
-    pub(super) fn ask(&mut self, keys: Vec<Address>) -> Result<()> {
+    pub(super) fn ask(&mut self, keys: Vec<Address>) {
         let mut unread = self.accounts.unread(keys);
         unread.retain(|key| self.asked.insert(*key));
-        if unread.is_empty() {
-            return Ok(());
-        }
-        self.looker.order(Order::Look { keys: unread, why: Why::Needed })
+        self.needed.want(unread);
     }
 
     /// Accounts that may get a tip.

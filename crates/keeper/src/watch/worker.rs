@@ -16,7 +16,6 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use flash_liquidator_client::decode::{Decoded, Outcome};
 use klend_fork::Machine;
-use solana_hash::Hash;
 use solana_message::AddressLookupTableAccount;
 use tracing::{debug, info};
 
@@ -240,7 +239,7 @@ impl Worker {
     ) -> Result<Signed> {
         let blockhash = match (blockhash, self.shared.send) {
             (Some(blockhash), _) => blockhash,
-            (None, false) => Blockhash { hash: Hash::default(), last_valid_height: 0 },
+            (None, false) => Blockhash::default(),
             (None, true) => bail!("no blockhash is known yet"),
         };
         let deadline = plan.terms().deadline_slot;

@@ -39,6 +39,9 @@ const VALIDITY: u64 = 150;
 /// vanish.
 const BLOCKS_PER_QUESTION: u64 = 40;
 
+/// Slots that pass then.
+const SLOTS_PER_QUESTION: u64 = 4;
+
 /// What becomes of transactions that are sent to the node.
 #[derive(Clone, Debug)]
 pub enum Fate {
@@ -547,6 +550,9 @@ impl State {
                     _ => 1,
                 };
                 let height = self.height.fetch_add(step, Ordering::SeqCst);
+                if matches!(self.fate, Fate::Vanishes) {
+                    self.world().warp_slots(SLOTS_PER_QUESTION);
+                }
                 json!({ "absoluteSlot": self.world().slot(), "blockHeight": height })
             }
             "simulateTransaction" => self.simulate(&params[0], &context),

@@ -201,7 +201,7 @@ fn read(path: &Path) -> Read {
     // The last, which knows the most.
     let last = |wanted: fn(&Told) -> bool| told.iter().rfind(|told| wanted(told)).unwrap().clone();
     let looks = told.iter().filter_map(|told| match told {
-        Told::Look(Ok(look)) => Some(look.accounts.clone()),
+        Told::Look(_, Ok(look)) => Some(look.accounts.clone()),
         _ => None,
     });
     Read {
@@ -245,9 +245,13 @@ fn day(path: &Path, mut world: World, known: Read) {
                 known => (*key, known.clone()),
             };
             let accounts = everything.iter().map(account).collect();
-            let look = Look { slot, accounts, why: Why::Needed };
+            let look = Look { slot, accounts };
             tell(&mut writer, seconds + 2, vec![known.scan.clone(), known.chain.clone()]);
-            tell(&mut writer, seconds + 4, vec![Told::Look(Ok(look)), known.machine.clone()]);
+            tell(
+                &mut writer,
+                seconds + 4,
+                vec![Told::Look(Why::Needed, Ok(look)), known.machine.clone()],
+            );
             tell(&mut writer, seconds + 6, vec![Told::Fed(By::Pools, Update::Connected)]);
         }
         seconds += STEP;

@@ -54,7 +54,7 @@ fn looker(stage: &Stage, klend: &str, differences: &Path) -> (Watch, String) {
     (watch, at)
 }
 
-/// Somebody else liquidates, half a minute later, and the slot ends.
+/// Somebody else liquidates, five seconds later, and the slot ends.
 fn somebody_liquidates(stage: &Stage) {
     liquidated_by_somebody(stage);
     stage.node.pass_slots(5);
@@ -63,7 +63,7 @@ fn somebody_liquidates(stage: &Stage) {
 /// The same in a slot that goes on.
 fn liquidated_by_somebody(stage: &Stage) {
     let (at_risk, _) = obligations();
-    stage.node.pass_slots(80);
+    stage.node.pass_slots(25);
     let url = stage.node.url();
     let report = json_of(&[&stage.liquidate(url, &at_risk)[..], &["--yes"]].concat());
     assert_eq!(report["transaction"]["outcome"], "succeeded", "{report}");

@@ -232,7 +232,7 @@ fn what_is_in_a_block_is_waited_for_beyond_its_deadline_and_sent_no_more() {
     let (stage, config) = sending(options, "deadline_slots = 5");
     let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
     until("it is sent", || stage.node.sent() >= 1);
-    stage.node.world().warp_slots(40);
+    stage.node.world().warp_slots(30);
     thread::sleep(Duration::from_millis(600));
     let sent = stage.node.sent();
     thread::sleep(Duration::from_millis(1_500));
@@ -255,7 +255,7 @@ fn landed_in_spite_of(faults: &[Fault]) -> Vec<Value> {
     for fault in faults {
         proxy.add("getSignatureStatuses", *fault, 1);
     }
-    stage.node.world().warp_slots(40);
+    stage.node.world().warp_slots(30);
     watch.wait_for("liquidated");
     let lines = watch.stop();
     assert_eq!((stage.node.signatures(), messages(&lines, "signed")), (1, 1), "{lines:#?}");
@@ -403,19 +403,101 @@ fn a_node_from_the_far_future_poisons_nothing() {
     assert_eq!(messages(&lines, "failed") + messages(&lines, "not landed"), 0, "{lines:#?}");
 }
 
-/// A mint with an extension by which its authority pauses it.
-fn pausable(world: &mut World, mint: &Address, paused: bool) {
+/// A node tells of more blocks than there were slots, whoever asks: neither its blockhash
+/// nor the end it tells of is believed, and nothing is signed beside what is under way.
+#[test]
+fn a_block_height_that_is_not_so_makes_no_second_transaction() {
+    let (stage, config) =
+        sending(Options { fate: Fate::Executed { after_polls: 8 }, ..Options::default() }, "");
+    let heights = ("getLatestBlockhash", Fault::FarHeight);
+    let proxy = Proxy::to(stage.node.url(), &[heights]);
+    let met = proxy.during(Some("getEpochInfo"), Fault::FarHeight, Duration::from_secs(600));
+    let mut watch = Watch::start(&config, &["--rpc", proxy.url()]);
+    watch.wait_for("liquidated");
+    let lines = watch.stop();
+    assert!(met.load(Ordering::Relaxed) > 0);
+    assert_eq!((stage.node.signatures(), messages(&lines, "signed")), (1, 1), "{lines:#?}");
+    assert_eq!(messages(&lines, "failed") + messages(&lines, "not landed"), 0, "{lines:#?}");
+    let told = |line: &Value| reason(&line["fields"]).contains("a blockhash that is valid up to");
+    assert!(lines.iter().any(told), "{lines:#?}");
+}
+
+/// The node that is asked first shows nothing of what there is. Nothing is forgotten, and
+/// what it does not show is read from the other.
+#[test]
+fn what_one_node_does_not_show_another_is_asked_for() {
+    let (at_risk, _) = obligations();
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    let [first, second] = [(); 2].map(|()| Proxy::to(node.url(), &[]));
+    let config = format!(
+        "feed = \"poll\"\npoll_ms = 50\ncooldown_seconds = 600\nmetrics = \"127.0.0.1:0\"\n\
+         near_health = 10\nnodes = [{{ url = {:?}, roles = [\"scan\"] }}]",
+        second.url()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", first.url()]);
+    let metrics = watch.wait_for("metrics are served")["address"].as_str().unwrap().to_owned();
+    watch.wait_for("ready");
+    let accounts = Some("getMultipleAccounts");
+    let met = first.during(accounts, Fault::Nothing, Duration::from_secs(600));
+    until("it showed nothing", || met.load(Ordering::Relaxed) > 3);
+    node.scale_price(&sol(), 66);
+    let line = watch.wait_for("liquidated");
+    assert_eq!(line["obligation"], json!(at_risk));
+    assert_eq!(metric(&metrics, "keeper_obligations_tracked"), 2);
+    let lines = watch.stop();
+    assert_eq!(messages(&lines, "closed") + messages(&lines, "an account is gone"), 0);
+}
+
+/// A mint that has one extension of this type.
+fn extended(world: &mut World, mint: &Address, kind: u8, extension: &[u8]) {
     const BASE: usize = 165;
     const MINT: u8 = 1;
-    const PAUSABLE: [u8; 4] = [26, 0, 33, 0];
     let mut account = world.account(mint).unwrap();
     account.data.resize(BASE, 0);
-    account.data.push(MINT);
-    account.data.extend(PAUSABLE);
-    account.data.extend([7; 32]);
-    account.data.push(u8::from(paused));
+    account.data.extend([MINT, kind, 0, u8::try_from(extension.len()).unwrap(), 0]);
+    account.data.extend(extension);
     account.lamports = account.lamports.max(10_000_000);
     world.set_account(mint, account).unwrap();
+}
+
+/// A mint with an extension by which its authority pauses it.
+fn pausable(world: &mut World, mint: &Address, paused: bool) {
+    extended(world, mint, 26, &[&[7; 32][..], &[u8::from(paused)]].concat());
+}
+
+/// What a mint of Token-2022 has is said by those who look, and no rent is paid for
+/// accounts that cannot be used.
+#[test]
+fn what_a_mint_forbids_or_takes_is_said_before_rent_is_paid() {
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let reserve = stage.node.world().reserve_named("PYUSD").unwrap();
+    let mint = stage.node.world().reserve_addresses(&reserve).unwrap().liquidity_mint;
+    let (reserve, url) = (reserve.to_string(), stage.node.url());
+    let setup = ["--rpc", url, "setup", "--keypair", &stage.keypair, "--reserve", &reserve];
+    let mut fee = [0; 108];
+    fee[106..].copy_from_slice(&50_u16.to_le_bytes());
+    let (paused, hook) = ([&[7; 32][..], &[1]].concat(), [[7; 32], [9; 32]].concat());
+    let hooked = format!("transfers call program {}", Address::new_from_array([9; 32]));
+    let kinds: [(u8, &[u8], &str, bool); 4] = [
+        (6, &[2], "its accounts are frozen when they are made", true),
+        (26, &paused, "it is paused", true),
+        (1, &fee, "transfers cost 50 bps", false),
+        (14, &hook, &hooked, false),
+    ];
+    for (kind, extension, says, forbids) in kinds {
+        extended(&mut stage.node.world(), &mint, kind, extension);
+        let note = json!(format!("mint {mint}: {says}"));
+        let notes = |said: &Value| said["notes"].as_array().unwrap().clone();
+        let scanned = json_of(&["--rpc", url, "scan"]);
+        assert!(notes(&scanned).contains(&note), "{scanned}");
+        let costs = json_of(&setup);
+        assert!(notes(&costs).contains(&note), "{costs}");
+        let left = format!("reserve {reserve} is left out: its mint is of no use");
+        assert_eq!(notes(&costs).contains(&json!(left)), forbids, "{costs}");
+        let accounts = if forbids { 0 } else { 3 };
+        assert_eq!(costs["tokenAccounts"], accounts, "{costs}");
+    }
 }
 
 /// Its authority pauses a mint and lets it go again: what would have to move it waits.

@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flash_liquidator_client::decode::{Event, event};
 use serde_json::Value;
@@ -64,13 +64,15 @@ impl Audit {
             if !transaction["meta"]["err"].is_null() {
                 match ends.get(&*signature) {
                     Some(&("lost the race" | "healthy again")) => audit.lost += 1,
-                    _ => audit.failed += 1,
+                    Some(&("failed" | "failed again")) => audit.failed += 1,
+                    // Given up while it could land: the next one may have been sent beside it.
+                    end => bail!("{signature} landed and failed, and the keeper says {end:?}"),
                 }
                 continue;
             }
             let events = events(&transaction);
             let [Event::Liquidated(event)] = &events[..] else {
-                anyhow::bail!("{signature} succeeded with {} events", events.len());
+                bail!("{signature} succeeded with {} events", events.len());
             };
             audit.liquidated += 1;
             let mint = event.debt_mint.to_string();

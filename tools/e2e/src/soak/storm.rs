@@ -153,6 +153,8 @@ const OF_CALLS: &[&str] = &[
     "asking for less",
     "asking for addresses first",
     "a scan came short: again",
+    "not shown where something was: asked again",
+    "no blockhash was read",
     "no account of this kind: asked again",
     "reserves that the node did not list",
     "the source failed",

@@ -157,6 +157,12 @@ pub trait Source: Send + Sync {
     /// were read at, the oldest if they were read at several.
     fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)>;
 
+    /// The same for a second answer: of somebody else than who is asked first, if there
+    /// is anybody.
+    fn accounts_elsewhere(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+        self.accounts_at(keys)
+    }
+
     /// Accounts by key, in order; `None` where there is none.
     fn accounts(&self, keys: &[Address]) -> Result<Vec<Option<Account>>> {
         Ok(self.accounts_at(keys)?.1)

@@ -51,6 +51,16 @@ impl Role {
     ];
 }
 
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// The first that is well.
+    Any,
+    /// The next that is well, if there is one: a second answer is worth most of somebody
+    /// who did not give the first.
+    Another,
+}
+
 /// A node and how it does.
 pub struct Node {
     pub endpoint: Endpoint,
@@ -140,10 +150,11 @@ impl Nodes {
     }
 
     /// The node to ask, and whether another one could be.
-    fn choose(&self, role: Role, refused: &[&Node]) -> Option<(&Node, bool)> {
-        let able = self.able(role, refused);
-        let node = able.iter().min_by_key(|node| node.out_until())?;
-        Some((node, able.len() > 1))
+    fn choose(&self, role: Role, whom: Whom, refused: &[&Node]) -> Option<(&Node, bool)> {
+        let mut able = self.able(role, refused);
+        able.sort_by_key(|node| node.out_until());
+        let next = able.get(1).filter(|it| whom == Whom::Another && it.out_until().is_none());
+        Some((next.or(able.first())?, able.len() > 1))
     }
 
     fn is_any_well(&self, role: Role, refused: &[&Node]) -> bool {
@@ -154,7 +165,7 @@ impl Nodes {
     /// answer. Each has its own time: one that hangs keeps no other from being asked.
     pub fn call_once<T: DeserializeOwned>(
         &self,
-        role: Role,
+        (role, mut whom): (Role, Whom),
         method: &'static str,
         params: &Value,
         judge: impl Fn(&T) -> Result<(), String>,
@@ -162,8 +173,9 @@ impl Nodes {
         let mut tries = self.able(role, &[]).len();
         let mut refused = Vec::new();
         loop {
-            let (node, has_others) = self.choose(role, &refused).with_context(|| no_node(role))?;
-            tries = tries.saturating_sub(1);
+            let (node, has_others) =
+                self.choose(role, whom, &refused).with_context(|| no_node(role))?;
+            (tries, whom) = (tries.saturating_sub(1), Whom::Any);
             let asked = Instant::now();
             match ask(node, method, params, asked + self.timeout, &judge) {
                 Ok(answer) => {
@@ -188,7 +200,7 @@ impl Nodes {
     /// Asks until `judge` takes an answer, as long as that may help.
     pub fn call<T: DeserializeOwned>(
         &self,
-        role: Role,
+        (role, mut whom): (Role, Whom),
         method: &'static str,
         params: &Value,
         judge: impl Fn(&T) -> Result<(), String>,
@@ -200,10 +212,11 @@ impl Nodes {
         let can_shrink = params[0].as_array().is_some_and(|keys| keys.len() > 1);
         let (mut tries, mut refused) = (0, Vec::new());
         loop {
-            let (node, has_others) = self.choose(role, &refused).with_context(|| no_node(role))?;
+            let (node, has_others) =
+                self.choose(role, whom, &refused).with_context(|| no_node(role))?;
             let asked = Instant::now();
             let deadline = until.min(asked + self.timeout);
-            tries += 1;
+            (tries, whom) = (tries + 1, Whom::Any);
             let failure = match ask(node, method, params, deadline, &judge) {
                 Ok(answer) => {
                     node.well();
@@ -288,13 +301,16 @@ mod tests {
             Duration::from_secs(1),
         );
         let chosen = |role| {
-            let (node, has_others) = nodes.choose(role, &[]).unwrap();
+            let (node, has_others) = nodes.choose(role, Whom::Any, &[]).unwrap();
             (&*node.endpoint.name, has_others)
         };
         assert_eq!((chosen(Role::Scan), chosen(Role::Simulate)), (("a", true), ("a", false)));
+        let another = |role| &*nodes.choose(role, Whom::Another, &[]).unwrap().0.endpoint.name;
+        assert_eq!((another(Role::Scan), another(Role::Simulate)), ("b", "a"));
         let first = nodes.iter().next().unwrap();
         first.ill("sick", Some(Duration::from_millis(30)), Duration::ZERO);
         assert_eq!((chosen(Role::Scan), chosen(Role::Simulate)), (("b", true), ("a", false)));
+        assert_eq!(another(Role::Scan), "b", "the other one is out");
         // All out: the one that is back first.
         nodes.iter().last().unwrap().ill("sick", Some(Duration::from_secs(9)), Duration::ZERO);
         assert!(!nodes.is_any_well(Role::Scan, &[]));
@@ -324,12 +340,15 @@ mod tests {
         let begun = Instant::now();
         let hurried = nodes.within(Duration::from_millis(300));
         let judge = |_: &u64| Ok(());
-        let once = hurried.call_once(Role::Scan, "getSlot", &Value::Null, judge);
+        let once = hurried.call_once((Role::Scan, Whom::Any), "getSlot", &Value::Null, judge);
         assert_eq!(once.unwrap(), 7);
         // It is left out, whoever asks, and then asked again.
         assert!(nodes.iter().next().unwrap().out_until().is_some());
         thread::sleep(Duration::from_millis(500));
-        assert_eq!(hurried.call(Role::Scan, "getSlot", &Value::Null, judge).unwrap(), 7);
+        assert_eq!(
+            hurried.call((Role::Scan, Whom::Any), "getSlot", &Value::Null, judge).unwrap(),
+            7
+        );
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     }
 
@@ -350,17 +369,25 @@ mod tests {
                 Nodes::new(addresses.iter().map(node).collect(), Duration::from_secs(20))
             };
             let nodes = of(&[refuses(code), refuses(code), takes]);
-            assert_eq!(nodes.call(Role::Scan, "ask", &one, judge).unwrap(), 7, "{code}");
-            assert_eq!(nodes.call_once(Role::Scan, "ask", &one, judge).unwrap(), 7, "{code}");
+            assert_eq!(
+                nodes.call((Role::Scan, Whom::Any), "ask", &one, judge).unwrap(),
+                7,
+                "{code}"
+            );
+            assert_eq!(
+                nodes.call_once((Role::Scan, Whom::Any), "ask", &one, judge).unwrap(),
+                7,
+                "{code}"
+            );
             assert!(nodes.iter().all(|node| node.out_until().is_none()), "{code}: none is ill");
             // Fewer at a time are asked for of the same node.
             let is_smaller = [413, -32602].contains(&code);
-            let result = nodes.call(Role::Scan, "ask", &several, judge);
+            let result = nodes.call((Role::Scan, Whom::Any), "ask", &several, judge);
             assert_eq!(result.is_err(), is_smaller, "{code}");
             let nodes = of(&[refuses(code), refuses(code)]);
             for error in [
-                nodes.call(Role::Scan, "ask", &one, judge).unwrap_err(),
-                nodes.call_once(Role::Scan, "ask", &one, judge).unwrap_err(),
+                nodes.call((Role::Scan, Whom::Any), "ask", &one, judge).unwrap_err(),
+                nodes.call_once((Role::Scan, Whom::Any), "ask", &one, judge).unwrap_err(),
             ] {
                 assert!(format!("{error:#}").contains(&format!("({code})")), "{error:#}");
             }
@@ -374,11 +401,13 @@ mod tests {
         let nodes = Nodes::new(vec![Node::new(&url, vec![Role::Scan])], Duration::from_millis(100));
         let begun = Instant::now();
         let judge = |_: &u64| Ok(());
-        let error = nodes.call(Role::Scan, "getSlot", &Value::Null, judge).unwrap_err();
+        let error =
+            nodes.call((Role::Scan, Whom::Any), "getSlot", &Value::Null, judge).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains("ms are left") && !error.contains("SECRET"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(1));
-        let error = nodes.call_once(Role::Send, "getSlot", &Value::Null, judge).unwrap_err();
+        let error =
+            nodes.call_once((Role::Send, Whom::Any), "getSlot", &Value::Null, judge).unwrap_err();
         assert_eq!(error.to_string(), "no node is there to send");
     }
 }

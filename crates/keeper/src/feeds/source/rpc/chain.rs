@@ -6,14 +6,19 @@ use klend_fork::lenient;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_address::Address;
-use solana_hash::Hash;
 use solana_transaction_error::TransactionError;
 
 use super::{
     Rpc,
     wire::{Answer, parse_address},
 };
-use crate::feeds::source::{call::Refused, nodes::Role};
+use crate::{
+    book::chain::{Blockhash, VALIDITY},
+    feeds::source::{
+        call::Refused,
+        nodes::{Role, Whom},
+    },
+};
 
 /// How far a transaction has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,8 +83,8 @@ impl Rpc {
         }
     }
 
-    /// A recent blockhash and the last block height it is valid in.
-    pub fn latest_blockhash(&self) -> Result<(Hash, u64)> {
+    /// A recent blockhash, of a slot that is believed.
+    pub fn latest_blockhash(&self) -> Result<Blockhash> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Latest {
@@ -87,10 +92,26 @@ impl Rpc {
             #[serde(deserialize_with = "lenient::number")]
             last_valid_block_height: u64,
         }
-        let answer: Answer<Latest> =
-            self.call("getLatestBlockhash", &json!([{"commitment": "confirmed"}]))?;
-        let hash = answer.value.blockhash.parse().context("blockhash")?;
-        Ok((hash, answer.value.last_valid_block_height))
+        let oldest = self.horizon.oldest();
+        let params = json!([{ "commitment": "confirmed", "minContextSlot": oldest }]);
+        let judge = |answer: &Answer<Latest>| {
+            let (slot, last) = (answer.context.slot, answer.value.last_valid_block_height);
+            self.horizon.take(slot)?;
+            if slot < oldest {
+                return Err(format!("slot {slot}, wanted {oldest} or later"));
+            }
+            // There are no more blocks than slots.
+            (last <= slot.saturating_add(VALIDITY)).then_some(()).ok_or_else(|| {
+                format!("at slot {slot}, a blockhash that is valid up to block {last}")
+            })
+        };
+        let whom = (Role::Scan, Whom::Any);
+        let answer = self.nodes.call(whom, "getLatestBlockhash", &params, judge)?;
+        Ok(Blockhash {
+            hash: answer.value.blockhash.parse().context("blockhash")?,
+            last_valid_height: answer.value.last_valid_block_height,
+            slot: answer.context.slot,
+        })
     }
 
     /// The newest confirmed slot and the height of its block.
@@ -105,7 +126,8 @@ impl Rpc {
         }
         let params = json!([{ "commitment": "confirmed" }]);
         let judge = |epoch: &Epoch| self.horizon.take(epoch.absolute_slot);
-        let epoch = self.nodes.call_once(Role::Scan, "getEpochInfo", &params, judge)?;
+        let epoch =
+            self.nodes.call_once((Role::Scan, Whom::Any), "getEpochInfo", &params, judge)?;
         Ok((epoch.absolute_slot, epoch.block_height))
     }
 
@@ -165,7 +187,8 @@ impl Rpc {
                 .then_some(())
                 .ok_or_else(|| format!("simulated at slot {slot}, wanted {newest} or later"))
         };
-        let answer = self.nodes.call(Role::Simulate, "simulateTransaction", &params, judge)?;
+        let answer =
+            self.nodes.call((Role::Simulate, Whom::Any), "simulateTransaction", &params, judge)?;
         let simulated = answer.value;
         Ok(Simulated {
             error: simulated.err,
@@ -180,11 +203,11 @@ impl Rpc {
         let params = json!([STANDARD.encode(transaction), {
             "encoding": "base64", "skipPreflight": true, "maxRetries": 0
         }]);
-        self.nodes.call_once(Role::Send, "sendTransaction", &params, |_| Ok(()))
+        self.nodes.call_once((Role::Send, Whom::Any), "sendTransaction", &params, |_| Ok(()))
     }
 
     /// What a node knows of a signature, and the slot it has come to.
-    pub fn status(&self, signature: &str) -> Result<Status> {
+    pub fn status(&self, signature: &str, whom: Whom) -> Result<Status> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Wire {
@@ -197,7 +220,8 @@ impl Rpc {
             let told = answer.value.len();
             (told == 1).then_some(()).ok_or_else(|| format!("{told} statuses of 1"))
         };
-        let answer = self.nodes.call_once(Role::Scan, "getSignatureStatuses", &params, judge)?;
+        let answer =
+            self.nodes.call_once((Role::Scan, whom), "getSignatureStatuses", &params, judge)?;
         let seen = match answer.value.into_iter().next().flatten() {
             None => Seen::Nowhere,
             Some(wire) => match wire.confirmation_status.as_deref() {
@@ -233,5 +257,41 @@ impl Rpc {
             "encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 1
         }]);
         self.call("getTransaction", &params)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use fault_proxy::http::{self, Answer};
+
+    use super::*;
+
+    /// What a hash is said to be valid up to is believed as far as its slot allows.
+    #[test]
+    fn a_blockhash_that_lives_too_long_or_is_too_old_is_asked_for_again() {
+        const SLOT: u64 = 400_000_000;
+        let asked = AtomicUsize::new(0);
+        let address = http::serve(move |_| {
+            let (slot, last) = match asked.fetch_add(1, Ordering::Relaxed) {
+                0 => (SLOT, 1 << 62),
+                1 => (SLOT, SLOT + VALIDITY + 1),
+                2 => (SLOT - 1_000, SLOT - 900),
+                3 => (1 << 62, SLOT - 20_000_000),
+                _ => (SLOT + 1, SLOT - 20_000_000),
+            };
+            let value = json!({
+                "blockhash": Address::default().to_string(), "lastValidBlockHeight": last,
+            });
+            Some(Answer::ok(json!({ "result": { "context": { "slot": slot }, "value": value } })))
+        });
+        let rpc = Rpc::new(&format!("http://{address}"), Duration::from_secs(10));
+        rpc.horizon().take(SLOT).unwrap();
+        let hash = rpc.latest_blockhash().unwrap();
+        assert_eq!((hash.slot, hash.last_valid_height), (SLOT + 1, SLOT - 20_000_000));
     }
 }

@@ -12,7 +12,11 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use klend_fork::{Programs, Snapshot, World};
-use klend_model::{constants::KLEND_PROGRAM_ID, time::Clock, version::KlendVersion};
+use klend_model::{
+    constants::{KLEND_PROGRAM_ID, SCOPE_PROGRAM_ID},
+    time::Clock,
+    version::KlendVersion,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use solana_account::Account;
@@ -23,7 +27,7 @@ use tracing::warn;
 use super::{
     Filter, Progress, Source, Visitor,
     call::{Cure, Refused},
-    nodes::{Node, Nodes, Role},
+    nodes::{Node, Nodes, Role, Whom},
     read_clock,
 };
 use crate::feeds::horizon::Horizon;
@@ -41,10 +45,13 @@ const BATCH: usize = 100;
 const PATIENCE: usize = 200;
 /// Longest a node may take to answer, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// Obligations that may be closed between a list of them and the look at them, if that is
+/// more than a tenth.
+const CLOSED: usize = 3;
 
 /// Programs that have accounts of every kind that is asked for, or whose accounts would be
 /// made, and paid for, once more.
-const DOUBTED: [Address; 2] = [KLEND_PROGRAM_ID, address_lookup_table::ID];
+const DOUBTED: [Address; 3] = [KLEND_PROGRAM_ID, SCOPE_PROGRAM_ID, address_lookup_table::ID];
 /// Bytes of a program data account that say when it was deployed: tag and slot.
 const PROGRAM_DATA_HEADER: usize = 12;
 
@@ -157,17 +164,22 @@ impl Rpc {
         method: &'static str,
         params: &Value,
     ) -> Result<T> {
-        self.nodes.call_once(Role::Scan, method, params, |_| Ok(()))
+        self.nodes.call_once((Role::Scan, Whom::Any), method, params, |_| Ok(()))
     }
 
     /// Calls a node, again or another one where that may help.
     fn call<T: DeserializeOwned>(&self, method: &'static str, params: &Value) -> Result<T> {
-        self.nodes.call(Role::Scan, method, params, |_| Ok(()))
+        self.nodes.call((Role::Scan, Whom::Any), method, params, |_| Ok(()))
     }
 
     /// One batch, complete and not older than it may be; with a `head`, no more than so many
     /// first bytes of each account's data.
-    fn batch(&self, keys: &[Address], head: Option<usize>) -> Result<(u64, Vec<Option<Account>>)> {
+    fn batch(
+        &self,
+        keys: &[Address],
+        whom: Whom,
+        head: Option<usize>,
+    ) -> Result<(u64, Vec<Option<Account>>)> {
         let min_slot = self.horizon.oldest();
         let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let mut options = json!({
@@ -187,7 +199,7 @@ impl Rpc {
                 )
             })
         };
-        let answer = self.nodes.call(Role::Scan, "getMultipleAccounts", &params, judge)?;
+        let answer = self.nodes.call((Role::Scan, whom), "getMultipleAccounts", &params, judge)?;
         let accounts = answer
             .value
             .into_iter()
@@ -201,6 +213,7 @@ impl Rpc {
     fn batches(
         &self,
         keys: &[Address],
+        whom: Whom,
         head: Option<usize>,
     ) -> Result<(u64, Vec<Option<Account>>)> {
         let mut accounts = Vec::with_capacity(keys.len());
@@ -208,7 +221,7 @@ impl Rpc {
         while accounts.len() < keys.len() {
             let rest = &keys[accounts.len()..];
             let count = self.batch.load(Ordering::Relaxed).min(rest.len());
-            match self.batch(&rest[..count], head) {
+            match self.batch(&rest[..count], whom, head) {
                 Ok((slot, batch)) => {
                     oldest = oldest.min(slot);
                     accounts.extend(batch);
@@ -255,11 +268,11 @@ impl Rpc {
             Some(slot) => self.horizon.take(slot),
             None => Ok(()),
         };
-        let ask = || self.nodes.call(Role::Scan, "getProgramAccounts", &params, judge);
-        let mut listed: Listed<Keyed> = ask()?;
+        let ask = |whom| self.nodes.call((Role::Scan, whom), "getProgramAccounts", &params, judge);
+        let mut listed: Listed<Keyed> = ask(Whom::Any)?;
         if listed.value.is_empty() && DOUBTED.contains(program) {
             warn!(least = filter.min_len, "no account of this kind: asked again");
-            listed = ask()?;
+            listed = ask(Whom::Another)?;
         }
         Ok(listed.value)
     }
@@ -277,7 +290,7 @@ impl Rpc {
 
     /// Accounts with no more than the first `length` bytes of their data.
     pub fn heads(&self, keys: &[Address], length: usize) -> Result<Vec<Option<Account>>> {
-        Ok(self.batches(keys, Some(length))?.1)
+        Ok(self.batches(keys, Whom::Any, Some(length))?.1)
     }
 
     /// Balances of the token accounts of `owner`, in whole tokens by mint.
@@ -357,7 +370,11 @@ impl Source for Rpc {
     }
 
     fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
-        self.batches(keys, None)
+        self.batches(keys, Whom::Any, None)
+    }
+
+    fn accounts_elsewhere(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
+        self.batches(keys, Whom::Another, None)
     }
 
     fn program_accounts(
@@ -390,17 +407,32 @@ impl Source for Rpc {
     ) -> Result<()> {
         let filter = Filter::indebted(market);
         let keys = self.list_keys(&KLEND_PROGRAM_ID, &filter)?;
-        let mut done = 0;
+        // They may have been closed or repaid in between.
+        let take = |slot, keys: &[Address], accounts: Vec<Option<Account>>| {
+            let mut lacking = Vec::new();
+            for (key, account) in keys.iter().zip(accounts) {
+                match account {
+                    Some(account) if filter.accepts(&account.data) => visit(slot, key, &account),
+                    Some(_) => {}
+                    None => lacking.push(*key),
+                }
+            }
+            lacking
+        };
+        let (mut done, mut gone) = (0, 0);
         for chunk in keys.chunks(BATCH) {
             let (slot, accounts) = self.accounts_at(chunk)?;
-            for (key, account) in chunk.iter().zip(accounts) {
-                // It may have been closed or repaid in between.
-                if let Some(account) = account.filter(|account| filter.accepts(&account.data)) {
-                    visit(slot, key, &account);
-                }
+            let lacking = take(slot, chunk, accounts);
+            if !lacking.is_empty() {
+                let (slot, accounts) = self.accounts_elsewhere(&lacking)?;
+                gone += take(slot, &lacking, accounts).len();
             }
             done += chunk.len();
             progress(done, keys.len());
+        }
+        let most = CLOSED.max(keys.len() / 10);
+        if gone > most {
+            bail!("{gone} of {} obligations that were listed are not shown", keys.len());
         }
         Ok(())
     }
@@ -448,6 +480,9 @@ fn wants_less(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use fault_proxy::http;
+
     use super::*;
 
     #[test]
@@ -458,5 +493,90 @@ mod tests {
         assert_eq!(of("localhost").as_deref(), Some("ws://127.0.0.1:8900"));
         assert_eq!(of("http://a:65535"), None);
         assert_eq!(of("unix:/socket"), None);
+    }
+
+    /// A node that answers every call for accounts with this value, and how often it did.
+    fn node(value: Value) -> (String, Arc<AtomicUsize>) {
+        let calls = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&calls);
+        let address = http::serve(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let result = json!({ "context": { "slot": 400_000_000 }, "value": value });
+            Some(http::Answer::ok(json!({ "result": result })))
+        });
+        (format!("http://{address}"), calls)
+    }
+
+    /// Obligations that are listed and not shown are asked of another node; where that does
+    /// not show them either, the whole scan failed.
+    #[test]
+    fn obligations_that_are_listed_are_there() {
+        let market = Address::new_from_array([5; 32]);
+        let filter = Filter::indebted(&market);
+        let mut data = vec![0; filter.min_len];
+        for (offset, bytes) in filter.compared() {
+            data[offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+        let node = |shows: bool| {
+            let account = json!({
+                "lamports": 5, "data": [STANDARD.encode(&data), "base64"],
+                "owner": KLEND_PROGRAM_ID.to_string(), "executable": false,
+            });
+            let address = http::serve(move |request| {
+                let asked = request["params"][0].as_array();
+                let value: Value = match (asked, shows) {
+                    (Some(keys), true) => keys.iter().map(|_| account.clone()).collect(),
+                    (Some(keys), false) => keys.iter().map(|_| Value::Null).collect(),
+                    (None, _) => (1..=5)
+                        .map(|byte| Address::new_from_array([byte; 32]).to_string())
+                        .map(|key| json!({ "pubkey": key, "account": account }))
+                        .collect(),
+                };
+                let result = json!({ "context": { "slot": 400_000_000 }, "value": value });
+                Some(http::Answer::ok(json!({ "result": result })))
+            });
+            format!("http://{address}")
+        };
+        let (less, whole) = (node(false), node(true));
+        let visited = |nodes: &[&String]| {
+            let count = AtomicUsize::new(0);
+            let visit = |_, _: &Address, _: &Account| {
+                count.fetch_add(1, Ordering::Relaxed);
+            };
+            Rpc::all(nodes, TIMEOUT).visit_obligations(&market, &|_, _| (), &visit)?;
+            anyhow::Ok(count.into_inner())
+        };
+        assert_eq!(visited(&[&less, &whole]).unwrap(), 5);
+        let error = visited(&[&less]).unwrap_err().to_string();
+        assert!(error.contains("5 of 5 obligations"), "{error}");
+    }
+
+    /// Who gave the first answer is not asked for the second, if there is somebody else.
+    #[test]
+    fn a_second_answer_is_of_another_node() {
+        let key = Address::new_from_array([7; 32]);
+        let account = json!({
+            "lamports": 5, "data": ["", "base64"], "owner": KLEND_PROGRAM_ID.to_string(),
+            "executable": false,
+        });
+        let (less, asked) = node(json!([null]));
+        let (more, asked_more) = node(json!([account]));
+        let rpc = Rpc::all(&[&less, &more], TIMEOUT);
+        assert!(rpc.accounts_at(&[key]).unwrap().1[0].is_none());
+        assert!(rpc.accounts_elsewhere(&[key]).unwrap().1[0].is_some());
+        let counted = || [&asked, &asked_more].map(|calls| calls.load(Ordering::Relaxed));
+        assert_eq!(counted(), [1, 1]);
+        // Alone, or where the other one is gone, it is asked again.
+        let gone = "http://127.0.0.1:1".to_owned();
+        for nodes in [&[less.clone()][..], &[less.clone(), gone]] {
+            assert!(Rpc::all(nodes, TIMEOUT).accounts_elsewhere(&[key]).unwrap().1[0].is_none());
+        }
+        assert_eq!(counted(), [3, 1]);
+
+        let (empty, asked) = node(json!([]));
+        let (whole, _) = node(json!([{ "pubkey": key.to_string(), "account": account }]));
+        let rpc = Rpc::all(&[empty, whole], TIMEOUT);
+        let listed = rpc.program_accounts(&KLEND_PROGRAM_ID, Filter::at_least(0)).unwrap();
+        assert_eq!((listed.len(), asked.load(Ordering::Relaxed)), (1, 1));
     }
 }
