@@ -67,6 +67,11 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
+    /// A kind whose accounts begin with `first`.
+    pub const fn marked(what: &'static str, program: Address, first: [u8; 8], len: usize) -> Self {
+        Self { what, program, discriminator: Some(first), len }
+    }
+
     /// The bytes of an account of this kind.
     pub fn read<'a>(&self, key: &Address, account: Account<'a>) -> Result<Bytes<'a>, VenueError> {
         let what = self.what;

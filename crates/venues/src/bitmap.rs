@@ -28,6 +28,12 @@ pub(crate) struct Extension {
 }
 
 impl Extension {
+    /// Extensions of a program that begin with `first` and have so many rows.
+    pub const fn of(program: Address, first: [u8; 8], rows: usize, mirrored: bool) -> Self {
+        let kind = Kind::marked("bitmap extension", program, first, Self::len(rows));
+        Self { kind, rows, mirrored }
+    }
+
     /// Bytes of an extension with that many rows.
     pub const fn len(rows: usize) -> usize {
         8 + 32 + 2 * rows * ROW_WORDS * 8
@@ -159,13 +165,7 @@ mod tests {
     const KEY: Address = Address::new_from_array([6; 32]);
 
     fn layout(rows: usize, mirrored: bool) -> Extension {
-        let kind = Kind {
-            what: "bitmap extension",
-            program: OWNER,
-            discriminator: Some([5; 8]),
-            len: Extension::len(rows),
-        };
-        Extension { kind, rows, mirrored }
+        Extension::of(OWNER, [5; 8], rows, mirrored)
     }
 
     fn pool_bitmap(numbers: &[i32], rows: usize) -> Bitmap {

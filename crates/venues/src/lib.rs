@@ -121,19 +121,57 @@ pub trait Pool: Debug + Send + Sync {
     ) -> Result<Box<dyn Curve>, VenueError>;
 }
 
-/// What a pool pays for one of its tokens, in the state it was read in.
-pub trait Curve: Debug + Send + Sync {
+/// A way through a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct Direction<'a> {
     /// The pool's account.
-    fn pool(&self) -> &Address;
-
+    pub pool: &'a Address,
     /// The venue in words.
-    fn name(&self) -> &'static str;
+    pub name: &'static str,
+    /// The pool's two mints, in its order.
+    pub mints: &'a [Address; 2],
+    /// Whether the first one is sold.
+    pub sells_first: bool,
+}
 
+impl<'a> Direction<'a> {
     /// Mint that is sold.
-    fn sold(&self) -> &Address;
+    #[must_use]
+    pub fn sold(&self) -> &'a Address {
+        &self.mints[usize::from(!self.sells_first)]
+    }
 
     /// Mint that is bought.
-    fn bought(&self) -> &Address;
+    #[must_use]
+    pub fn bought(&self) -> &'a Address {
+        &self.mints[usize::from(self.sells_first)]
+    }
+}
+
+/// What a pool pays for one of its tokens, in the state it was read in.
+pub trait Curve: Debug + Send + Sync {
+    /// Of which pool, and which way through it.
+    fn direction(&self) -> Direction<'_>;
+
+    /// The pool's account.
+    fn pool(&self) -> &Address {
+        self.direction().pool
+    }
+
+    /// The venue in words.
+    fn name(&self) -> &'static str {
+        self.direction().name
+    }
+
+    /// Mint that is sold.
+    fn sold(&self) -> &Address {
+        self.direction().sold()
+    }
+
+    /// Mint that is bought.
+    fn bought(&self) -> &Address {
+        self.direction().bought()
+    }
 
     /// What arrives for exactly `amount_in` raw units, all of which are taken.
     ///

@@ -11,7 +11,7 @@ use solana_address::{Address, address};
 use solana_instruction::AccountMeta;
 
 use crate::{
-    Curve, Now, Pool, Quote,
+    Curve, Direction, Now, Pool, Quote,
     account::{Account, Accounts, Kind},
     discovery::Listing,
     error::VenueError,
@@ -183,20 +183,9 @@ struct AmmCurve {
 }
 
 impl Curve for AmmCurve {
-    fn pool(&self) -> &Address {
-        &self.pool.pool
-    }
-
-    fn name(&self) -> &'static str {
-        POOL.what
-    }
-
-    fn sold(&self) -> &Address {
-        &self.pool.mints[usize::from(!self.sells_first)]
-    }
-
-    fn bought(&self) -> &Address {
-        &self.pool.mints[usize::from(self.sells_first)]
+    fn direction(&self) -> Direction<'_> {
+        let (pool, mints) = (&self.pool.pool, &self.pool.mints);
+        Direction { pool, name: POOL.what, mints, sells_first: self.sells_first }
     }
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {

@@ -8,7 +8,7 @@ use solana_address::{Address, address};
 use solana_instruction::AccountMeta;
 
 use crate::{
-    Curve, Now, Pool, Quote,
+    Curve, Direction, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
     discovery::Listing,
     error::VenueError,
@@ -24,22 +24,14 @@ pub const AUTHORITY: Address = address!("GpMZbSM2GgvTKHJirzeGfMFoaZ8UR2X7F4v8vHT
 /// `swap_base_input(amount_in, minimum_amount_out)`.
 const SWAP_BASE_INPUT: [u8; 8] = [143, 190, 90, 218, 196, 30, 51, 222];
 
-const POOL: Kind = Kind {
-    what: "Raydium CPMM pool",
-    program: PROGRAM_ID,
-    // `account:PoolState`.
-    discriminator: Some([247, 237, 227, 245, 215, 195, 222, 70]),
-    len: 637,
-};
+// `account:PoolState`.
+const POOL: Kind =
+    Kind::marked("Raydium CPMM pool", PROGRAM_ID, [247, 237, 227, 245, 215, 195, 222, 70], 637);
 /// Where a pool states its mints and vaults.
 pub(crate) const LISTING: Listing = Listing::of(POOL, [168, 200], [72, 104]);
-const CONFIG: Kind = Kind {
-    what: "fee configuration",
-    program: PROGRAM_ID,
-    // `account:AmmConfig`.
-    discriminator: Some([218, 244, 33, 104, 203, 203, 43, 111]),
-    len: 236,
-};
+// `account:AmmConfig`.
+const CONFIG: Kind =
+    Kind::marked("fee configuration", PROGRAM_ID, [218, 244, 33, 104, 203, 203, 43, 111], 236);
 
 /// Set in a pool's status while swaps are switched off.
 const SWAP_DISABLED: u8 = 1 << 2;
@@ -224,20 +216,9 @@ fn fee(amount: u128, rate: u128) -> u128 {
 }
 
 impl Curve for CpmmCurve {
-    fn pool(&self) -> &Address {
-        &self.pool.pool
-    }
-
-    fn name(&self) -> &'static str {
-        self.pool.name()
-    }
-
-    fn sold(&self) -> &Address {
-        &self.pool.mints[usize::from(!self.sells_first)]
-    }
-
-    fn bought(&self) -> &Address {
-        &self.pool.mints[usize::from(self.sells_first)]
+    fn direction(&self) -> Direction<'_> {
+        let (pool, mints) = (&self.pool.pool, &self.pool.mints);
+        Direction { pool, name: self.pool.name(), mints, sells_first: self.sells_first }
     }
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {

@@ -332,31 +332,20 @@ fn two_hops(curves: &[&dyn Curve], sold: &Address, bought: &Address, amount: u64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Direction;
 
     /// A constant product without a fee, which takes at most `most` with one leg.
     #[derive(Debug)]
     struct Product {
         pool: Address,
-        tokens: (Address, Address),
+        tokens: [Address; 2],
         reserves: (u64, u64),
         most: u64,
     }
 
     impl Curve for Product {
-        fn pool(&self) -> &Address {
-            &self.pool
-        }
-
-        fn name(&self) -> &'static str {
-            "product"
-        }
-
-        fn sold(&self) -> &Address {
-            &self.tokens.0
-        }
-
-        fn bought(&self) -> &Address {
-            &self.tokens.1
+        fn direction(&self) -> Direction<'_> {
+            Direction { pool: &self.pool, name: "product", mints: &self.tokens, sells_first: true }
         }
 
         fn quote(&self, amount: u64) -> Result<Quote, VenueError> {
@@ -377,7 +366,7 @@ mod tests {
         }
 
         fn leg(&self, trade: &Trade) -> Result<SwapLeg, VenueError> {
-            crate::check_trade(&self.pool, (&self.tokens.0, &self.tokens.1), trade)?;
+            crate::check_trade(&self.pool, (self.sold(), self.bought()), trade)?;
             let reserve = self.reserves.0.to_le_bytes();
             Ok(trade.leg(self.pool, Vec::new(), &[&[7][..], &reserve].concat()))
         }
@@ -388,7 +377,7 @@ mod tests {
     }
 
     fn product(pool: u8, tokens: (u8, u8), x: u64, y: u64) -> Product {
-        let tokens = (key(tokens.0), key(tokens.1));
+        let tokens = [key(tokens.0), key(tokens.1)];
         Product { pool: key(pool), tokens, reserves: (x, y), most: u64::MAX }
     }
 

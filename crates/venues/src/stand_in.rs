@@ -8,7 +8,7 @@ use solana_address::{Address, address};
 use solana_instruction::AccountMeta;
 
 use crate::{
-    Curve, Now, Pool, Quote,
+    Curve, Direction, Now, Pool, Quote,
     account::{Account, Accounts, Kind},
     error::VenueError,
     leg::{SwapLeg, Trade},
@@ -200,20 +200,9 @@ struct StandInCurve {
 }
 
 impl Curve for StandInCurve {
-    fn pool(&self) -> &Address {
-        &self.pool.pool
-    }
-
-    fn name(&self) -> &'static str {
-        POOL.what
-    }
-
-    fn sold(&self) -> &Address {
-        &self.pool.mints[usize::from(!self.sells_first)]
-    }
-
-    fn bought(&self) -> &Address {
-        &self.pool.mints[usize::from(self.sells_first)]
+    fn direction(&self) -> Direction<'_> {
+        let (pool, mints) = (&self.pool.pool, &self.pool.mints);
+        Direction { pool, name: POOL.what, mints, sells_first: self.sells_first }
     }
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {

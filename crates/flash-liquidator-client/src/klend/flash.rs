@@ -42,27 +42,30 @@ pub struct FlashLoan<'a> {
     pub referrer: Option<Referrer>,
 }
 
-/// `flash_borrow_reserve_liquidity`: lends `amount` units. Must be a top-level
-/// instruction with its [`flash_repay`] later in the transaction.
-#[must_use]
-pub fn flash_borrow(loan: &FlashLoan, amount: u64) -> Instruction {
-    let reserve = loan.reserve;
-    instruction(v2::flash_borrow_reserve_liquidity(
+impl FlashLoan<'_> {
+    fn accounts(&self) -> v2::FlashBorrowReserveLiquidityAccounts {
+        let reserve = self.reserve;
         v2::FlashBorrowReserveLiquidityAccounts {
-            user_transfer_authority: to_v2(&loan.borrower),
+            user_transfer_authority: to_v2(&self.borrower),
             lending_market_authority: to_v2(&reserve.lending_market_authority),
             lending_market: to_v2(&reserve.lending_market),
             reserve: to_v2(&reserve.reserve),
             reserve_liquidity_mint: to_v2(&reserve.liquidity_mint),
             reserve_source_liquidity: to_v2(&reserve.liquidity_supply_vault),
-            user_destination_liquidity: to_v2(&loan.token_account),
+            user_destination_liquidity: to_v2(&self.token_account),
             reserve_liquidity_fee_receiver: to_v2(&reserve.fee_vault),
-            referrer_token_state: option(loan.referrer.map(|referrer| referrer.token_state)),
-            referrer_account: option(loan.referrer.map(|referrer| referrer.account)),
+            referrer_token_state: option(self.referrer.map(|referrer| referrer.token_state)),
+            referrer_account: option(self.referrer.map(|referrer| referrer.account)),
             token_program: to_v2(&reserve.liquidity_token_program),
-        },
-        amount,
-    ))
+        }
+    }
+}
+
+/// `flash_borrow_reserve_liquidity`: lends `amount` units. Must be a top-level
+/// instruction with its [`flash_repay`] later in the transaction.
+#[must_use]
+pub fn flash_borrow(loan: &FlashLoan, amount: u64) -> Instruction {
+    instruction(v2::flash_borrow_reserve_liquidity(loan.accounts(), amount))
 }
 
 /// `flash_repay_reserve_liquidity`: takes back `amount` units, the principal;
@@ -70,24 +73,21 @@ pub fn flash_borrow(loan: &FlashLoan, amount: u64) -> Instruction {
 /// [`flash_borrow`] among the transaction's instructions.
 #[must_use]
 pub fn flash_repay(loan: &FlashLoan, amount: u64, borrow_index: u8) -> Instruction {
-    let reserve = loan.reserve;
-    instruction(v2::flash_repay_reserve_liquidity(
-        v2::FlashRepayReserveLiquidityAccounts {
-            user_transfer_authority: to_v2(&loan.borrower),
-            lending_market_authority: to_v2(&reserve.lending_market_authority),
-            lending_market: to_v2(&reserve.lending_market),
-            reserve: to_v2(&reserve.reserve),
-            reserve_liquidity_mint: to_v2(&reserve.liquidity_mint),
-            reserve_destination_liquidity: to_v2(&reserve.liquidity_supply_vault),
-            user_source_liquidity: to_v2(&loan.token_account),
-            reserve_liquidity_fee_receiver: to_v2(&reserve.fee_vault),
-            referrer_token_state: option(loan.referrer.map(|referrer| referrer.token_state)),
-            referrer_account: option(loan.referrer.map(|referrer| referrer.account)),
-            token_program: to_v2(&reserve.liquidity_token_program),
-        },
-        amount,
-        borrow_index,
-    ))
+    let borrow = loan.accounts();
+    let accounts = v2::FlashRepayReserveLiquidityAccounts {
+        user_transfer_authority: borrow.user_transfer_authority,
+        lending_market_authority: borrow.lending_market_authority,
+        lending_market: borrow.lending_market,
+        reserve: borrow.reserve,
+        reserve_liquidity_mint: borrow.reserve_liquidity_mint,
+        reserve_destination_liquidity: borrow.reserve_source_liquidity,
+        user_source_liquidity: borrow.user_destination_liquidity,
+        reserve_liquidity_fee_receiver: borrow.reserve_liquidity_fee_receiver,
+        referrer_token_state: borrow.referrer_token_state,
+        referrer_account: borrow.referrer_account,
+        token_program: borrow.token_program,
+    };
+    instruction(v2::flash_repay_reserve_liquidity(accounts, amount, borrow_index))
 }
 
 #[cfg(test)]

@@ -9,13 +9,9 @@ use crate::{
     ladder::{Step, Whole},
 };
 
-pub(super) const ARRAY: Kind = Kind {
-    what: "bin array",
-    program: PROGRAM_ID,
-    // `account:BinArray`.
-    discriminator: Some([92, 142, 92, 220, 5, 148, 70, 181]),
-    len: 10_136,
-};
+// `account:BinArray`.
+pub(super) const ARRAY: Kind =
+    Kind::marked("bin array", PROGRAM_ID, [92, 142, 92, 220, 5, 148, 70, 181], 10_136);
 const BINS: usize = 56;
 const BIN_LEN: usize = 144;
 

@@ -20,7 +20,7 @@ use solana_instruction::AccountMeta;
 
 use self::bins::{ARRAY, BinStep};
 use crate::{
-    Curve, Now, Pool, Quote,
+    Curve, Direction, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
     bitmap::{self, Beyond, Bitmap},
     discovery::Listing,
@@ -53,27 +53,14 @@ const MAX_FEE: u128 = 100_000_000;
 /// A reduction's whole, and what a bin of distance adds to volatility.
 const FULL_BPS: u64 = 10_000;
 
-const POOL: Kind = Kind {
-    what: "Meteora DLMM pool",
-    program: PROGRAM_ID,
-    // `account:LbPair`.
-    discriminator: Some([33, 11, 49, 98, 181, 101, 177, 13]),
-    len: 904,
-};
+// `account:LbPair`.
+const POOL: Kind =
+    Kind::marked("Meteora DLMM pool", PROGRAM_ID, [33, 11, 49, 98, 181, 101, 177, 13], 904);
 /// Where a pool states its mints and vaults.
 pub(crate) const LISTING: Listing = Listing::of(POOL, [88, 120], [152, 184]);
-const EXTENSION: bitmap::Extension = bitmap::Extension {
-    kind: Kind {
-        what: "bitmap extension",
-        program: PROGRAM_ID,
-        // `account:BinArrayBitmapExtension`.
-        discriminator: Some([80, 111, 124, 113, 55, 237, 18, 5]),
-        len: bitmap::Extension::len(EXTENSION_ROWS),
-    },
-    rows: EXTENSION_ROWS,
-    mirrored: true,
-};
-const EXTENSION_ROWS: usize = 12;
+// `account:BinArrayBitmapExtension`.
+const EXTENSION: bitmap::Extension =
+    bitmap::Extension::of(PROGRAM_ID, [80, 111, 124, 113, 55, 237, 18, 5], 12, true);
 
 /// Where a pool's bitmap begins: two rows, the arrays below zero first.
 const POOL_BITMAP: usize = 584;
@@ -364,20 +351,9 @@ struct DlmmCurve {
 }
 
 impl Curve for DlmmCurve {
-    fn pool(&self) -> &Address {
-        &self.pool.pool
-    }
-
-    fn name(&self) -> &'static str {
-        POOL.what
-    }
-
-    fn sold(&self) -> &Address {
-        &self.pool.mints[usize::from(!self.down)]
-    }
-
-    fn bought(&self) -> &Address {
-        &self.pool.mints[usize::from(self.down)]
+    fn direction(&self) -> Direction<'_> {
+        let (pool, mints) = (&self.pool.pool, &self.pool.mints);
+        Direction { pool, name: POOL.what, mints, sells_first: self.down }
     }
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {

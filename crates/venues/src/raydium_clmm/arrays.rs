@@ -10,13 +10,9 @@ use crate::{
     ladder::{Step, Whole},
 };
 
-pub(super) const ARRAY: Kind = Kind {
-    what: "tick array",
-    program: PROGRAM_ID,
-    // `account:TickArrayState`.
-    discriminator: Some([192, 155, 85, 205, 49, 249, 129, 42]),
-    len: 10_240,
-};
+// `account:TickArrayState`.
+pub(super) const ARRAY: Kind =
+    Kind::marked("tick array", PROGRAM_ID, [192, 155, 85, 205, 49, 249, 129, 42], 10_240);
 const TICKS: usize = 44;
 const TICK_LEN: usize = 168;
 

@@ -21,7 +21,7 @@ use solana_instruction::AccountMeta;
 
 use self::arrays::{ARRAY, ClmmStep, Orders};
 use crate::{
-    Curve, Now, Pool, Quote,
+    Curve, Direction, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
     bitmap::{self, Beyond, Bitmap},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Volatility, Walk},
@@ -52,35 +52,18 @@ pub(crate) const MAX_SQRT_PRICE: u128 = 79_226_673_521_066_979_257_578_248_091;
 const MAX_FEE: u32 = 100_000;
 const REDUCTION: u64 = 10_000;
 
-const POOL: Kind = Kind {
-    what: "Raydium CLMM pool",
-    program: PROGRAM_ID,
-    // `account:PoolState`, as the CPMM program's.
-    discriminator: Some([247, 237, 227, 245, 215, 195, 222, 70]),
-    len: 1544,
-};
+// `account:PoolState`, as the CPMM program's.
+const POOL: Kind =
+    Kind::marked("Raydium CLMM pool", PROGRAM_ID, [247, 237, 227, 245, 215, 195, 222, 70], 1544);
 /// Where a pool states its mints and vaults.
 pub(crate) const LISTING: Listing = Listing::of(POOL, [73, 105], [137, 169]);
-const CONFIG: Kind = Kind {
-    what: "fee configuration",
-    program: PROGRAM_ID,
-    // `account:AmmConfig`.
-    discriminator: Some([218, 244, 33, 104, 203, 203, 43, 111]),
-    len: 117,
-};
+// `account:AmmConfig`.
+const CONFIG: Kind =
+    Kind::marked("fee configuration", PROGRAM_ID, [218, 244, 33, 104, 203, 203, 43, 111], 117);
 
-const EXTENSION: bitmap::Extension = bitmap::Extension {
-    kind: Kind {
-        what: "bitmap extension",
-        program: PROGRAM_ID,
-        // `account:TickArrayBitmapExtension`.
-        discriminator: Some([60, 150, 36, 219, 97, 128, 139, 153]),
-        len: bitmap::Extension::len(EXTENSION_ROWS),
-    },
-    rows: EXTENSION_ROWS,
-    mirrored: false,
-};
-const EXTENSION_ROWS: usize = 14;
+// `account:TickArrayBitmapExtension`.
+const EXTENSION: bitmap::Extension =
+    bitmap::Extension::of(PROGRAM_ID, [60, 150, 36, 219, 97, 128, 139, 153], 14, false);
 
 /// Where a pool's bitmap begins: two rows, the arrays below zero first.
 const POOL_BITMAP: usize = 904;
@@ -374,20 +357,9 @@ struct ClmmCurve {
 }
 
 impl Curve for ClmmCurve {
-    fn pool(&self) -> &Address {
-        &self.pool.pool
-    }
-
-    fn name(&self) -> &'static str {
-        self.pool.name()
-    }
-
-    fn sold(&self) -> &Address {
-        &self.pool.mints[usize::from(!self.down)]
-    }
-
-    fn bought(&self) -> &Address {
-        &self.pool.mints[usize::from(self.down)]
+    fn direction(&self) -> Direction<'_> {
+        let (pool, mints) = (&self.pool.pool, &self.pool.mints);
+        Direction { pool, name: self.pool.name(), mints, sells_first: self.down }
     }
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {

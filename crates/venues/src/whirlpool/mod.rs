@@ -23,7 +23,7 @@ use solana_instruction::AccountMeta;
 
 use self::arrays::Tick;
 use crate::{
-    Curve, Now, Pool, Quote,
+    Curve, Direction, Now, Pool, Quote,
     account::{Account, Accounts, Kind},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Range, Volatility, Walk},
     discovery::Listing,
@@ -62,36 +62,19 @@ const MAX_FEE: u32 = 100_000;
 const MAX_REFERENCE_AGE: u64 = 3_600;
 const REDUCTION: u64 = 10_000;
 
-const POOL: Kind = Kind {
-    what: "Whirlpool",
-    program: PROGRAM_ID,
-    // `account:Whirlpool`.
-    discriminator: Some([63, 149, 209, 12, 225, 128, 99, 9]),
-    len: 653,
-};
+// `account:Whirlpool`.
+const POOL: Kind = Kind::marked("Whirlpool", PROGRAM_ID, [63, 149, 209, 12, 225, 128, 99, 9], 653);
 /// Where a pool states its mints and vaults.
 pub(crate) const LISTING: Listing = Listing::of(POOL, [101, 181], [133, 213]);
-const FIXED_ARRAY: Kind = Kind {
-    what: "tick array",
-    program: PROGRAM_ID,
-    // `account:TickArray`.
-    discriminator: Some([69, 97, 189, 190, 110, 7, 66, 187]),
-    len: 9988,
-};
-const DYNAMIC_ARRAY: Kind = Kind {
-    what: "tick array",
-    program: PROGRAM_ID,
-    // `account:DynamicTickArray`.
-    discriminator: Some([17, 216, 246, 142, 225, 199, 218, 56]),
-    len: 148,
-};
-const ORACLE: Kind = Kind {
-    what: "oracle",
-    program: PROGRAM_ID,
-    // `account:Oracle`.
-    discriminator: Some([139, 194, 131, 179, 140, 179, 229, 244]),
-    len: 254,
-};
+// `account:TickArray`.
+const FIXED_ARRAY: Kind =
+    Kind::marked("tick array", PROGRAM_ID, [69, 97, 189, 190, 110, 7, 66, 187], 9988);
+// `account:DynamicTickArray`.
+const DYNAMIC_ARRAY: Kind =
+    Kind::marked("tick array", PROGRAM_ID, [17, 216, 246, 142, 225, 199, 218, 56], 148);
+// `account:Oracle`.
+const ORACLE: Kind =
+    Kind::marked("oracle", PROGRAM_ID, [139, 194, 131, 179, 140, 179, 229, 244], 254);
 
 /// Compute units of a swap, of each tick that it crosses, and of each step: upper ends of what the
 /// deployed programs take.
@@ -385,20 +368,9 @@ impl WhirlpoolCurve {
 }
 
 impl Curve for WhirlpoolCurve {
-    fn pool(&self) -> &Address {
-        &self.pool.pool
-    }
-
-    fn name(&self) -> &'static str {
-        self.pool.name()
-    }
-
-    fn sold(&self) -> &Address {
-        &self.pool.mints[usize::from(!self.a_to_b)]
-    }
-
-    fn bought(&self) -> &Address {
-        &self.pool.mints[usize::from(self.a_to_b)]
+    fn direction(&self) -> Direction<'_> {
+        let (pool, mints) = (&self.pool.pool, &self.pool.mints);
+        Direction { pool, name: self.pool.name(), mints, sells_first: self.a_to_b }
     }
 
     fn quote(&self, amount_in: u64) -> Result<Quote, VenueError> {

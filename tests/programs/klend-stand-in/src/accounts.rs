@@ -37,6 +37,25 @@ pub fn split<'a, 'info, const N: usize>(
     accounts.split_first_chunk::<N>().ok_or_else(|| AnchorError::AccountNotEnoughKeys.into())
 }
 
+/// A struct of an instruction's accounts, named in the order of its list; `take` gives
+/// them and the rest, 3005 when there are fewer.
+macro_rules! account_list {
+    ($(#[$meta:meta])* $scope:vis struct $name:ident { $($see:vis $field:ident,)* }) => {
+        $(#[$meta])*
+        $scope struct $name<'a, 'info> {
+            $($see $field: &'a AccountInfo<'info>,)*
+        }
+
+        impl<'a, 'info> $name<'a, 'info> {
+            fn take(accounts: &'a [AccountInfo<'info>]) -> Result<(Self, &'a [AccountInfo<'info>])> {
+                let ([$($field),*], rest) = crate::accounts::split(accounts)?;
+                Ok((Self { $($field),* }, rest))
+            }
+        }
+    };
+}
+pub(crate) use account_list;
+
 /// An optional account: klend's own id stands for "none".
 pub fn optional<'a, 'info>(account: &'a AccountInfo<'info>) -> Option<&'a AccountInfo<'info>> {
     (*account.key != crate::ID).then_some(account)

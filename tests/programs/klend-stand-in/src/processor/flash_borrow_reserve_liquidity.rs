@@ -59,84 +59,57 @@ pub fn process(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     before.require_changed_by(-i128::from(amount), accounts.reserve, accounts.vault)
 }
 
-/// Accounts of both halves of a flash loan, in the same order for both.
-pub(super) struct FlashAccounts<'a, 'info> {
-    pub user: &'a AccountInfo<'info>,
-    authority: &'a AccountInfo<'info>,
-    pub market: &'a AccountInfo<'info>,
-    pub reserve: &'a AccountInfo<'info>,
-    pub mint: &'a AccountInfo<'info>,
-    pub vault: &'a AccountInfo<'info>,
-    pub user_liquidity: &'a AccountInfo<'info>,
-    pub fee_vault: &'a AccountInfo<'info>,
-    pub referrer_token_state: &'a AccountInfo<'info>,
-    pub referrer: &'a AccountInfo<'info>,
-    pub instructions: &'a AccountInfo<'info>,
-    pub token_program: &'a AccountInfo<'info>,
+crate::accounts::account_list! {
+    /// Accounts of both halves of a flash loan, in the same order for both.
+    pub(super) struct FlashAccounts {
+        pub user,
+        authority,
+        pub market,
+        pub reserve,
+        pub mint,
+        pub vault,
+        pub user_liquidity,
+        pub fee_vault,
+        pub referrer_token_state,
+        pub referrer,
+        pub instructions,
+        pub token_program,
+    }
 }
 
 impl<'a, 'info> FlashAccounts<'a, 'info> {
     pub fn parse(accounts: &'a [AccountInfo<'info>]) -> Result<Self> {
         use crate::accounts::*;
 
-        let (
-            [
-                user,
-                authority,
-                market,
-                reserve,
-                mint,
-                vault,
-                user_liquidity,
-                fee_vault,
-                referrer_token_state,
-                referrer,
-                instructions,
-                token_program,
-            ],
-            _,
-        ) = split::<12>(accounts)?;
-        require_signer(user)?;
-        state::check_layout::<LendingMarket>(market)?;
-        state::check_layout::<Reserve>(reserve)?;
-        require_mint(mint)?;
-        require_token_account(vault)?;
-        require_token_account(user_liquidity)?;
-        require_token_account(fee_vault)?;
-        check_optional::<ReferrerTokenState>(referrer_token_state)?;
-        require_token_program(token_program)?;
+        let (it, _) = Self::take(accounts)?;
+        require_signer(it.user)?;
+        state::check_layout::<LendingMarket>(it.market)?;
+        state::check_layout::<Reserve>(it.reserve)?;
+        require_mint(it.mint)?;
+        require_token_account(it.vault)?;
+        require_token_account(it.user_liquidity)?;
+        require_token_account(it.fee_vault)?;
+        check_optional::<ReferrerTokenState>(it.referrer_token_state)?;
+        require_token_program(it.token_program)?;
 
-        let bump = state::load::<LendingMarket>(market)?.bump_seed;
-        require_market_authority(authority, market.key, bump)?;
-        require_mut(reserve)?;
+        let bump = state::load::<LendingMarket>(it.market)?.bump_seed;
+        require_market_authority(it.authority, it.market.key, bump)?;
+        require_mut(it.reserve)?;
         {
-            let reserve = state::load::<Reserve>(reserve)?;
-            require_has_one(&reserve.lending_market, market)?;
-            require_address(mint, &reserve.liquidity.mint)?;
-            require_mint_program(mint, token_program)?;
-            require_mut(vault)?;
-            require_address(vault, &reserve.liquidity.supply_vault)?;
-            require_mut(user_liquidity)?;
-            require_mut(fee_vault)?;
-            require_address(fee_vault, &reserve.liquidity.fee_vault)?;
+            let state = state::load::<Reserve>(it.reserve)?;
+            require_has_one(&state.lending_market, it.market)?;
+            require_address(it.mint, &state.liquidity.mint)?;
+            require_mint_program(it.mint, it.token_program)?;
+            require_mut(it.vault)?;
+            require_address(it.vault, &state.liquidity.supply_vault)?;
+            require_mut(it.user_liquidity)?;
+            require_mut(it.fee_vault)?;
+            require_address(it.fee_vault, &state.liquidity.fee_vault)?;
         }
-        require_optional_mut(referrer_token_state)?;
-        require_optional_mut(referrer)?;
-        require_instructions_sysvar(instructions)?;
-        Ok(Self {
-            user,
-            authority,
-            market,
-            reserve,
-            mint,
-            vault,
-            user_liquidity,
-            fee_vault,
-            referrer_token_state,
-            referrer,
-            instructions,
-            token_program,
-        })
+        require_optional_mut(it.referrer_token_state)?;
+        require_optional_mut(it.referrer)?;
+        require_instructions_sysvar(it.instructions)?;
+        Ok(it)
     }
 
     pub fn market_authority(&self) -> Result<Authority<'a, 'info>> {

@@ -26,9 +26,6 @@ use crate::{
     vault::VaultSnapshot,
 };
 
-/// Accounts of the first version.
-const V1_LEN: usize = 20;
-
 pub fn process_v1(accounts: &[AccountInfo], args: &[u8]) -> Result<()> {
     let args = Args::parse(args)?;
     let (accounts, rest) = LiquidateAccounts::parse(accounts)?;
@@ -85,131 +82,89 @@ impl Args {
     }
 }
 
-struct LiquidateAccounts<'a, 'info> {
-    liquidator: &'a AccountInfo<'info>,
-    obligation: &'a AccountInfo<'info>,
-    market: &'a AccountInfo<'info>,
-    authority: &'a AccountInfo<'info>,
-    repay_reserve: &'a AccountInfo<'info>,
-    repay_mint: &'a AccountInfo<'info>,
-    repay_vault: &'a AccountInfo<'info>,
-    withdraw_reserve: &'a AccountInfo<'info>,
-    withdraw_mint: &'a AccountInfo<'info>,
-    collateral_mint: &'a AccountInfo<'info>,
-    collateral_vault: &'a AccountInfo<'info>,
-    withdraw_vault: &'a AccountInfo<'info>,
-    withdraw_fee_vault: &'a AccountInfo<'info>,
-    user_source: &'a AccountInfo<'info>,
-    user_collateral: &'a AccountInfo<'info>,
-    user_destination: &'a AccountInfo<'info>,
-    collateral_program: &'a AccountInfo<'info>,
-    repay_program: &'a AccountInfo<'info>,
-    withdraw_program: &'a AccountInfo<'info>,
-    instructions: &'a AccountInfo<'info>,
+crate::accounts::account_list! {
+    /// Accounts of the first version; the second's farms follow.
+    struct LiquidateAccounts {
+        liquidator,
+        obligation,
+        market,
+        authority,
+        repay_reserve,
+        repay_mint,
+        repay_vault,
+        withdraw_reserve,
+        withdraw_mint,
+        collateral_mint,
+        collateral_vault,
+        withdraw_vault,
+        withdraw_fee_vault,
+        user_source,
+        user_collateral,
+        user_destination,
+        collateral_program,
+        repay_program,
+        withdraw_program,
+        instructions,
+    }
 }
 
 impl<'a, 'info> LiquidateAccounts<'a, 'info> {
     fn parse(accounts: &'a [AccountInfo<'info>]) -> Result<(Self, &'a [AccountInfo<'info>])> {
         use crate::accounts::*;
 
-        let (list, rest) = split::<V1_LEN>(accounts)?;
-        let [
-            liquidator,
-            obligation,
-            market,
-            authority,
-            repay_reserve,
-            repay_mint,
-            repay_vault,
-            withdraw_reserve,
-            withdraw_mint,
-            collateral_mint,
-            collateral_vault,
-            withdraw_vault,
-            withdraw_fee_vault,
-            user_source,
-            user_collateral,
-            user_destination,
-            collateral_program,
-            repay_program,
-            withdraw_program,
-            instructions,
-        ] = list;
+        let (it, rest) = Self::take(accounts)?;
+        require_signer(it.liquidator)?;
+        state::check_layout::<Obligation>(it.obligation)?;
+        state::check_layout::<LendingMarket>(it.market)?;
+        state::check_layout::<Reserve>(it.repay_reserve)?;
+        require_mint(it.repay_mint)?;
+        require_token_account(it.repay_vault)?;
+        state::check_layout::<Reserve>(it.withdraw_reserve)?;
+        require_mint(it.withdraw_mint)?;
+        require_mint(it.collateral_mint)?;
+        require_token_account(it.collateral_vault)?;
+        require_token_account(it.withdraw_vault)?;
+        require_token_account(it.withdraw_fee_vault)?;
+        require_token_account(it.user_source)?;
+        require_token_account(it.user_collateral)?;
+        require_token_account(it.user_destination)?;
+        require_program(it.collateral_program, &TOKEN_PROGRAM_ID)?;
+        require_token_program(it.repay_program)?;
+        require_token_program(it.withdraw_program)?;
 
-        require_signer(liquidator)?;
-        state::check_layout::<Obligation>(obligation)?;
-        state::check_layout::<LendingMarket>(market)?;
-        state::check_layout::<Reserve>(repay_reserve)?;
-        require_mint(repay_mint)?;
-        require_token_account(repay_vault)?;
-        state::check_layout::<Reserve>(withdraw_reserve)?;
-        require_mint(withdraw_mint)?;
-        require_mint(collateral_mint)?;
-        require_token_account(collateral_vault)?;
-        require_token_account(withdraw_vault)?;
-        require_token_account(withdraw_fee_vault)?;
-        require_token_account(user_source)?;
-        require_token_account(user_collateral)?;
-        require_token_account(user_destination)?;
-        require_program(collateral_program, &TOKEN_PROGRAM_ID)?;
-        require_token_program(repay_program)?;
-        require_token_program(withdraw_program)?;
-
-        require_mut(obligation)?;
-        require_has_one(&state::load::<Obligation>(obligation)?.lending_market, market)?;
-        let bump = state::load::<LendingMarket>(market)?.bump_seed;
-        require_market_authority(authority, market.key, bump)?;
+        require_mut(it.obligation)?;
+        require_has_one(&state::load::<Obligation>(it.obligation)?.lending_market, it.market)?;
+        let bump = state::load::<LendingMarket>(it.market)?.bump_seed;
+        require_market_authority(it.authority, it.market.key, bump)?;
         {
-            let reserve = state::load::<Reserve>(repay_reserve)?;
-            require_mut(repay_reserve)?;
-            require_has_one(&reserve.lending_market, market)?;
-            require_address(repay_mint, &reserve.liquidity.mint)?;
-            require_mint_program(repay_mint, repay_program)?;
-            require_mut(repay_vault)?;
-            require_address(repay_vault, &reserve.liquidity.supply_vault)?;
+            let state = state::load::<Reserve>(it.repay_reserve)?;
+            require_mut(it.repay_reserve)?;
+            require_has_one(&state.lending_market, it.market)?;
+            require_address(it.repay_mint, &state.liquidity.mint)?;
+            require_mint_program(it.repay_mint, it.repay_program)?;
+            require_mut(it.repay_vault)?;
+            require_address(it.repay_vault, &state.liquidity.supply_vault)?;
         }
         {
-            let reserve = state::load::<Reserve>(withdraw_reserve)?;
-            require_mut(withdraw_reserve)?;
-            require_has_one(&reserve.lending_market, market)?;
-            require_address(withdraw_mint, &reserve.liquidity.mint)?;
-            require_mint_program(withdraw_mint, withdraw_program)?;
-            require_mut(collateral_mint)?;
-            require_address(collateral_mint, &reserve.collateral.mint)?;
-            require_mut(collateral_vault)?;
-            require_address(collateral_vault, &reserve.collateral.supply_vault)?;
-            require_mut(withdraw_vault)?;
-            require_address(withdraw_vault, &reserve.liquidity.supply_vault)?;
-            require_mut(withdraw_fee_vault)?;
-            require_address(withdraw_fee_vault, &reserve.liquidity.fee_vault)?;
+            let state = state::load::<Reserve>(it.withdraw_reserve)?;
+            require_mut(it.withdraw_reserve)?;
+            require_has_one(&state.lending_market, it.market)?;
+            require_address(it.withdraw_mint, &state.liquidity.mint)?;
+            require_mint_program(it.withdraw_mint, it.withdraw_program)?;
+            require_mut(it.collateral_mint)?;
+            require_address(it.collateral_mint, &state.collateral.mint)?;
+            require_mut(it.collateral_vault)?;
+            require_address(it.collateral_vault, &state.collateral.supply_vault)?;
+            require_mut(it.withdraw_vault)?;
+            require_address(it.withdraw_vault, &state.liquidity.supply_vault)?;
+            require_mut(it.withdraw_fee_vault)?;
+            require_address(it.withdraw_fee_vault, &state.liquidity.fee_vault)?;
         }
-        require_mut(user_source)?;
-        require_mut(user_collateral)?;
-        require_mut(user_destination)?;
-        require_instructions_sysvar(instructions)?;
-        let parsed = Self {
-            liquidator,
-            obligation,
-            market,
-            authority,
-            repay_reserve,
-            repay_mint,
-            repay_vault,
-            withdraw_reserve,
-            withdraw_mint,
-            collateral_mint,
-            collateral_vault,
-            withdraw_vault,
-            withdraw_fee_vault,
-            user_source,
-            user_collateral,
-            user_destination,
-            collateral_program,
-            repay_program,
-            withdraw_program,
-            instructions,
-        };
-        Ok((parsed, rest))
+        require_mut(it.user_source)?;
+        require_mut(it.user_collateral)?;
+        require_mut(it.user_destination)?;
+        require_instructions_sysvar(it.instructions)?;
+        Ok((it, rest))
     }
 
     fn market_authority(&self) -> Result<Authority<'a, 'info>> {
