@@ -110,7 +110,7 @@ impl Racer {
             format!(
                 "send = true\nkeypair = {key:?}\ntables = {tables}\nfeed = \"websocket\"\n\
                  websocket_url = {:?}\nnodes = [{{ url = {:?}, websocket_url = {:?} }}]\n\
-                 deadline_slots = 40\nworkers = 12\nmin_profit_usd = 0.5\ncooldown_seconds = 1\n\
+                 deadline_slots = 40\nworkers = 40\nmin_profit_usd = 0.5\ncooldown_seconds = 1\n\
                  rescan_seconds = 5\naudit_seconds = 1\nsilence_seconds = 4\npoll_ms = 400\n\
                  near_health = 1.3\ndifferences = {differences:?}\nledger = {ledger:?}\n",
                 nodes[0].socket.url(),
