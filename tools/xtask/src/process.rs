@@ -61,7 +61,7 @@ pub struct Beside {
     child: Child,
 }
 
-/// Starts `command` with the terminal's output.
+/// Starts `command` with the terminal's output, behind whatever is waited for meanwhile.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -70,6 +70,8 @@ pub fn start(what: &str, command: &mut Command) -> Result<Beside> {
         .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot start {what}: {command:?}"))?;
+    // Where there is no such program, the two share the machine evenly.
+    let _ = probe(Command::new("renice").args(["-n", "10", "-p", &child.id().to_string()]));
     Ok(Beside { what: what.to_owned(), child })
 }
 

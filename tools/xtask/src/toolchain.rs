@@ -1,6 +1,7 @@
 //! Compilers for Solana programs: Solana's platform-tools, or the kit in `tools/sbf`.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -181,8 +182,12 @@ fn compile_with_kit(
         .map(String::as_str)
         .chain(variant.opt_level.is_some().then_some("opt"))
         .chain(variant.arch);
+    let plain = workspace.target.join("sbf");
     let target =
         workspace.target.join(folder.fold("sbf".to_owned(), |name, part| name + "-" + part));
+    if !target.exists() && plain.exists() {
+        begin_with(&plain, &target, &workspace.programs)?;
+    }
     // Each deployed program alone: in one cargo call the features of all of them would be
     // united. The test programs do not matter that much and compile faster together.
     let (together, alone): (Vec<_>, Vec<_>) =
@@ -210,15 +215,37 @@ fn compile_with_kit(
     Ok(())
 }
 
+/// Fills a variant's folder with what it shares with the folder `plain`: the standard
+/// library and every dependency. The programs themselves are compiled anew, because cargo
+/// knows nothing of the linker's environment.
+fn begin_with(plain: &Path, target: &Path, programs: &[Program]) -> Result<()> {
+    // Under its name when it is complete.
+    let partial = target.with_extension("partial");
+    let _ = fs::remove_dir_all(&partial);
+    let mut copy = Command::new("cp");
+    process::run("cp", copy.args(["--archive", "--reflink=auto"]).arg(plain).arg(&partial))?;
+    let fingerprints = partial.join("bpfel-solana/release/.fingerprint");
+    for entry in fs::read_dir(&fingerprints).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let package = name.to_string_lossy();
+        let package = package.rsplit_once('-').map_or(&*package, |(package, _hash)| package);
+        if programs.iter().any(|program| program.package == package) {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    fs::rename(&partial, target).with_context(|| format!("cannot make {}", target.display()))
+}
+
 /// Leaves an equal file alone, so that nothing that watches it starts over.
 fn copy_if_different(from: &Path, to: &Path) -> Result<()> {
-    let new = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
-    if std::fs::read(to).is_ok_and(|old| old == new) {
+    let new = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|old| old == new) {
         return Ok(());
     }
     // Tests that run meanwhile see the old program or the new one, never a part.
     let partial = to.with_extension("so.partial");
-    std::fs::write(&partial, new)
-        .and_then(|()| std::fs::rename(&partial, to))
+    fs::write(&partial, new)
+        .and_then(|()| fs::rename(&partial, to))
         .with_context(|| format!("cannot write {}", to.display()))
 }
