@@ -38,7 +38,7 @@ use crate::{
         view::View,
     },
     build::{
-        plan::{Plan, Unread, Wishes},
+        plan::{Plan, Wishes},
         simulation::{Stage, liquidated, simulate},
     },
     judge::value_f64,
@@ -46,7 +46,7 @@ use crate::{
         frozen::Ground,
         position::Position,
         venue::{Venue, at_oracle_price},
-        why::Reason,
+        why::{Reason, Unread},
     },
 };
 

@@ -25,10 +25,8 @@ pub use message::{Alert, Format, Message, State};
 use crate::{
     feeds::{source::redact, told},
     format::usd_f64,
-    health::{
-        Check, Health,
-        board::{Board, Seen},
-    },
+    health::{Check, Health, board::Board},
+    judge::state::Seen,
     ledger::records::Records,
 };
 
@@ -378,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_digest_comes_once_a_day_at_its_hour() {
-        use crate::health::board::Near;
+        use crate::judge::state::Near;
         let mut watcher = watcher();
         let key = |byte| solana_address::Address::new_from_array([byte; 32]);
         let near = Near { obligation: key(2), health: 1.25, debt: 1_234.4 };

@@ -34,6 +34,7 @@ use crate::{
         position::{Position, Search},
         terms::{Costs, Exchange, TooLittle, units_of_usd},
         venue::{Sale, Sold, Ways, by_offer, leg_tolerance},
+        why::Unread,
     },
 };
 
@@ -89,11 +90,6 @@ pub struct Wishes {
     /// It is simulated before it is signed, and decided on by the compute units that it uses.
     pub simulates: bool,
 }
-
-/// Accounts that the path needs and that were not read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} accounts it needs were not read yet, {} among them", .0.len(), .0.first().copied().unwrap_or_default())]
-pub struct Unread(pub Vec<Address>);
 
 /// A liquidation as it will be sent.
 #[derive(Clone)]

@@ -20,8 +20,8 @@ use solana_message::AddressLookupTableAccount;
 use solana_sdk_ids::{native_loader, system_program};
 use solana_signer::Signer;
 
-use super::plan::{Plan, Unread};
-use crate::{book::view::View, feeds::source::Rpc, keys::Key};
+use super::plan::Plan;
+use crate::{book::view::View, feeds::source::Rpc, keys::Key, route::why::Unread};
 
 /// Lamports of the keeper that stands in where none is given: 100 SOL.
 const SIMULATED_LAMPORTS: u64 = 100_000_000_000;

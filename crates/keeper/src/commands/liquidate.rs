@@ -20,7 +20,7 @@ use super::{
 use crate::{
     book::scope::Written,
     build::{
-        plan::{Plan, Unread, Wishes},
+        plan::{Plan, Wishes},
         simulation::{NodeSimulation, Simulation, Stage, liquidated, simulate, simulate_on_node},
     },
     cli::LiquidateArgs,
@@ -32,7 +32,7 @@ use crate::{
         deliver::Way,
         roads::{Kind, Road},
     },
-    route::{discovery::SHRINKING, frozen::Frozen, position::Position, terms::Costs},
+    route::{discovery::SHRINKING, frozen::Frozen, position::Position, terms::Costs, why::Unread},
 };
 
 /// `keeper liquidate`.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use solana_address::Address;
+use crate::judge::state::Seen;
 
 /// Pause between two times it is written while somebody looks.
 const LOOKED_AT: Duration = Duration::from_secs(1);
@@ -17,28 +17,6 @@ const LOOKED_AT: Duration = Duration::from_secs(1);
 const ALONE: Duration = Duration::from_secs(60);
 /// How long one look counts.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// An obligation near its limit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Near {
-    pub obligation: Address,
-    /// Health factor: at 1 it may be liquidated.
-    pub health: f32,
-    /// US dollars, when it was last valued.
-    pub debt: f32,
-}
-
-/// One market.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    pub market: Address,
-    pub slot: u64,
-    pub tracked: usize,
-    /// Symbols and US dollars.
-    pub prices: Vec<(String, f64)>,
-    /// The nearest first.
-    pub nearest: Vec<Near>,
-}
 
 /// The markets as they were last seen.
 #[derive(Debug)]

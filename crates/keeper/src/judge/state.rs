@@ -17,8 +17,29 @@ use crate::{
         reader::Scan,
     },
     feeds::{feed::Version, source::Filter},
-    health::board::{Near, Seen},
 };
+
+/// An obligation near its limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Near {
+    pub obligation: Address,
+    /// Health factor: at 1 it may be liquidated.
+    pub health: f32,
+    /// US dollars, when it was last valued.
+    pub debt: f32,
+}
+
+/// One market, as people are shown it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub market: Address,
+    pub slot: u64,
+    pub tracked: usize,
+    /// Symbols and US dollars.
+    pub prices: Vec<(String, f64)>,
+    /// The nearest first.
+    pub nearest: Vec<Near>,
+}
 
 /// What an update did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_page_has_no_outside_resources_and_a_strict_policy() {
-        use crate::health::board::{Near, Seen};
+        use crate::judge::state::{Near, Seen};
         let (shown, address) = serve();
         let key = |byte| solana_address::Address::new_from_array([byte; 32]);
         shown.board.write(vec![Seen {

@@ -11,7 +11,7 @@ use super::Shown;
 use crate::{
     commands::report::svg,
     format::{duration, signed_tokens, usd_f64},
-    health::board::{Near, Seen},
+    judge::state::{Near, Seen},
     ledger::{
         now_ms,
         report::{By, Line, earned, left_lines, lines, rows},

@@ -23,10 +23,7 @@ use crate::{
         scope::{Choice, Known, Scope, Written},
         view::View,
     },
-    build::{
-        plan::{Plan, Unread},
-        simulation::Stage,
-    },
+    build::{plan::Plan, simulation::Stage},
     config::{OnDifference, Simulate},
     health::Check,
     judge::{
@@ -39,7 +36,7 @@ use crate::{
         position::Position,
         terms::TooLittle,
         venue::NothingSells,
-        why::{Denied, Reason},
+        why::{Denied, Reason, Unread},
     },
 };
 
