@@ -236,7 +236,8 @@ fn measure(
     log: &Receiver<Value>,
 ) -> Result<(Vec<Round>, u64)> {
     let Market { source, table, oracle, healthy, unhealthy, pools } = market(count, further_pools)?;
-    let mut slot = source.clock.slot;
+    // Written again and again in one slot: more than a few in a second are not believed.
+    let (slot, mut write) = (source.clock.slot + 1, 0);
     let config = format!(
         "poll_ms = 600000\nrescan_seconds = 86400\ncooldown_seconds = 0\nworkers = 1\n\
          near_health = 1.6\ntables = [\"{table}\"]\nsimulate = \"{simulate}\"\npools = {pools:?}"
@@ -305,8 +306,8 @@ fn measure(
         thread::sleep(SETTLING);
     }
     let mut tell = |account: &Account| -> Result<()> {
-        slot += 1;
-        let version = Version { slot, write: 0 };
+        write += 1;
+        let version = Version { slot, write };
         Ok(told.send(Update::Account { key: oracle, version, account: account.clone() })?)
     };
     let mut rounds = Vec::new();
