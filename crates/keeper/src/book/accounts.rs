@@ -35,6 +35,11 @@ impl Accounts {
             return false;
         }
         let account = account.filter(|account| account.lamports > 0);
+        // Read again, as audits do with everything: what it is as a pool is known.
+        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.account == account) {
+            entry.version = version;
+            return true;
+        }
         let pool: Option<Arc<dyn Pool>> = account.as_ref().and_then(|account| {
             let account =
                 liquidation_venues::Account { owner: &account.owner, data: &account.data };

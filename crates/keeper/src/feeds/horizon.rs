@@ -79,6 +79,15 @@ impl Horizon {
         self.take_at(slot, ceiling, Instant::now())
     }
 
+    /// As [`Self::take`], for an answer that has to be of `oldest` or later.
+    ///
+    /// # Errors
+    /// Why it is not believed, with both numbers.
+    pub fn take_since(&self, slot: u64, oldest: u64) -> Result<(), String> {
+        self.take(slot)?;
+        if slot < oldest { Err(format!("slot {slot}, wanted {oldest} or later")) } else { Ok(()) }
+    }
+
     fn take_at(&self, slot: u64, ceiling: u64, now: Instant) -> Result<(), String> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slot > ceiling {

@@ -20,14 +20,8 @@ use serde_json::Value;
 use solana_account::Account;
 use solana_address::Address;
 
-use super::engine::{self, Parts};
-use crate::{
-    config::Config,
-    feeds::source::{Filter, Progress, Source, Visitor},
-    health::{Health, Limits},
-    keys::Key,
-    ledger::{metrics::Metrics, records::Records},
-};
+use super::{engine, rig};
+use crate::feeds::source::{Filter, Progress, Source, Visitor};
 
 /// How many there are.
 const CROWD: u64 = 10_000;
@@ -152,24 +146,8 @@ fn ten_thousand_candidates_are_bounded_best_first_and_none_is_forgotten() {
          workers = {WORKERS}\nsimulate = \"none\"\nmin_profit_usd = 0\nmin_debt_usd = 0\n\
          tables = [\"{table}\"]"
     );
-    let (config, mistakes) = Config::read(&settings);
-    assert!(mistakes.is_empty(), "{mistakes:?}");
-    let metrics = Arc::new(Metrics::new());
-    let parts = Parts {
-        source: Arc::new(source),
-        config: Arc::new(config.unwrap()),
-        key: Arc::new(Key::simulated()),
-        roads: Vec::new(),
-        tips: None,
-        records: Arc::new(Records::new(Arc::clone(&metrics), None)),
-        health: Arc::new(Health::new(Limits::default(), false, Arc::clone(&metrics), None)),
-        board: Arc::default(),
-        checker: None,
-        connector: None,
-        on_chain: false,
-        seed: 7,
-        recorder: None,
-    };
+    let parts = rig::parts(Arc::new(source), rig::config(&settings));
+    let metrics = Arc::clone(&parts.records.metrics);
     let (log, stop) = (Log::default(), Arc::new(AtomicBool::new(false)));
     let (writer, begun) = (log.clone(), Instant::now());
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();

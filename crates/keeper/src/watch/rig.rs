@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     feeds::{
         feed::Version,
-        source::{BuiltinFork, Source as _},
+        source::{BuiltinFork, Source},
     },
     health::{Health, Limits},
     keys::Key,
@@ -35,30 +35,41 @@ pub struct Rig {
     pub market: Address,
 }
 
+/// The configuration that these settings make.
+pub fn config(settings: &str) -> Config {
+    let (config, mistakes) = Config::read(settings);
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    config.unwrap()
+}
+
+/// What a loop without a node and without a ledger is made of.
+pub fn parts(source: Arc<dyn Source>, config: Config) -> Parts {
+    let metrics = Arc::new(Metrics::new());
+    Parts {
+        source,
+        config: Arc::new(config),
+        key: Arc::new(Key::simulated()),
+        roads: Vec::new(),
+        tips: None,
+        records: Arc::new(Records::new(Arc::clone(&metrics), None)),
+        health: Arc::new(Health::new(Limits::default(), false, metrics, None)),
+        board: Arc::default(),
+        checker: None,
+        connector: None,
+        on_chain: false,
+        seed: 7,
+        recorder: None,
+    }
+}
+
 impl Rig {
     /// The loop as these settings want it, and as `change` makes them.
     pub fn new(settings: &str, change: impl FnOnce(&mut Config)) -> Self {
         let source = Arc::new(BuiltinFork::new().unwrap());
-        let (config, mistakes) = Config::read(settings);
-        assert!(mistakes.is_empty(), "{mistakes:?}");
-        let mut config = config.unwrap();
+        let mut config = config(settings);
         change(&mut config);
-        let (market, metrics) = (config.markets[0], Arc::new(Metrics::new()));
-        let parts = Parts {
-            source: Arc::clone(&source) as _,
-            config: Arc::new(config),
-            key: Arc::new(Key::simulated()),
-            roads: Vec::new(),
-            tips: None,
-            records: Arc::new(Records::new(Arc::clone(&metrics), None)),
-            health: Arc::new(Health::new(Limits::default(), false, metrics, None)),
-            board: Arc::default(),
-            checker: None,
-            connector: None,
-            on_chain: false,
-            seed: 7,
-            recorder: None,
-        };
+        let market = config.markets[0];
+        let parts = parts(Arc::clone(&source) as _, config);
         let (mut engine, jobs) = Engine::idle(parts, &Arc::default()).unwrap();
         let (sender, orders) = mpsc::channel();
         let Engine { scanner, looker, hasher, asker, finder, .. } = &mut engine;

@@ -96,10 +96,7 @@ impl Rpc {
         let params = json!([{ "commitment": "confirmed", "minContextSlot": oldest }]);
         let judge = |answer: &Answer<Latest>| {
             let (slot, last) = (answer.context.slot, answer.value.last_valid_block_height);
-            self.horizon.take(slot)?;
-            if slot < oldest {
-                return Err(format!("slot {slot}, wanted {oldest} or later"));
-            }
+            self.horizon.take_since(slot, oldest)?;
             // There are no more blocks than slots.
             (last <= slot.saturating_add(VALIDITY)).then_some(()).ok_or_else(|| {
                 format!("at slot {slot}, a blockhash that is valid up to block {last}")

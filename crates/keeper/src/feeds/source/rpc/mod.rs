@@ -262,10 +262,7 @@ impl Rpc {
         }
         let params = json!([program.to_string(), options]);
         let judge = |listed: &Listed<Keyed>| match listed.slot {
-            Some(slot) if slot < min_slot => {
-                Err(format!("slot {slot}, wanted {min_slot} or later"))
-            }
-            Some(slot) => self.horizon.take(slot),
+            Some(slot) => self.horizon.take_since(slot, min_slot),
             None => Ok(()),
         };
         let ask = |whom| self.nodes.call((Role::Scan, whom), "getProgramAccounts", &params, judge);
