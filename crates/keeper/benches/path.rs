@@ -194,16 +194,14 @@ impl Connector for Told {
     }
 }
 
-/// Lines of the loop's log, as JSON.
+/// Lines of the loop's log, JSON: read by who waits for them, not by who writes them.
 #[derive(Clone)]
-struct Log(Sender<Value>);
+struct Log(Sender<Vec<u8>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        if let Ok(line) = serde_json::from_slice(line) {
-            // Nobody listens any more when it ends.
-            let _ = self.0.send(line);
-        }
+        // Nobody listens any more when it ends.
+        let _ = self.0.send(line.to_vec());
         Ok(line.len())
     }
 
@@ -213,11 +211,12 @@ impl std::io::Write for Log {
 }
 
 /// Waits for the next line with one of these messages.
-fn wait_for(log: &Receiver<Value>, messages: &[&str]) -> Result<Value> {
+fn wait_for(log: &Receiver<Vec<u8>>, messages: &[&str]) -> Result<Value> {
     let until = Instant::now() + PATIENCE;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let line = log.recv_timeout(left).with_context(|| format!("no {messages:?}"))?;
+        let line: Value = serde_json::from_slice(&line)?;
         let fields = &line["fields"];
         if fields["message"].as_str().is_some_and(|message| messages.contains(&message)) {
             return Ok(fields.clone());
@@ -233,7 +232,7 @@ fn measure(
     simulate: &str,
     keeps: bool,
     (count, further_pools): (u32, u32),
-    log: &Receiver<Value>,
+    log: &Receiver<Vec<u8>>,
 ) -> Result<(Vec<Round>, u64)> {
     let Market { source, table, oracle, healthy, unhealthy, pools } = market(count, further_pools)?;
     // Written again and again in one slot: more than a few in a second are not believed.
@@ -399,6 +398,7 @@ fn market(count: u32, further_pools: u32) -> Result<Market> {
     }
     let clock =
         Clock { slot: world.slot(), unix_timestamp: u64::try_from(world.unix_timestamp())? };
+    let obligations = obligations.into_iter().collect();
     let source = Memory { world: Mutex::new(world), clock, obligations, market };
     Ok(Market { source, table, oracle, healthy, unhealthy, pools })
 }

@@ -1,6 +1,6 @@
 //! What the benchmarks of the keeper share.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use anyhow::{Result, anyhow};
 use klend_flash_keeper::feeds::source::{Filter, Progress, Source, Visitor};
@@ -14,7 +14,7 @@ pub struct Memory {
     pub world: Mutex<World>,
     pub clock: Clock,
     /// Obligations beside those of the world.
-    pub obligations: Vec<(Address, Account)>,
+    pub obligations: BTreeMap<Address, Account>,
     pub market: Address,
 }
 
@@ -29,7 +29,8 @@ impl Source for Memory {
 
     fn accounts_at(&self, keys: &[Address]) -> Result<(u64, Vec<Option<Account>>)> {
         let world = self.world.lock().map_err(|_| anyhow!("it broke down"))?;
-        Ok((self.clock.slot, keys.iter().map(|key| world.account(key)).collect()))
+        let account = |key| world.account(key).or_else(|| self.obligations.get(key).cloned());
+        Ok((self.clock.slot, keys.iter().map(account).collect()))
     }
 
     fn program_accounts(

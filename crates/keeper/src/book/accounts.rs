@@ -25,6 +25,7 @@ pub struct Accounts {
     entries: HashMap<Address, Entry>,
     /// The pools among them.
     pools: ByMint,
+    changes: u64,
 }
 
 impl Accounts {
@@ -47,7 +48,9 @@ impl Accounts {
         });
         let mints = pool.as_ref().map(|pool| pool.mints());
         let before = self.entries.insert(*key, Entry { version, account, pool });
+        let is_new = before.is_none();
         let before = before.and_then(|entry| Some(entry.pool?.mints()));
+        self.changes += u64::from(is_new || before.is_some() != mints.is_some());
         if before != mints {
             if let Some(mints) = before {
                 self.pools.remove(key, mints);
@@ -87,6 +90,12 @@ impl Accounts {
     #[must_use]
     pub fn pools(&self) -> &ByMint {
         &self.pools
+    }
+
+    /// How often an address became known, or a pool, or ceased to be one.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The programs among them.

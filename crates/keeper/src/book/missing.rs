@@ -4,7 +4,7 @@
 //! forgotten until a second answer, that was asked for because of the first and not before
 //! it, says the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use solana_address::Address;
 
@@ -29,6 +29,11 @@ impl Missing {
     /// Something is there.
     pub fn seen(&mut self, key: &Address) {
         self.0.remove(key);
+    }
+
+    /// Something is at each of these.
+    pub fn all_seen(&mut self, keys: &HashSet<Address>) {
+        self.0.retain(|key, _| !keys.contains(key));
     }
 
     /// An answer that nothing is there; `confirms` if it was asked for, or its scan began,

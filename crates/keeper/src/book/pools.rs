@@ -1,6 +1,7 @@
 //! Which pools are known, and what they trade.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Instant,
@@ -8,6 +9,8 @@ use std::{
 
 use flash_liquidator_client::swap::jupiter::JupiterRoute;
 use solana_address::Address;
+
+use super::accounts::Accounts;
 
 /// Mints sold and bought.
 pub type Pair = (Address, Address);
@@ -25,6 +28,17 @@ pub struct Pools {
     pub stand_ins: Vec<Address>,
     /// Routes of Jupiter's for a pair, each for an amount.
     pub offers: BTreeMap<Pair, Vec<Arc<Offered>>>,
+    /// What [`Self::look`] found.
+    seen: Option<Seen>,
+}
+
+/// What was seen of all pools, and in which state of the accounts: see
+/// [`Accounts::changes`].
+#[derive(Clone, Debug)]
+struct Seen {
+    changes: u64,
+    unread: Vec<Address>,
+    unfit: Vec<Address>,
 }
 
 /// A route that an aggregator offers.
@@ -72,9 +86,50 @@ impl Pools {
     /// Takes what was found for a pair; what was found for it before.
     pub fn take_found(&mut self, pair: Pair, found: Vec<Address>) -> Vec<Address> {
         let before = self.found.insert(pair, found).unwrap_or_default();
-        let Self { named, found, real, .. } = self;
+        let Self { named, found, real, seen, .. } = self;
         *real = named.iter().chain(found.values().flatten()).copied().collect();
+        *seen = None;
         before
+    }
+
+    /// Looks through all of them for [`Self::unread`] and [`Self::unfit`], if what they say may
+    /// have changed: there may be a thousand, and every decision asks for both.
+    pub fn look(&mut self, accounts: &Accounts) {
+        if self.seen.as_ref().is_none_or(|seen| seen.changes != accounts.changes()) {
+            self.seen = Some(self.see(accounts));
+        }
+    }
+
+    fn see(&self, accounts: &Accounts) -> Seen {
+        Seen {
+            changes: accounts.changes(),
+            unread: accounts.unread(self.real.iter().copied()),
+            unfit: self.named.iter().filter(|key| accounts.pool(key).is_none()).copied().collect(),
+        }
+    }
+
+    /// What [`Self::look`] found in these accounts, if it still holds.
+    fn seen(&self, accounts: &Accounts) -> Cow<'_, Seen> {
+        match self.seen.as_ref().filter(|seen| seen.changes == accounts.changes()) {
+            Some(seen) => Cow::Borrowed(seen),
+            None => Cow::Owned(self.see(accounts)),
+        }
+    }
+
+    /// Those of real venues that were never read.
+    pub fn unread(&self, accounts: &Accounts) -> Cow<'_, [Address]> {
+        match self.seen(accounts) {
+            Cow::Borrowed(seen) => Cow::Borrowed(&seen.unread),
+            Cow::Owned(seen) => Cow::Owned(seen.unread),
+        }
+    }
+
+    /// Those that were named and are no pools of a venue that is known.
+    pub fn unfit(&self, accounts: &Accounts) -> Cow<'_, [Address]> {
+        match self.seen(accounts) {
+            Cow::Borrowed(seen) => Cow::Borrowed(&seen.unfit),
+            Cow::Owned(seen) => Cow::Owned(seen.unfit),
+        }
     }
 
     /// Those of real venues, each once.

@@ -1,6 +1,10 @@
 //! The newest of every account of a market.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::Range,
+    vec,
+};
 
 use anyhow::Result;
 use klend_interface::state::Obligation;
@@ -54,6 +58,16 @@ pub enum Effect {
     Market,
 }
 
+/// A scan that is being taken, a few obligations at a time: there may be a hundred thousand,
+/// and updates do not wait for all of them.
+pub struct Merging {
+    /// Everything from before then is in it.
+    begun: Version,
+    left: vec::IntoIter<(u64, Address, Box<Obligation>)>,
+    /// Obligations that were taken.
+    seen: HashSet<Address>,
+}
+
 /// A market and its obligations.
 pub struct State {
     pub market: Market,
@@ -102,10 +116,17 @@ impl State {
         Ok(state)
     }
 
-    /// Takes a later scan. Where something newer is known, that stays. Obligations that
-    /// only this answer does not have are returned, for somebody to ask again; those that
-    /// another one had not either are forgotten.
-    pub fn merge(&mut self, scan: Scan, missing: &mut Missing) -> Result<Vec<Address>> {
+    /// Takes a later scan at once, as [`Self::begin_merge`], [`Self::merge_some`] and
+    /// [`Self::end_merge`] do in pieces.
+    fn merge(&mut self, scan: Scan, missing: &mut Missing) -> Result<Vec<Address>> {
+        let mut merging = self.begin_merge(scan)?;
+        self.merge_some(&mut merging, usize::MAX)?;
+        self.end_merge(merging, missing)
+    }
+
+    /// Takes a later scan's market; its obligations are to be taken after it. Where something
+    /// newer is known, that stays.
+    pub fn begin_merge(&mut self, scan: Scan) -> Result<Merging> {
         let read = Version::end_of(scan.slot);
         for key in scan.market.keys()? {
             if let Some(account) = scan.market.account(&key) {
@@ -113,21 +134,47 @@ impl State {
             }
         }
         self.advance(&scan.market);
-        let mut seen: HashSet<Address> = HashSet::with_capacity(scan.obligations.len());
-        let mut oldest = u64::MAX;
-        for (slot, key, obligation) in scan.obligations {
-            oldest = oldest.min(slot);
-            seen.insert(key);
+        let oldest = scan.obligations.iter().map(|(slot, ..)| *slot).min();
+        Ok(Merging {
+            begun: Version::end_of(oldest.map_or(scan.slot, |oldest| oldest.min(scan.slot))),
+            seen: HashSet::with_capacity(scan.obligations.len()),
+            left: scan.obligations.into_iter(),
+        })
+    }
+
+    /// Takes so many of a scan's obligations; whether there are more.
+    pub fn merge_some(&mut self, merging: &mut Merging, most: usize) -> Result<bool> {
+        let mut alike = Vec::new();
+        for (slot, key, obligation) in merging.left.by_ref().take(most) {
+            merging.seen.insert(key);
             self.market.keep_up(&obligation.last_update);
             let read = Version::end_of(slot);
-            if self.version(&key) <= read {
-                self.versions.insert(key, read);
+            if self.version(&key) > read {
+                continue;
+            }
+            self.versions.insert(key, read);
+            let bytes = bytemuck::bytes_of(&*obligation);
+            if self.known(&key).is_some_and(|known| bytemuck::bytes_of(known) == bytes) {
+                alike.push((key, obligation));
+            } else {
                 self.changed.insert(key, obligation);
             }
         }
+        if !alike.is_empty() {
+            // Their debts are counted anew: prices have changed.
+            let table = self.market.table()?;
+            self.tracker.put(&table, alike);
+        }
+        Ok(merging.left.len() > 0)
+    }
+
+    /// Ends with a scan whose obligations were all taken. Those that only this answer does
+    /// not have are returned, for somebody to ask again; those that another one had not
+    /// either are forgotten.
+    pub fn end_merge(&mut self, merging: Merging, missing: &mut Missing) -> Result<Vec<Address>> {
         // What was written after the scan began may not be in it.
-        let begun = Version::end_of(oldest.min(scan.slot));
-        seen.iter().for_each(|key| missing.seen(key));
+        let Merging { begun, seen, .. } = merging;
+        missing.all_seen(&seen);
         let is_older = |key: &Address| self.versions.get(key).is_none_or(|known| *known <= begun);
         let lacking = self.tracker.keys().filter(|key| !seen.contains(*key) && is_older(key));
         let mut doubted = Vec::new();
@@ -239,13 +286,14 @@ impl State {
     }
 
     /// Obligations whose health factor is below `health`, as far as it is known
-    /// without valuing them: what may be liquidated soon.
-    pub fn near(&mut self, health: f32) -> Result<Vec<Address>> {
+    /// without valuing them: what may be liquidated soon. Of all that are tracked, those at
+    /// `places` are looked at.
+    pub fn near(&mut self, health: f32, places: Range<usize>) -> Result<Vec<Address>> {
         let Self { market, tracker, changed, touched, .. } = self;
         let table = market.table()?;
         touched.extend(changed.keys().copied());
         tracker.put(&table, std::mem::take(changed));
-        Ok(tracker.near(&table, health))
+        Ok(tracker.near(&table, health, places))
     }
 
     /// What people are shown of it: prices, and the `most` obligations that are nearest
@@ -410,6 +458,45 @@ mod tests {
         state.forget(&gone, Version::end_of(203));
         assert!(!state.holds(&gone, Version::end_of(204)));
         assert_eq!(state.tracker.len(), tracked - 1);
+    }
+
+    /// Updates come in between, and everything is as if it had been taken at once.
+    #[test]
+    fn a_scan_may_be_taken_in_pieces() {
+        let source = BuiltinFork::new().unwrap();
+        let mut keys: Vec<Address> =
+            scan(&source, 1, |_| true).obligations.iter().map(|(_, key, _)| *key).collect();
+        keys.sort_unstable();
+        let (gone, told) = (keys[0], keys[1]);
+        let mut account = source.account("obligation", &told).unwrap();
+        account.data[8 + std::mem::offset_of!(Obligation, has_debt)] = 0;
+        for most in [1, 2, usize::MAX] {
+            let mut state = State::new(scan(&source, 100, |_| true), 0.0).unwrap();
+            state.evaluate(true).unwrap();
+            let tracked = state.tracker.len();
+            let mut merging = state.begin_merge(scan(&source, 200, |key| *key != gone)).unwrap();
+            let newer = Version { slot: 201, write: 0 };
+            assert_eq!(state.apply(&told, newer, account.clone()).unwrap(), Effect::Obligation);
+            let mut pieces = 1;
+            while state.merge_some(&mut merging, most).unwrap() {
+                pieces += 1;
+                state.evaluate(false).unwrap();
+            }
+            assert_eq!(pieces, (keys.len() - 1).div_ceil(most));
+            assert_eq!(state.end_merge(merging, &mut Missing::default()).unwrap(), [gone]);
+            assert!(state.is_pending(), "prices may have changed");
+            state.evaluate(false).unwrap();
+            assert_eq!(state.version(&told), newer);
+            assert_eq!(state.tracker.len(), tracked - 1, "what is told is newer");
+            for key in keys.iter().skip(2) {
+                assert_eq!(state.version(key), Version::end_of(200));
+            }
+            // What is as it was is nothing new.
+            let again = scan(&source, 300, |key| ![gone, told].contains(key));
+            let mut merging = state.begin_merge(again).unwrap();
+            while state.merge_some(&mut merging, most).unwrap() {}
+            assert!(state.changed.is_empty());
+        }
     }
 
     #[test]

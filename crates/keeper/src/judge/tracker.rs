@@ -20,7 +20,7 @@
 //! keeps the time from which its own ones can apply, and those whose time has come,
 //! or that use such a reserve, are asked about with every update.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use klend_interface::state::{LendingMarket, Obligation};
 use klend_model::{
@@ -313,13 +313,19 @@ impl Tracker {
         Evaluation { unhealthy, otherwise, valued }
     }
 
-    /// The obligations whose health factor is below `health` at `table`'s moment;
-    /// those of which shares tell nothing are left out.
-    pub fn near(&mut self, table: &ReserveTable<'_>, health: f32) -> Vec<Address> {
+    /// Of the obligations at these places, those whose health factor is below `health` at
+    /// `table`'s moment; those of which shares tell nothing are left out. Where one is
+    /// forgotten, the last one takes its place.
+    pub fn near(
+        &mut self,
+        table: &ReserveTable<'_>,
+        health: f32,
+        places: Range<usize>,
+    ) -> Vec<Address> {
         let change = self.meet(table);
-        let mut near = self.below(&change, health);
-        near.retain(|at| self.shares[*at].health(&change) < health);
-        near.into_iter().map(|at| self.obligations[at].key).collect()
+        let places = places.start..places.end.min(self.len());
+        let near = places.filter(|at| self.shares[*at].health(&change) < health);
+        near.map(|at| self.obligations[at].key).collect()
     }
 
     /// Positions of those that may be liquidated after a change, and of some more, in

@@ -131,7 +131,9 @@ impl Ground {
             for (key, obligation) in obligations {
                 let addresses = ObligationAddresses::read(key, obligation);
                 let (accounts, pools) = (&self.accounts, &self.pools);
-                wanted.extend(needs::of_obligation(own, &addresses, accounts, pools, keeper)?);
+                wanted.extend(needs::of_obligation(own, &addresses)?);
+                let swaps = needs::of_swaps(own, &addresses, accounts, pools, keeper)?;
+                wanted.extend(swaps.named);
             }
             let unread = self.accounts.unread(wanted);
             if unread.is_empty() {

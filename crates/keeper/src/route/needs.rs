@@ -14,7 +14,7 @@ use flash_liquidator_client::{
 };
 use solana_address::Address;
 
-use super::venue::Venue;
+use super::{traded::traded, venue::Venue};
 use crate::book::{accounts::Accounts, market::Market, pools::Pools};
 
 /// Accounts that any liquidation in a market may name: mints, vaults, farms, and the
@@ -58,33 +58,10 @@ pub fn mutable_mints(market: &Market) -> Result<Vec<Address>> {
     Ok(mutable.map(|reserve| reserve.liquidity_mint).collect())
 }
 
-/// Accounts that liquidations of one obligation may name besides: its stakes in
-/// farms, its referrer's states, and all that swaps in the pools for its pairs name, as
-/// far as `accounts` can tell; ask again when those are read, and every pool.
-pub fn of_obligation(
-    market: &Market,
-    obligation: &ObligationAddresses,
-    accounts: &Accounts,
-    pools: &Pools,
-    keeper: &Address,
-) -> Result<Vec<Address>> {
-    let (sold, bought) =
-        (read(market, &obligation.deposit_reserves)?, read(market, &obligation.borrow_reserves)?);
-    let mut needs = Venue::needs(accounts, &sold, &bought, pools);
-    // A pool that is none is said when it is asked about.
-    if let Ok(venue) = Venue::find(accounts, &sold, &bought, pools, market.clock, 0) {
-        needs.extend(venue.mentions(keeper));
-    }
-    let pairs = sold
-        .iter()
-        .flat_map(|from| bought.iter().map(move |to| (from.liquidity_mint, to.liquidity_mint)));
-    for offer in pairs.filter_map(|pair| pools.offers.get(&pair)).flatten() {
-        needs.extend(offer.accounts());
-    }
-    // The programs of the pools, for the local machine.
-    let owners = needs.iter().filter_map(|key| Some(accounts.get(key)?.owner));
-    let owners: BTreeSet<Address> = owners.collect();
-    needs.extend(owners);
+/// Accounts that liquidations of one obligation may name besides: its stakes in farms, and
+/// its referrer's states.
+pub fn of_obligation(market: &Market, obligation: &ObligationAddresses) -> Result<Vec<Address>> {
+    let mut needs = Vec::new();
     for reserve in read(market, &obligation.distinct_reserves())? {
         let reserve = &reserve;
         let farms = ObligationFarms::read(&obligation.obligation, reserve, reserve);
@@ -101,17 +78,45 @@ pub fn of_obligation(
     Ok(needs)
 }
 
-/// All that the prices of the pools for an obligation's pairs depend on, as far as
-/// `accounts` can tell, beside [`Pools::real`].
-pub fn of_pools(
+/// What selling the collaterals of some reserves for the debts of others takes.
+pub struct OfSwaps {
+    /// Accounts that what the pools pay depends on: they move with the price.
+    pub around: Vec<Address>,
+    /// They, and all that swaps name.
+    pub named: Vec<Address>,
+}
+
+/// What swaps for an obligation take, as far as `accounts` can tell, beside [`Pools::real`];
+/// ask again when those are read, and every pool. It is the same for all that are in the
+/// same reserves.
+pub fn of_swaps(
     market: &Market,
     obligation: &ObligationAddresses,
     accounts: &Accounts,
     pools: &Pools,
-) -> Result<Vec<Address>> {
-    let sold = read(market, &obligation.deposit_reserves)?;
-    let bought = read(market, &obligation.borrow_reserves)?;
-    Ok(Venue::needs(accounts, &sold, &bought, pools))
+    keeper: &Address,
+) -> Result<OfSwaps> {
+    let (sold, bought) =
+        (read(market, &obligation.deposit_reserves)?, read(market, &obligation.borrow_reserves)?);
+    let traded = traded(accounts, &sold, &bought, pools);
+    let around = Venue::needs(accounts, &traded, pools);
+    let mut named = around.clone();
+    // A pool that is none is said when it is asked about.
+    let venue = Venue::of(&traded, accounts, (&sold, &bought), pools, market.clock, 0);
+    if let Ok(venue) = venue {
+        named.extend(venue.mentions(keeper));
+    }
+    let pairs = sold
+        .iter()
+        .flat_map(|from| bought.iter().map(move |to| (from.liquidity_mint, to.liquidity_mint)));
+    for offer in pairs.filter_map(|pair| pools.offers.get(&pair)).flatten() {
+        named.extend(offer.accounts());
+    }
+    // The programs of the pools, for the local machine.
+    let owners = named.iter().filter_map(|key| Some(accounts.get(key)?.owner));
+    let owners: BTreeSet<Address> = owners.collect();
+    named.extend(owners);
+    Ok(OfSwaps { around, named })
 }
 
 fn read(market: &Market, keys: &[Address]) -> Result<Vec<ReserveAddresses>> {

@@ -11,8 +11,8 @@ use solana_address::Address;
 
 use super::{
     halted::Halted,
-    needs,
     terms::units_of_usd,
+    traded::{Traded, traded},
     venue::{NothingSells, Pair, Venue, Ways},
     why::Denied,
 };
@@ -60,6 +60,18 @@ pub struct Position<'a> {
     pub addresses: ObligationAddresses,
     pub venue: Venue,
     table: &'a ReserveTable<'a>,
+    /// Pools of use for it.
+    traded: Vec<Traded>,
+    /// Its best liquidation by all ways, if that was looked for before.
+    known: Option<Best>,
+}
+
+/// Venues and the best liquidation of an obligation, as they were found: for who asks again
+/// before anything has changed.
+pub struct Quoted {
+    venue: Venue,
+    traded: Vec<Traded>,
+    best: Best,
 }
 
 impl<'a> Position<'a> {
@@ -78,24 +90,49 @@ impl<'a> Position<'a> {
         let reserves = |keys: &[Address]| -> Result<Vec<ReserveAddresses>> {
             keys.iter().map(|key| Ok(ReserveAddresses::read(key, market.reserve(key)?))).collect()
         };
-        let venue = Venue::find(
-            view.accounts,
-            &reserves(&addresses.deposit_reserves)?,
-            &reserves(&addresses.borrow_reserves)?,
-            view.pools,
-            market.clock,
-            search.swap_cost_bps,
-        )?;
-        Ok(Self { key: *key, obligation, market, view, addresses, venue, table })
+        let (sold, bought) =
+            (reserves(&addresses.deposit_reserves)?, reserves(&addresses.borrow_reserves)?);
+        let (accounts, pools) = (view.accounts, view.pools);
+        let traded = traded(accounts, &sold, &bought, pools);
+        let (pair, cost_bps) = ((&*sold, &*bought), search.swap_cost_bps);
+        let venue = Venue::of(&traded, accounts, pair, pools, market.clock, cost_bps)?;
+        let key = *key;
+        Ok(Self { key, obligation, market, view, addresses, venue, table, traded, known: None })
+    }
+
+    /// The same with what was found of it at the same moment.
+    ///
+    /// # Errors
+    /// Its market is not read.
+    pub fn again(
+        view: &'a View<'a>,
+        key: &Address,
+        obligation: &'a Obligation,
+        quoted: Quoted,
+    ) -> Result<Self> {
+        let addresses = ObligationAddresses::read(key, obligation);
+        let (market, table) = view.market(&addresses.lending_market)?;
+        let (Quoted { venue, traded, best }, key) = (quoted, *key);
+        let known = Some(best);
+        Ok(Self { key, obligation, market, view, addresses, venue, table, traded, known })
+    }
+
+    /// What was found of it, with its best liquidation by all ways.
+    pub fn quoted(self, best: Best) -> Quoted {
+        Quoted { venue: self.venue, traded: self.traded, best }
+    }
+
+    /// Its market's reserves, as they were refreshed.
+    pub fn table(&self) -> &ReserveTable<'a> {
+        self.table
     }
 
     /// Accounts of its pools that were not read: before they are, what the pools pay is
     /// not known.
     pub fn unread(&self) -> Vec<Address> {
-        let needs =
-            needs::of_pools(self.market, &self.addresses, self.view.accounts, self.view.pools);
-        let pools = self.view.pools.real().copied();
-        self.view.accounts.unread(needs.unwrap_or_default().into_iter().chain(pools))
+        let View { accounts, pools, .. } = self.view;
+        let needs = Venue::needs(accounts, &self.traded, pools).into_iter();
+        accounts.unread(needs.chain(pools.unread(accounts).iter().copied()))
     }
 
     /// The most profitable liquidation.
@@ -114,6 +151,9 @@ impl<'a> Position<'a> {
     /// of its tokens, [`NothingSells`] if no pool leads from any of its collaterals to any of
     /// its debts, [`NoWay`] otherwise.
     pub fn best_by(&self, search: &Search, ways: Ways) -> Result<Best> {
+        if let Some(best) = self.known.filter(|_| ways == Ways::ALL) {
+            return Ok(best);
+        }
         let state = self.table.obligation(&self.key, self.obligation).map_err(|refusal| {
             anyhow::Error::new(refusal)
                 .context(format!("obligation {} cannot be refreshed", self.key))

@@ -170,11 +170,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         /// Pools come, go, change what they trade and are told of late; they are named, found,
-        /// and leave the ranking: what is of use is what a pass over all of them says.
+        /// and leave the ranking: what is of use, was not read or is no pool is what a pass
+        /// over all of them says.
         #[test]
         fn what_is_of_use_is_what_a_pass_over_all_pools_says(
             named in 0..=u8::MAX,
-            steps in vec((0..6u8, 0..POOLS, 0..MINTS, 0..MINTS, 0..=u8::MAX), 1..40),
+            steps in vec((0..7u8, 0..POOLS, 0..MINTS, 0..MINTS, 0..=u8::MAX), 1..40),
             sold in 1..1u8 << MINTS,
             bought in 1..1u8 << MINTS,
         ) {
@@ -199,11 +200,19 @@ mod tests {
                     4 => {
                         pools.take_found((key(first), key(second)), keys(bits));
                     }
+                    5 => pools.look(&accounts),
                     _ => pools.stand_ins = keys(bits & 1).iter().map(|_| key(20)).collect(),
                 }
                 let found = traded(&accounts, &sold, &bought, &pools);
                 let expected = by_a_pass(&accounts, &sold, &bought, &pools);
                 prop_assert_eq!(shown(&found), shown(&expected));
+                // Whenever they were looked through.
+                let unread = accounts.unread(pools.real().copied());
+                prop_assert_eq!(&*pools.unread(&accounts), unread);
+                let named = pools.named().iter();
+                let unfit: Vec<Address> =
+                    named.filter(|key| accounts.pool(key).is_none()).copied().collect();
+                prop_assert_eq!(&*pools.unfit(&accounts), unfit);
             }
         }
     }

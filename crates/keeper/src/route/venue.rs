@@ -21,7 +21,7 @@ use liquidation_venues::{
 };
 use solana_address::Address;
 
-use super::traded::traded;
+use super::traded::Traded;
 pub use crate::book::pools::Pair;
 use crate::book::{
     accounts::Accounts,
@@ -162,21 +162,22 @@ pub struct Sale<'a> {
 
 impl Venue {
     /// The pools known that trade collaterals for debts, or one of the two for
-    /// something in between; where none is known at all, swaps are assumed to cost
-    /// `cost_bps`.
+    /// something in between, as [`traded`](super::traded::traded) finds them; where none is
+    /// known at all, swaps are assumed to cost `cost_bps`.
     ///
     /// # Errors
     /// A pool that the operator named is not there, or not one.
-    pub fn find(
+    pub(super) fn of(
+        traded: &[Traded],
         accounts: &Accounts,
-        sold: &[ReserveAddresses],
-        bought: &[ReserveAddresses],
+        (sold, bought): (&[ReserveAddresses], &[ReserveAddresses]),
         pools: &Pools,
         clock: Clock,
         cost_bps: u16,
     ) -> Result<Self> {
         let now = Now { unix_timestamp: i64::try_from(clock.unix_timestamp)?, slot: clock.slot };
-        for key in pools.named().iter().filter(|key| accounts.pool(key).is_none()) {
+        let unfit = pools.unfit(accounts);
+        for key in &*unfit {
             let account = account(accounts, key)
                 .with_context(|| format!("pool {key}: there is no such account"))?;
             liquidation_venues::read(key, account)?;
@@ -184,10 +185,8 @@ impl Venue {
         let mut curves = Vec::new();
         let mut closed = Vec::new();
         let mut token_programs = BTreeMap::new();
-        let mut any = false;
-        for (pool, pairs) in traded(accounts, sold, bought, pools) {
-            any = true;
-            for (from, to) in pairs {
+        for (pool, pairs) in traded {
+            for (from, to) in pairs.iter().copied() {
                 match pool.curve(&from, accounts, &now) {
                     Ok(curve) => curves.push(curve),
                     Err(error) => closed.push(((from, to), error)),
@@ -210,22 +209,17 @@ impl Venue {
         let offers = pools.offers.iter().filter(|(pair, _)| is_wanted(pair));
         let offers: Vec<Arc<Offered>> =
             offers.flat_map(|(_, offers)| offers).filter(is_read).cloned().collect();
-        if !any && offers.is_empty() && pools.named().is_empty() && !pools.seeks {
+        if traded.is_empty() && offers.is_empty() && pools.named().is_empty() && !pools.seeks {
             return Ok(Self::Assumed { cost_bps });
         }
         Ok(Self::Pools { curves, closed, token_programs, offers })
     }
 
-    /// The accounts that [`Self::find`] looks at beside the pools themselves ([`Pools::real`],
+    /// The accounts that [`Self::of`] looks at beside the pools themselves ([`Pools::real`],
     /// of which there may be a thousand), as far as `accounts` can tell.
-    pub fn needs(
-        accounts: &Accounts,
-        sold: &[ReserveAddresses],
-        bought: &[ReserveAddresses],
-        pools: &Pools,
-    ) -> Vec<Address> {
+    pub(super) fn needs(accounts: &Accounts, traded: &[Traded], pools: &Pools) -> Vec<Address> {
         let mut needs: Vec<Address> = pools.stand_ins.clone();
-        for (pool, _) in traded(accounts, sold, bought, pools) {
+        for (pool, _) in traded {
             needs.push(*pool.address());
             needs.extend(pool.accounts(accounts));
         }
@@ -466,7 +460,7 @@ pub(super) mod tests {
     use solana_account::Account;
 
     use super::*;
-    use crate::feeds::feed::Version;
+    use crate::{feeds::feed::Version, route::traded::traded};
 
     pub(in crate::route) const SOLD: u8 = 10;
     pub(in crate::route) const BOUGHT: u8 = 11;
@@ -529,7 +523,9 @@ pub(super) mod tests {
 
     fn find(accounts: &Accounts, pools: &Pools) -> Result<Venue> {
         let clock = Clock { slot: 1, unix_timestamp: 1 };
-        Venue::find(accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], pools, clock, 25)
+        let (sold, bought) = ([reserve(SOLD)], [reserve(BOUGHT)]);
+        let traded = traded(accounts, &sold, &bought, pools);
+        Venue::of(&traded, accounts, (&sold, &bought), pools, clock, 25)
     }
 
     #[test]
@@ -539,7 +535,8 @@ pub(super) mod tests {
         pool(&mut accounts, 20, [1_000_000, 1_000_000], 0);
         pool(&mut accounts, 21, [1_000_000_000, 1_000_000_000], 30);
         let pools = with_stand_ins(&[20, 21]);
-        let needs = Venue::needs(&accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], &pools);
+        let traded = traded(&accounts, &[reserve(SOLD)], &[reserve(BOUGHT)], &pools);
+        let needs = Venue::needs(&accounts, &traded, &pools);
         assert!(needs.len() > 2 && accounts.unread(needs).is_empty());
         let venue = find(&accounts, &pools).unwrap();
         let chosen = |amount| {

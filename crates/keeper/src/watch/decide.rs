@@ -248,15 +248,21 @@ impl Engine {
                 unread.extend(missing.0);
                 continue;
             }
-            let best = position.and_then(|position| position.best(search)).or_else(|refusal| {
-                let scope = self.scope.as_ref().filter(|_| refusal.is::<Refusal>());
-                scope.and_then(|scope| behind(&state.market, key, obligation, scope)).ok_or(refusal)
+            let quoted = position.and_then(|position| {
+                let best = position.best(search)?;
+                Ok((best, Some(position.quoted(best))))
             });
-            match best {
-                Ok(best) => {
+            let quoted = quoted.or_else(|refusal| {
+                let scope = self.scope.as_ref().filter(|_| refusal.is::<Refusal>());
+                let best = scope.and_then(|scope| behind(&state.market, key, obligation, scope));
+                best.map(|best| (best, None)).ok_or(refusal)
+            });
+            match quoted {
+                Ok((best, quoted)) => {
                     let profit = value_f64(best.profit_value);
                     if profit >= config.min_profit {
                         self.queue.put(key, profit);
+                        self.quoted.extend(quoted.map(|quoted| (*key, quoted)));
                     } else {
                         info!(obligation = %key, profit, "too little profit");
                         self.cooldown.rest(key, now);
@@ -508,7 +514,12 @@ impl Engine {
         self.require_agreement(key, obligation)?;
         let markets = self.states.values().map(|state| &state.market);
         let view = View::behind(written, markets, &self.accounts, &self.chain, &self.pools)?;
-        let position = Position::new(&view, key, obligation, &config.wishes.search)?;
+        // Just now it was quoted by what stands here.
+        let quoted = self.quoted.remove(key).filter(|_| written.is_none());
+        let position = match quoted {
+            Some(quoted) => Position::again(&view, key, obligation, quoted)?,
+            None => Position::new(&view, key, obligation, &config.wishes.search)?,
+        };
         let tries = self.tries.get(key).copied().unwrap_or_default();
         // Another one with every slot, and the same when it is replayed.
         let mut chance = DefaultHasher::new();
@@ -571,7 +582,7 @@ fn largest(debts: &HashMap<Address, f32>) -> f64 {
 
 /// What is known of a plan before anything came of it.
 fn numbers(position: &Position<'_>, plan: &Plan) -> Result<Numbers> {
-    let table = position.market.table()?;
+    let table = position.table();
     let known = |key: &Address| table.reserve(key).context("a reserve is not known");
     let (repay, withdraw) =
         (known(&plan.order.repay_reserve)?, known(&plan.order.withdraw_reserve)?);
@@ -613,4 +624,57 @@ pub(super) fn tracked<'a>(
     key: &Address,
 ) -> Option<(&'a State, &'a Obligation)> {
     states.values().find_map(|state| Some((state, state.tracker.get(key)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use flash_liquidator_client::klend::ReserveAddresses;
+    use klend_model::keys::some;
+
+    use super::*;
+    use crate::watch::rig::Rig;
+
+    /// By each of the operator's lists an obligation is left alone or not: by its owner, by
+    /// itself, and by the reserves and mints of its debts and of its collaterals.
+    #[test]
+    fn every_list_is_looked_at() {
+        let tried = |settings: &str| {
+            let mut rig = Rig::new(&format!("simulate = \"none\"\n{settings}"), |_| ());
+            rig.settle();
+            rig.jobs.try_recv().map(|job| job.plan)
+        };
+        let plan = tried("").unwrap();
+        let reserves = plan.reserves();
+        let one_of = |all: &[Address]| all[0].to_string();
+        let named = |keys: &[Address], of: fn(&ReserveAddresses) -> Address| {
+            let reserve = reserves.iter().find(|it| it.reserve == keys[0]).unwrap();
+            of(reserve).to_string()
+        };
+        let before = &plan.before;
+        let borrowed: Vec<Address> =
+            before.borrows.iter().filter_map(|it| some(&it.borrow_reserve)).copied().collect();
+        let deposited: Vec<Address> =
+            before.deposits.iter().filter_map(|it| some(&it.deposit_reserve)).copied().collect();
+        assert_eq!((borrowed.len(), deposited.len()), (1, 1));
+        let mint = |it: &ReserveAddresses| it.liquidity_mint;
+        let (debt, collateral) = (named(&borrowed, mint), named(&deposited, mint));
+        let owner = to_address(&before.owner).to_string();
+        let nobody = Address::new_from_array([9; 32]).to_string();
+        for (list, wanted) in [
+            ("owners", vec![owner]),
+            ("obligations", vec![plan.obligation().to_string()]),
+            ("reserves", vec![one_of(&borrowed), one_of(&deposited)]),
+            ("mints", vec![debt, collateral]),
+        ] {
+            assert!(tried(&format!("allow_{list} = {wanted:?}")).is_ok(), "{list}");
+            assert!(tried(&format!("allow_{list} = [{nobody:?}]")).is_err(), "{list}");
+            assert!(tried(&format!("deny_{list} = [{nobody:?}]")).is_ok(), "{list}");
+            for key in &wanted {
+                assert!(tried(&format!("deny_{list} = [{key:?}]")).is_err(), "{list}");
+                // Either side is enough, and one side is not.
+                let alone = tried(&format!("allow_{list} = [{key:?}]")).is_ok();
+                assert_eq!(alone, wanted.len() == 1, "{list}");
+            }
+        }
+    }
 }

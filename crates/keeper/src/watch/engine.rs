@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use super::{
     offers::Offering,
+    scout::Scouting,
     time::Time,
     worker::{Ended, Job, Shared, Workers},
 };
@@ -45,7 +46,12 @@ use crate::{
         source::Source,
     },
     health::{Health, board::Board},
-    judge::{cooldown::Cooldown, flights::Flights, queue::Queue, state::State},
+    judge::{
+        cooldown::Cooldown,
+        flights::Flights,
+        queue::Queue,
+        state::{Merging, State},
+    },
     keys::Key,
     land::roads::Road,
     ledger::{Ticket, record::Numbers, records::Records},
@@ -53,7 +59,7 @@ use crate::{
         Recorder,
         told::{By, Told, Turn},
     },
-    route::discovery::Want,
+    route::{discovery::Want, position::Quoted},
     verify::{checker::Checker, collector::Collector},
 };
 
@@ -63,8 +69,8 @@ const NEAREST: usize = 20;
 const CAPACITY: usize = 16_384;
 /// Updates that are taken in before what they changed is evaluated.
 const BATCH: usize = 1_024;
-/// Pause between two looks for obligations that come near their limit.
-const SCOUT_PAUSE: Duration = Duration::from_secs(1);
+/// Obligations of a scan that one turn takes.
+const MERGED: usize = 1_024;
 
 /// What the loop works with.
 pub struct Parts {
@@ -180,8 +186,10 @@ pub(super) struct Engine {
     pub sought: BTreeMap<Pair, Sought>,
     /// What the aggregator is asked, and what of it waits.
     pub offering: Offering,
-    /// Obligations whose needs are known.
-    pub prepared: BTreeSet<Address>,
+    /// Obligations near their limit, and what they need.
+    pub scouting: Scouting,
+    /// Later scans of markets that are being taken.
+    pub merging: BTreeMap<Address, Merging>,
     /// Accounts that a look was ordered for.
     pub asked: HashSet<Address>,
     /// Programs that the machine has, and those that it does not take.
@@ -225,6 +233,8 @@ pub(super) struct Engine {
     pub evaluate_all: bool,
     /// Obligations of the last evaluation that were not quoted yet.
     pub unquoted: usize,
+    /// What this turn has quoted: it holds until the loop is told something else.
+    pub quoted: HashMap<Address, Quoted>,
     /// When the oldest update came that was not evaluated yet.
     pub heard: Option<Instant>,
     /// Rows and figures of what is in flight.
@@ -331,7 +341,8 @@ impl Engine {
             averages_ordered: false,
             sought: BTreeMap::new(),
             offering,
-            prepared: BTreeSet::new(),
+            scouting: Scouting::default(),
+            merging: BTreeMap::new(),
             asked: HashSet::new(),
             loaded: BTreeSet::new(),
             refused: BTreeSet::new(),
@@ -362,6 +373,7 @@ impl Engine {
             failed_until: None,
             evaluate_all: false,
             unquoted: 0,
+            quoted: HashMap::new(),
             heard: None,
             kept: HashMap::new(),
             unsellable: HashMap::new(),
@@ -405,7 +417,8 @@ impl Engine {
         let was_due = self.begin()?;
         // What is left over is not waited with.
         let asks = self.ready && self.scope.as_ref().is_some_and(Scope::is_pending);
-        let patience = if self.unquoted == 0 && !asks { NAP } else { Duration::ZERO };
+        let waits = self.unquoted == 0 && !asks && !was_due;
+        let patience = if waits { NAP } else { Duration::ZERO };
         let first = match events.recv_timeout(patience) {
             Ok(event) => Some(event),
             Err(mpsc::RecvTimeoutError::Timeout) => None,
@@ -434,10 +447,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins a turn: gives orders that are due, and says whether any were.
+    /// Begins a turn: gives orders that are due and takes up a piece of what takes long;
+    /// says whether there was anything.
     pub(super) fn begin(&mut self) -> Result<bool> {
         self.parts.health.turn();
-        self.keep_time()
+        let merged = self.merge_some(MERGED)?;
+        Ok(self.keep_time()? || merged)
     }
 
     /// Ends a turn: decides on what it was told.
@@ -446,6 +461,8 @@ impl Engine {
         if !self.is_ready() {
             return Ok(());
         }
+        self.quoted.clear();
+        self.pools.look(&self.accounts);
         let is_due = self.evaluate_all || self.unquoted > 0;
         let is_evaluated = is_due || self.states.values().any(State::is_pending);
         if is_evaluated {
@@ -488,6 +505,7 @@ impl Engine {
         let machine = config.simulate == Simulate::None || self.machines > 0;
         let blockhash = !self.parts.on_chain || self.chain.blockhash.is_some();
         self.ready = self.states.len() == self.markets().len()
+            && self.scouting.is_done()
             && self.asked.is_empty()
             && machine
             && blockhash
@@ -546,11 +564,7 @@ impl Engine {
             let tips = self.parts.tips.clone();
             self.asker.order(Order::Chain { writes: self.writes(), tips })?;
         }
-        if now >= self.next_scout && self.states.len() == self.markets().len() {
-            was_due = true;
-            self.next_scout = now + SCOUT_PAUSE;
-            self.scout()?;
-        }
+        was_due |= self.scout()?;
         self.keep_offers(now)?;
         // Without a feed, prices have to be looked at.
         let is_blind =

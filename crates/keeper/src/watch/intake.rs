@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    ops::Bound,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -17,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::{
     decide::tracked,
     engine::{Engine, Subscription},
+    scout::following,
 };
 use crate::{
     book::{
@@ -269,8 +269,7 @@ impl Engine {
         }
         // One after the other, and then from the first again.
         let is_tracked = |key: &&Address| tracked(&self.states, key).is_some();
-        let later = self.prepared.range((Bound::Excluded(self.audited), Bound::Unbounded));
-        let obligations = later.chain(self.prepared.range(..=self.audited)).filter(is_tracked);
+        let obligations = following(&self.scouting.near, &self.audited).filter(is_tracked);
         let obligations: Vec<Address> = obligations.take(AUDITED).copied().collect();
         self.audited = obligations.last().copied().unwrap_or_default();
         keys.extend(obligations);
@@ -317,16 +316,10 @@ impl Engine {
                     Err(reason) => self.failed(&reason),
                 }
             }
-            Found::Scan(market, scan) => {
-                self.scanning.remove(&market);
-                match scan.and_then(|scan| self.merge(*scan)) {
-                    Ok(()) => self.succeeded(),
-                    Err(reason) => {
-                        self.scan_wanted.insert(market);
-                        self.failed(&reason);
-                    }
-                }
-            }
+            Found::Scan(market, scan) => match scan.and_then(|scan| self.merge(*scan)) {
+                Ok(()) => self.succeeded(),
+                Err(reason) => self.not_scanned(market, &reason),
+            },
             Found::Look(why, Ok(Look { slot, accounts })) => {
                 self.succeeded();
                 self.looked(why, true);
@@ -355,8 +348,7 @@ impl Engine {
                 self.evaluate_all |= why == Why::Polling;
                 if answered {
                     // Pools may name more, and what waited for it can go on.
-                    self.prepared.retain(|key| self.states.contains_key(key));
-                    self.scout()?;
+                    self.scout_again();
                     self.evaluate_all = true;
                 }
             }
@@ -367,7 +359,7 @@ impl Engine {
             Found::Averages(found) => {
                 self.averages_ordered = false;
                 match found {
-                    Ok(found) => self.averages_found(found)?,
+                    Ok(found) => self.averages_found(found),
                     Err(reason) => self.failed(&reason),
                 }
             }
@@ -474,12 +466,9 @@ impl Engine {
         }
         match self.states.get_mut(&key) {
             Some(state) => {
-                let tracked = state.tracker.len();
-                let missing = state.merge(scan, &mut self.missing)?;
-                if missing.len() > AUDITED {
-                    warn!(market = %key, tracked, missing = missing.len(), "a scan came short: again");
-                }
-                self.confirmed.want(missing);
+                let merging = state.begin_merge(scan)?;
+                self.merging.insert(key, merging);
+                Ok(())
             }
             None => {
                 let state = State::new(scan, self.parts.config.min_debt)?;
@@ -490,8 +479,48 @@ impl Engine {
                 if self.states.len() == self.markets().len() {
                     self.early.clear();
                 }
+                self.merged(key)
             }
         }
+    }
+
+    /// Takes so many obligations of a scan that is being taken; whether there is one.
+    pub(super) fn merge_some(&mut self, most: usize) -> Result<bool> {
+        let Some(mut merging) = self.merging.first_entry() else { return Ok(false) };
+        let key = *merging.key();
+        let Some(state) = self.states.get_mut(&key) else { return Ok(false) };
+        let tracked = state.tracker.len();
+        let ended = match state.merge_some(merging.get_mut(), most) {
+            Ok(true) => return Ok(true),
+            Ok(false) => state.end_merge(merging.remove(), &mut self.missing),
+            Err(reason) => {
+                merging.remove();
+                Err(reason)
+            }
+        };
+        match ended {
+            Ok(missing) => {
+                if missing.len() > AUDITED {
+                    warn!(market = %key, tracked, missing = missing.len(), "a scan came short: again");
+                }
+                self.confirmed.want(missing);
+                self.merged(key)?;
+            }
+            Err(reason) => self.not_scanned(key, &reason),
+        }
+        Ok(true)
+    }
+
+    /// A market is scanned again, because it could not be, or not be taken.
+    fn not_scanned(&mut self, market: Address, reason: &anyhow::Error) {
+        self.scanning.remove(&market);
+        self.scan_wanted.insert(market);
+        self.failed(reason);
+    }
+
+    /// A market's scan was taken as a whole.
+    fn merged(&mut self, key: Address) -> Result<()> {
+        self.scanning.remove(&key);
         if let Some(scope) = &mut self.scope {
             scope.look_again();
         }
@@ -501,28 +530,27 @@ impl Engine {
         }
         self.parts.records.metrics.scans.inc();
         self.subscribe();
-        debug!(slot, "scan merged");
+        debug!(market = %key, "scan merged");
         // Everything else is read anew as well, programs too.
-        self.prepared.clear();
+        self.scout_anew();
         let keys: Vec<Address> = self.accounts.keys().copied().collect();
         if !keys.is_empty() {
             self.order_machine()?;
             self.needed.want(keys);
         }
-        self.next_scout = self.time.now();
         Ok(())
     }
 
-    fn averages_found(&mut self, found: Vec<(Address, Option<Address>)>) -> Result<()> {
+    fn averages_found(&mut self, found: Vec<(Address, Option<Address>)>) {
         self.succeeded();
-        let Some(scope) = &mut self.scope else { return Ok(()) };
+        let Some(scope) = &mut self.scope else { return };
         for (table, averages) in found {
             if averages.is_none() {
                 warn!(%table, "no averages of this price table: its prices are not written here");
             }
             scope.found(&table, averages);
         }
-        self.scout()
+        self.scout_again();
     }
 
     /// Takes the pools of a pair into the book; what nothing sold is tried again.
@@ -574,9 +602,7 @@ impl Engine {
         if before != keys {
             // They are read before they are needed, those that left are not followed any
             // more, and what rests because nothing sold it does not rest any more.
-            self.prepared.clear();
-            self.live.clear();
-            self.next_scout = self.time.now();
+            self.follow_anew();
             self.sells_anew();
         }
     }
@@ -598,6 +624,9 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use flash_liquidator_client::swap::stand_in;
+    use klend_fork::Machine;
+
     use super::*;
     use crate::{book::reader, feeds::source::Source as _, watch::rig::Rig};
 
@@ -618,6 +647,37 @@ mod tests {
         assert_eq!(follows(vec![key(3), key(4)]), [true, true]);
         assert_eq!(follows(vec![key(4)]), [false, true]);
         assert_eq!(follows(Vec::new()), [false, false]);
+    }
+
+    /// Bytecode that is newer than the machine, say: it is told of once, and what calls it is
+    /// decided on without a simulation.
+    #[test]
+    fn what_the_machine_does_not_load_is_not_waited_for() {
+        let mut rig = Rig::new("", |_| ());
+        let swaps = stand_in::PROGRAM_ID;
+        for _ in 0..9 {
+            rig.engine.begin().unwrap();
+            while let Ok(order) = rig.orders.try_recv() {
+                let found = if let Order::Machine(programs) = order {
+                    let mut world = rig.source.world(&programs).unwrap();
+                    world
+                        .set_account(&swaps, Account { lamports: 1, ..Account::default() })
+                        .unwrap();
+                    let refused = vec![(swaps, "an instruction that is not known".to_owned())];
+                    let machine = Machine::new(world);
+                    Found::Machine(Ok(Box::new(Warm { machine, programs, refused })))
+                } else {
+                    reader::read(&*rig.source, order)
+                };
+                rig.engine.found(found).unwrap();
+            }
+            rig.engine.end().unwrap();
+        }
+        let Engine { loaded, refused, .. } = &rig.engine;
+        assert!(refused.iter().eq([&swaps]) && loaded.len() > 3, "{refused:?} {loaded:?}");
+        let job = rig.jobs.try_recv().unwrap();
+        assert!(job.stage.is_none() && job.plan.route.is_some());
+        job.plan.check_unsimulated().unwrap();
     }
 
     /// A search that failed, or of which a list failed, is none: it is made again soon, and

@@ -3,6 +3,7 @@
 //! * [`engine`]: the turns of the loop, and what it knows.
 //! * [`intake`]: what feeds and readers bring, taken into the book.
 //! * `wants`: what they are asked for.
+//! * `scout`: what obligations near their limit need, found out a few at a time.
 //! * [`decide`]: what is worth trying, and how.
 //! * `ended`: how it ended.
 //! * `offers`: what an aggregator is asked beside it.
@@ -23,6 +24,7 @@ mod offers;
 pub mod replay;
 #[cfg(test)]
 mod rig;
+mod scout;
 pub mod time;
 mod wants;
 pub mod worker;

@@ -271,7 +271,7 @@ impl Engine {
         let config = &self.parts.config;
         let view = self.view()?;
         for state in self.states.values() {
-            for key in self.prepared.iter() {
+            for key in &self.scouting.near {
                 let Some(obligation) = state.tracker.get(key) else { continue };
                 let position = Position::new(&view, key, obligation, &config.wishes.search)?;
                 let own = &config.wishes.tables;

@@ -1,10 +1,9 @@
-//! What feeds and readers are asked for: subscriptions, what obligations near their limit
-//! need, and pools that could sell what they hold.
+//! What feeds and readers are asked for: subscriptions, accounts, and pools that could sell
+//! what obligations hold.
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use flash_liquidator_client::klend::ObligationAddresses;
 use solana_address::Address;
 use tracing::{info, warn};
 
@@ -15,10 +14,8 @@ use crate::{
     config::Simulate,
     feeds::feed::{self, Wanted},
     route::{
-        discovery::{self, Want, merged},
+        discovery::{Want, merged},
         fees::UnitPrice,
-        needs,
-        venue::Venue,
     },
 };
 
@@ -93,72 +90,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Orders what obligations near their limit need and was not read yet.
-    pub(super) fn scout(&mut self) -> Result<()> {
-        let near = self.parts.config.near;
-        let mut wanted: Vec<Address> = self.parts.config.wishes.tables.clone();
-        wanted.extend(self.parts.config.wishes.dont_front);
-        wanted.extend(self.tip_accounts());
-        wanted.extend(self.scope_needs()?);
-        if std::mem::take(&mut self.pools_moved) {
-            let around = Venue::around_prices(&self.accounts, &self.pools);
-            self.live.extend(around.iter().copied());
-            wanted.extend(around);
-        }
-        let via = self.parts.config.discover.as_ref().map(|(seeking, _)| seeking.via.clone());
-        let (mut sought, mut sold, mut sells) = (Vec::new(), Vec::new(), false);
-        for state in self.states.values_mut() {
-            let is_new = self.prepared.insert(state.market.key);
-            if is_new {
-                wanted.extend(needs::of_market(&state.market, &self.keeper)?);
-                self.live.extend(needs::mutable_mints(&state.market)?);
-            }
-            let mut fresh = state.near(near)?;
-            fresh.retain(|key| self.prepared.insert(*key));
-            if fresh.is_empty() {
-                continue;
-            }
-            let market = &state.market;
-            let table = market.table()?;
-            for key in fresh {
-                let Some(obligation) = state.tracker.get(&key) else { continue };
-                if let Some(via) = &via {
-                    sought.extend(discovery::wanted(&table, &key, obligation, via));
-                }
-                if self.parts.config.jupiter.is_some() {
-                    sold.extend(discovery::wanted(&table, &key, obligation, &[]));
-                }
-                let addresses = ObligationAddresses::read(&key, obligation);
-                // What is not in the market cannot be liquidated either.
-                let needed = needs::of_obligation(
-                    market,
-                    &addresses,
-                    &self.accounts,
-                    &self.pools,
-                    &self.keeper,
-                );
-                let Ok(needed) = needed else { continue };
-                wanted.extend(needed);
-                sells = true;
-                self.live.extend(needs::of_pools(market, &addresses, &self.accounts, &self.pools)?);
-            }
-        }
-        if sells {
-            wanted.extend(self.pools.real());
-            self.live.extend(self.pools.real());
-        }
-        self.subscribe_to_pools();
-        self.may_sell(&sold);
-        self.seek(sought)?;
-        self.ask(wanted);
-        if self.asked.is_empty() && self.machines == 0 {
-            self.order_machine()?;
-        }
-        Ok(())
-    }
-
     /// What telling prices about to be written takes; says what cannot be written.
-    fn scope_needs(&mut self) -> Result<Vec<Address>> {
+    pub(super) fn scope_needs(&mut self) -> Result<Vec<Address>> {
         let Some(scope) = &mut self.scope else { return Ok(Vec::new()) };
         let markets: Vec<&Market> = self.states.values().map(|state| &state.market).collect();
         let needs = scope.needs(&Known { markets: &markets, accounts: &self.accounts })?;
@@ -221,7 +154,7 @@ impl Engine {
     }
 
     /// Accounts that may get a tip.
-    fn tip_accounts(&self) -> Vec<Address> {
+    pub(super) fn tip_accounts(&self) -> Vec<Address> {
         let stated = match &self.parts.config.wishes.fees {
             Fees::Rules(rules) => {
                 rules.tip.iter().flat_map(|tip| tip.accounts.clone()).collect::<Vec<_>>()

@@ -474,6 +474,37 @@ pub(crate) mod tests {
         assert!(is_too_little(&decided(pays * 20, true).err().unwrap()));
     }
 
+    /// Block engines look for the account in the transaction; the transfer that it stands at
+    /// takes no notice of it.
+    #[test]
+    fn the_account_that_asks_for_nobody_in_front_stands_at_the_tip() {
+        let (fork, keeper) = (BuiltinFork::new().unwrap(), Key::simulated().pubkey());
+        let key = *plan(&fork, &keeper).unwrap().obligation();
+        let [tipped, dont_front] = [3, 4].map(|byte| Address::new_from_array([byte; 32]));
+        let mut frozen = Frozen::read(&fork, &key, &Selling::default(), &keeper).unwrap();
+        frozen.read_more(&fork, &[tipped, dont_front]).unwrap();
+        let view = frozen.view(None).unwrap();
+        let search = wishes().search;
+        let position = Position::new(&view, &key, &frozen.obligation, &search).unwrap();
+        let decided = |lamports| {
+            let offer = Offer { unit_price: 0, tip: lamports };
+            let fees = Fees::Stated { offer, tip_account: Some(tipped) };
+            let wishes = Wishes { fees, dont_front: Some(dont_front), ..wishes() };
+            Plan::new(&position, &keeper, &wishes, 0, 0).unwrap()
+        };
+        let plan = decided(1_000_000);
+        let last = plan.instructions().unwrap().pop().unwrap();
+        let named: Vec<(Address, bool)> =
+            last.accounts.iter().map(|meta| (meta.pubkey, meta.is_writable)).collect();
+        assert_eq!(named, [(keeper, true), (tipped, true), (dont_front, false)]);
+        let stage = Stage::new(&view, &plan, true).unwrap();
+        let mut machine = Machine::new(fork.world(&stage.programs).unwrap());
+        let simulation = simulate(&mut machine, &plan, &stage, &[]).unwrap();
+        assert_eq!(simulation.decoded.outcome, Outcome::Succeeded);
+        // Without a tip nobody is asked for anything.
+        assert!(!decided(0).mentioned().unwrap().contains(&dont_front));
+    }
+
     #[test]
     fn a_worker_that_panics_fails_its_job_and_takes_the_next() {
         let source = Arc::new(Rotten::new());
