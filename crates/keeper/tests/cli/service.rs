@@ -13,7 +13,7 @@ use crate::{
     obligations, refused,
     sending::Stage,
     text,
-    watch::{Watch, metric, trusted, until},
+    watch::{Watch, metric, passes, trusted, until},
 };
 
 fn write(folder: &tempfile::TempDir, config: &str) -> String {
@@ -348,6 +348,54 @@ fn races_say_why_nothing_was_tried() {
     assert_eq!(report["weeks"][0]["quotedUsd"].as_f64(), Some(figure("quotedUsd")));
     let said = text(&keeper(&races));
     assert!(said.contains("would have earned $") && said.contains("too little"), "{said}");
+}
+
+/// The estimate of its compute units leaves it open whether it pays, those that the local
+/// simulation used do not: it is tried there, and left alone after that.
+#[test]
+fn what_only_the_simulation_shows_to_pay_too_little_is_left_alone_after_it() {
+    let (at_risk, _) = obligations();
+    let source = ["--fork", folder_arg()];
+    let plain = json_of(&[&source[..], &["liquidate", &at_risk]].concat());
+    let sol = json_of(&[&source[..], &["reserve", SOL_RESERVE]].concat());
+    let profit = plain["quote"]["profitValue"].as_f64().unwrap();
+    // What is asked for: a tenth more than was used, and a tick.
+    let limit = plain["simulation"]["computeUnits"].as_f64().unwrap() * 1.1 + 8_300.0;
+    // At this price they take half of the profit.
+    let micro_lamports = profit / 2.0 / sol["price"].as_f64().unwrap() * 1e15 / limit;
+    let fee = profit / 2.0;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, share, expected) in
+        [("little", 0.97, ("too_little", "too_little_profit")), ("enough", 1.03, ("simulated", ""))]
+    {
+        let ledger = folder.path().join(name);
+        let floor = profit - fee * share;
+        let config = format!(
+            "poll_ms = 50\ncooldown_seconds = 600\nmax_fee_share_bps = 10000\n\
+             priority_fee = {micro_lamports:.0}\nmin_profit_usd = {floor:.6}\nledger = {ledger:?}"
+        );
+        let (_, lines) = passes(&config, &source, 40);
+        let said = |message| lines.iter().filter(move |line| line["fields"]["message"] == message);
+        let (liquidated, left) = (said("liquidated").count(), said("too little profit").count());
+        assert_eq!(
+            (liquidated, left),
+            if name == "little" { (0, 1) } else { (1, 0) },
+            "{lines:#?}"
+        );
+        let kept = rusqlite::Connection::open(&ledger).unwrap();
+        let attempts: Vec<(String, String)> = kept
+            .prepare("SELECT outcome, code FROM attempts WHERE obligation = ?1")
+            .unwrap()
+            .query_map([&at_risk], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(attempts, [(expected.0.to_owned(), expected.1.to_owned())], "{name}");
+        // It was not declined before.
+        let declined = "SELECT count(*) FROM declined WHERE code = 'too_little_profit'";
+        let before: i64 = kept.query_row(declined, [], |row| row.get(0)).unwrap();
+        assert_eq!(before, 0, "{name}");
+    }
 }
 
 #[test]
