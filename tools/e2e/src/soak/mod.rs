@@ -325,9 +325,9 @@ fn settle(
     }
 }
 
-/// The keepers' resident memory, KiB, and when.
+/// The keepers' resident memory and the part of it that is no file's, KiB, and when.
 #[derive(Default)]
-struct Memory(Vec<(Duration, [u64; 2], String)>);
+struct Memory(Vec<(Duration, [[u64; 2]; 2], String)>);
 
 impl Memory {
     fn look(&mut self, at: Duration, racers: &[Racer; 2]) -> Result<()> {
@@ -338,14 +338,14 @@ impl Memory {
     /// Average over a minute that ends at `end`.
     fn around(&self, end: Duration) -> Option<[f64; 2]> {
         let from = end.saturating_sub(Duration::from_secs(60));
-        let within: Vec<&[u64; 2]> = self
+        let within: Vec<&[[u64; 2]; 2]> = self
             .0
             .iter()
             .filter(|(at, ..)| (from..=end).contains(at))
             .map(|(_, both, _)| both)
             .collect();
         let mean = |one: usize| {
-            within.iter().map(|both| both[one] as f64).sum::<f64>() / within.len() as f64
+            within.iter().map(|both| both[one][0] as f64).sum::<f64>() / within.len() as f64
         };
         (!within.is_empty()).then(|| [mean(0), mean(1)])
     }
@@ -375,13 +375,21 @@ impl Memory {
 
     /// One line every five minutes.
     fn table(&self) -> String {
-        let mut text = String::from("  minute  keeper 1 MiB  keeper 2 MiB  load\n");
+        let mut text =
+            String::from("  minute  keeper 1 MiB  no file's  keeper 2 MiB  no file's  load\n");
         let mut next = Duration::ZERO;
         for (at, both, load) in &self.0 {
             if *at >= next {
-                let [one, two] = both.map(|kib| kib as f64 / 1024.0);
-                let _ =
-                    writeln!(text, "  {:>6}  {one:>12.1}  {two:>12.1}  {load}", at.as_secs() / 60);
+                let [one, two] = both.map(|both| both.map(|kib| kib as f64 / 1024.0));
+                let _ = writeln!(
+                    text,
+                    "  {:>6}  {:>12.1}  {:>9.1}  {:>12.1}  {:>9.1}  {load}",
+                    at.as_secs() / 60,
+                    one[0],
+                    one[1],
+                    two[0],
+                    two[1]
+                );
                 next = *at + Duration::from_secs(300);
             }
         }

@@ -168,12 +168,15 @@ impl Racer {
         Ok(())
     }
 
-    /// Resident memory, KiB.
-    pub fn memory(&self) -> Result<u64> {
+    /// Resident memory, and the part of it that is no file's, KiB.
+    pub fn memory(&self) -> Result<[u64; 2]> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.child().id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.context("no resident memory")?.trim().trim_end_matches(" kB");
-        Ok(kib.parse()?)
+        let of = |name: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.with_context(|| format!("no {name}"))?.trim().trim_end_matches(" kB");
+            Ok(kib.parse()?)
+        };
+        Ok([of("VmRSS:")?, of("RssAnon:")?])
     }
 
     /// Lets nothing more go wrong.

@@ -60,6 +60,7 @@ const STALE: Wants = Wants::Nothing("older than what is known: left aside");
 const KNOWN: Wants = Wants::Nothing("known already: left aside");
 const OTHER: Wants = Wants::Nothing("the other stream, a scan or an audit tells it");
 const KEPT: Wants = Wants::Nothing("what it lacks is kept until a second answer lacks it");
+const SLOTS: Wants = Wants::Nothing("ends nothing before as many slots have passed");
 const PIECES: Wants = Wants::Nothing("asked for in small pieces already");
 
 /// Every kind of fault.
@@ -88,6 +89,8 @@ const KINDS: &[(What, Wants)] = &[
     (What::Call(ACCOUNTS, Call::NodeIsBehind), Wants::Words),
     (What::Call(ACCOUNTS, Call::StaleSlot), Wants::Words),
     (What::Call(ACCOUNTS, Call::FarFuture), Wants::Words),
+    (What::Call(ACCOUNTS, Call::Ahead(100)), Wants::Words),
+    (What::Call(ACCOUNTS, Call::Nothing), KEPT),
     (What::Call(ACCOUNTS, Call::AtMost(5, -32_602)), PIECES),
     (What::Call(ACCOUNTS, Call::AtMost(5, 413)), PIECES),
     (What::Call(ACCOUNTS, Call::AtMost(75, -32_602)), PIECES),
@@ -108,18 +111,23 @@ const KINDS: &[(What, Wants)] = &[
     (What::Call(SEND, Call::BlackHole), Wants::Words),
     (What::Call(STATUS, Call::StaleSlot), STALE),
     (What::Call(STATUS, Call::PartialAnswer), Wants::Words),
+    (What::Call(STATUS, Call::Nothing), KEPT),
     (What::Call(STATUS, Call::BlackHole), Wants::Words),
     (What::Call(STATUS, Call::FarFuture), Wants::Words),
     (What::Call(STATUS, Call::TruncatedJson), Wants::Words),
     (What::Call(STATUS, Call::DroppedConnection), Wants::Words),
     (What::Call(EPOCH, Call::TruncatedJson), Wants::Words),
     (What::Call(EPOCH, Call::FarFuture), Wants::Words),
+    (What::Call(EPOCH, Call::FarHeight), SLOTS),
     (What::Call(BLOCKHASH, Call::Code(-32_603)), Wants::Words),
+    (What::Call(BLOCKHASH, Call::FarFuture), Wants::Words),
+    (What::Call(BLOCKHASH, Call::FarHeight), Wants::Words),
     (What::Socket(Socket::Refused), Wants::Words),
     (What::Socket(Socket::Cut), Wants::Words),
     (What::Socket(Socket::Silent), Wants::Words),
     (What::Socket(Socket::DeadPrograms), OTHER),
     (What::Socket(Socket::DeadAccounts), OTHER),
+    (What::Socket(Socket::Gone), KEPT),
     (What::Socket(Socket::Twice), KNOWN),
     (What::Socket(Socket::Late(Duration::from_millis(800))), READ),
     (What::Socket(Socket::OldSlots), Wants::Words),
@@ -141,7 +149,11 @@ impl What {
     /// Whether it happens in one node at a time only: what both refuse or say for good is
     /// refused, or so.
     fn is_of_one(self) -> bool {
-        matches!(self, Self::Call(_, Call::Code(-32_003)))
+        matches!(
+            self,
+            Self::Call(_, Call::Code(-32_003) | Call::Nothing | Call::Ahead(_))
+                | Self::Socket(Socket::Gone)
+        )
     }
 }
 
