@@ -30,6 +30,8 @@ pub enum Fault {
     TruncatedJson,
     /// An answer without its last account.
     PartialAnswer,
+    /// Taken and thrown away, with a name for what was taken.
+    Swallowed,
     /// The connection ends before the answer.
     DroppedConnection,
     /// The connection ends after the node has done what it was asked.
@@ -191,6 +193,10 @@ fn instead(request: &Value, fault: Option<Fault>) -> Option<Option<Answer>> {
         Fault::AskedLater(60) => page("429 Too Many Requests\r\nRetry-After: 60", "slow down"),
         Fault::AskedLater(_) => page("503 Service Unavailable\r\nRetry-After: 1", "slow down"),
         Fault::DroppedConnection => None,
+        Fault::Swallowed => {
+            let body = json!({ "jsonrpc": "2.0", "id": request["id"], "result": "swallowed" });
+            Some(Answer::ok(body))
+        }
         Fault::NodeIsBehind => {
             let message = "Minimum context slot has not been reached";
             Some(Answer::error(&request["id"], -32016, message))
@@ -318,6 +324,7 @@ mod tests {
             assert_eq!(epoch["result"]["blockHeight"], FAR_FUTURE, "{fault:?}");
         }
         assert_eq!(through(Fault::Busy(-32_600), &list)["error"]["code"], -32_600);
+        assert_eq!(through(Fault::Swallowed, &list)["result"], "swallowed");
     }
 
     #[test]

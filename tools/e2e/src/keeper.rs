@@ -4,6 +4,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -11,6 +12,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::processes::Process;
+
+/// What writes a keeper's log down.
+pub type Logging = thread::JoinHandle<std::io::Result<u64>>;
 
 /// Longest a command may take: `setup` waits for a block to be finalized.
 const LIMIT: Duration = Duration::from_secs(400);
@@ -118,6 +122,32 @@ impl Keeper {
             );
         }
         Ok(())
+    }
+
+    /// The same for one whose files may not grow for a while: what is refused then is an
+    /// error to it, not its end, and its log comes by a pipe. What writes the log down ends
+    /// with it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_limited(&self, name: &str, args: &[&str]) -> Result<(Process, PathBuf, Logging)> {
+        let log = self.folder.join(format!("{name}.log"));
+        let output = self.folder.join(format!("{name}.out"));
+        let command = self.command(args, &output, &log)?;
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(command.get_program());
+        limited.args(command.get_args()).stdin(Stdio::null()).stderr(Stdio::piped());
+        for (variable, value) in command.get_envs() {
+            match value {
+                Some(value) => limited.env(variable, value),
+                None => limited.env_remove(variable),
+            };
+        }
+        let process = Process::spawn(limited.stdout(File::create(&output)?))?;
+        let mut errors = process.child().stderr.take().context("no pipe")?;
+        let mut file = File::create(&log)?;
+        let logging = thread::spawn(move || std::io::copy(&mut errors, &mut file));
+        Ok((process, log, logging))
     }
 
     /// Starts a command that goes on; its standard error is a log with this name, whose

@@ -62,7 +62,12 @@ impl Engine {
             Ended::Ready { bytes } => {
                 info!(obligation = %key, bytes, quoted, "ready to be sent: send = false");
             }
-            Ended::HeldBack => info!(obligation = %key, "stopping: not sent"),
+            // It is to stop; or the ledger cannot be written, and begins nothing until it can.
+            Ended::HeldBack => {
+                info!(obligation = %key, "not sent");
+                self.queue.put(key, quoted);
+                rests = false;
+            }
             Ended::Failed(reason) if Reason::of(reason) == Reason::BelowFloor => {
                 // By what the simulation says that it costs.
                 let reason = format!("{reason:#}");

@@ -23,7 +23,7 @@ const ENDS: [&str; 7] = [
     "failed",
     "failed again",
     "not landed",
-    "stopping: not sent",
+    "not sent",
 ];
 
 /// What was found to be so.

@@ -6,12 +6,14 @@
 //! |---|---|
 //! | [`market`] | prices and borrowers, by transactions |
 //! | [`referee`] | what could be liquidated with profit, and for how long |
-//! | [`racer`] | a keeper and the two nodes that it believes it has |
+//! | [`racer`] | a keeper, the two nodes that it believes it has, and a block engine |
+//! | [`own`] | what befalls a keeper itself: no SOL, no descriptors, no room on the disk |
 //! | [`storm`] | the faults, and what the keepers said to them |
 //! | [`audit`] | what the keepers signed, and what the chain has of it |
 
 mod audit;
 mod market;
+mod own;
 mod racer;
 mod referee;
 mod storm;
@@ -127,7 +129,7 @@ pub fn run(report: &mut Report, scene: &Scene, server: &Server, binary: &Path, p
         Ok(((), faults))
     });
     report.step("soak: nothing was missed", || {
-        storm.calm(&racers);
+        storm.calm(&racers)?;
         let quiet = settle(slot, &referee, &mut streaks, &mut racers)?;
         let seen = format!("{quiet}; {streaks}");
         story.push_str(&format!("{seen}\n"));
@@ -223,7 +225,7 @@ fn alone(
         let begun = Instant::now();
         let length = storm.length(*kind, LENGTH);
         for number in 0..racers.len() {
-            storm.inject(racers, number, storm.nodes(*kind), *kind, length);
+            storm.inject(racers, number, storm.nodes(*kind), *kind, length)?;
         }
         thread::sleep(length / 2);
         let since = market.opportunity(referee)?;
@@ -249,6 +251,7 @@ fn alone(
             slow.push(format!("{name}: {} ms, {left} left", took.as_millis()));
         }
     }
+    storm.calm(racers)?;
     ensure!(slow.is_empty(), "not over {} s later: {}", RECOVERY.as_secs(), slow.join("; "));
     let seen = format!(
         "{} kinds; liquidated at most {} ms after the end of one",
@@ -277,7 +280,7 @@ fn at_random(
         let result = (|| -> Result<()> {
             while begun.elapsed() < plan.length {
                 thread::sleep(TICK);
-                storm.blow(racers);
+                storm.blow(racers)?;
                 racers.iter_mut().try_for_each(Racer::read)?;
                 if Instant::now() >= next_memory {
                     next_memory = Instant::now() + MEMORY;

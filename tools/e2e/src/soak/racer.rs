@@ -10,17 +10,26 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use fault_proxy::{proxy::Proxy, socket::SocketProxy};
-use serde_json::Value;
+use fault_proxy::{
+    http::{self, Answer},
+    proxy::Proxy,
+    socket::SocketProxy,
+};
+use serde_json::{Value, json};
+use solana_address::Address;
 use solana_keypair::Keypair;
+use solana_signer::Signer;
 
+use super::own;
 use crate::{
-    keeper::{Keeper, at, text},
+    keeper::{Keeper, Logging, at, text},
     processes::Process,
     scene::{Scene, write_key},
     server::Server,
 };
 
+/// What it pays a block engine, lamports: the least that one takes.
+const TIP: u64 = 1_000;
 /// How long it may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(400);
 
@@ -39,6 +48,34 @@ impl Node {
         let socket = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port() + 1));
         Ok(Self { calls: Proxy::to(&server.url, &[]), socket: SocketProxy::to(socket)? })
     }
+}
+
+/// A block engine before the node: it takes bundles of one transaction, and hands that on.
+fn engine(node: &str, tipped: Address) -> Result<Proxy> {
+    let node: SocketAddr = node.trim_start_matches("http://").parse()?;
+    let engine = http::serve(move |request| {
+        let id = &request["id"];
+        let answer = |result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
+        let result = match request["method"].as_str()? {
+            "getTipAccounts" => json!([tipped.to_string()]),
+            "sendBundle" => {
+                let config = json!({ "encoding": "base64", "skipPreflight": true });
+                let params = json!([request["params"][0][0], config]);
+                let sent = json!({
+                    "jsonrpc": "2.0", "id": id, "method": "sendTransaction", "params": params,
+                });
+                let told: Value = serde_json::from_str(&http::post(node, &sent)?).ok()?;
+                if told["result"].is_null() {
+                    return Some(Answer::ok(told));
+                }
+                // A bundle has a name of its own.
+                json!(format!("bundle of {}", told["result"]))
+            }
+            other => return Some(Answer::error(id, -32_601, other)),
+        };
+        Some(Answer::ok(answer(result)))
+    });
+    Ok(Proxy::to(&format!("http://{engine}"), &[]))
 }
 
 /// A line of a keeper's log.
@@ -63,6 +100,12 @@ impl Line {
 pub struct Racer {
     process: Process,
     log: PathBuf,
+    logging: Option<Logging>,
+    key: Keypair,
+    holder: Keypair,
+    url: String,
+    /// Its block engine.
+    pub engine: Proxy,
     /// The nodes it has, the preferred one first.
     pub nodes: [Node; 2],
     begun: Instant,
@@ -95,13 +138,16 @@ impl Racer {
     ) -> Result<Self> {
         let folder = scene.folder.join(name);
         fs::create_dir(&folder)?;
-        let key = write_key(&folder.join("keypair.json"), key)?;
+        let (signer, key) = (key, write_key(&folder.join("keypair.json"), key)?);
         let direct = Keeper::new(binary, "--rpc", &server.url, &folder);
         let path = key.display().to_string();
         let done = direct.json(&["setup", "--keypair", &path, "--yes"])?;
         let tables = at(&done, "/tables")?.to_string();
 
         let nodes = [Node::to(server)?, Node::to(server)?];
+        // Whose account it is does not matter.
+        let tipped = scene.stranger.pubkey();
+        let engine = engine(&server.url, tipped)?;
         let config = folder.join("keeper.toml");
         let differences = folder.join("differences");
         let ledger = folder.join("ledger.sqlite");
@@ -112,19 +158,33 @@ impl Racer {
                  websocket_url = {:?}\nnodes = [{{ url = {:?}, websocket_url = {:?} }}]\n\
                  deadline_slots = 40\nworkers = 40\nmin_profit_usd = 0.5\ncooldown_seconds = 1\n\
                  rescan_seconds = 5\naudit_seconds = 1\nsilence_seconds = 4\npoll_ms = 400\n\
-                 near_health = 1.3\ndifferences = {differences:?}\nledger = {ledger:?}\n",
+                 near_health = 1.3\ndifferences = {differences:?}\nledger = {ledger:?}\n\
+                 block_engines = [{:?}]\ntip_lamports = {TIP}\ntip_accounts = [\"{tipped}\"]\n",
                 nodes[0].socket.url(),
                 nodes[1].calls.url(),
                 nodes[1].socket.url(),
+                engine.url(),
             ),
         )?;
         let keeper = Keeper::new(binary, "--rpc", nodes[0].calls.url(), &folder);
         let config = config.display().to_string();
         let args = ["--rpc-timeout", "2", "--json", "watch", "--config", &config];
-        let (process, log) = keeper.start("watch", &args)?;
+        let (process, log, logging) = keeper.start_limited("watch", &args)?;
         let begun = Instant::now();
-        let (rest, lines) = (String::new(), Vec::new());
-        let mut racer = Self { process, log, nodes, begun, offset: 0, rest, lines };
+        let mut racer = Self {
+            process,
+            log,
+            logging: Some(logging),
+            key: signer.insecure_clone(),
+            holder: scene.arbitrageur.insecure_clone(),
+            url: server.url.clone(),
+            engine,
+            nodes,
+            begun,
+            offset: 0,
+            rest: String::new(),
+            lines: Vec::new(),
+        };
         while !racer.lines.iter().any(|line| line.message == "ready") {
             racer.read()?;
             if begun.elapsed() >= PATIENCE {
@@ -185,14 +245,60 @@ impl Racer {
             node.calls.clear();
             node.socket.clear();
         }
+        self.engine.clear();
+    }
+
+    /// It, for who lets something happen to it itself.
+    pub fn itself(&self) -> own::Keeper {
+        own::Keeper {
+            process: self.process.child().id(),
+            key: self.key.insecure_clone(),
+            holder: self.holder.insecure_clone(),
+            url: self.url.clone(),
+        }
     }
 
     /// Asks it to end; returns its log.
     pub fn stop(mut self) -> Result<Vec<Line>> {
         self.process.terminate()?;
         let status = self.process.wait(PATIENCE)?;
+        if let Some(Ok(written)) = self.logging.take().map(thread::JoinHandle::join) {
+            written.context("its log was not written down")?;
+        }
         self.take()?;
         ensure!(status.success(), "it ended with {status}: {:?}", self.lines.last());
         Ok(self.lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fault_proxy::proxy::Fault;
+
+    use super::*;
+
+    #[test]
+    fn a_block_engine_hands_bundles_on_and_names_who_is_tipped() {
+        let node = http::serve(|request| {
+            let params = request["params"].to_string();
+            let is_it = request["method"] == "sendTransaction" && params.contains("skipPreflight");
+            let signature = json!({ "result": format!("signature of {}", request["params"][0]) });
+            is_it.then(|| Answer::ok(signature))
+        });
+        let engine = engine(&format!("http://{node}"), Address::default()).unwrap();
+        let address = engine.url().trim_start_matches("http://").parse().unwrap();
+        let ask = |method: &str, params: Value| -> Value {
+            let request = json!({ "id": 1, "method": method, "params": params });
+            serde_json::from_str(&http::post(address, &request).unwrap()).unwrap()
+        };
+        let accounts = ask("getTipAccounts", json!([]));
+        assert_eq!(accounts["result"], json!([Address::default().to_string()]));
+        let bundle = || ask("sendBundle", json!([["bytes"], { "encoding": "base64" }]));
+        let name = bundle()["result"].take();
+        assert!(name.as_str().unwrap().starts_with("bundle of"), "{name}");
+        engine.during(None, Fault::Swallowed, Duration::from_secs(600));
+        assert_eq!(bundle()["result"], "swallowed");
+        engine.clear();
+        assert!(ask("sendTransaction", json!([]))["error"].is_object());
     }
 }

@@ -10,10 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fault_proxy::{proxy::Fault as Call, socket::Fault as Socket};
+use anyhow::Result;
+use fault_proxy::{
+    proxy::{Fault as Call, Proxy},
+    socket::Fault as Socket,
+};
 
 use super::{
     Dice,
+    own::{Own, Shortage},
     racer::{Line, Racer},
 };
 
@@ -27,6 +32,8 @@ const AFTER: Duration = Duration::from_secs(6);
 /// an audit to.
 const SILENT: Duration = Duration::from_secs(7);
 const DEAD: Duration = Duration::from_secs(6);
+/// How long a keeper is without SOL: some of it passes until that is in a block.
+const DRAINED: Duration = Duration::from_secs(6);
 /// One of so many happens in both nodes of a keeper at once.
 const BOTH: u64 = 5;
 
@@ -37,6 +44,10 @@ enum What {
     Call(Option<&'static str>, Call),
     /// Subscriptions.
     Socket(Socket),
+    /// Bundles, on their way to the block engine.
+    Engine(Call),
+    /// The keeper itself.
+    Own(Own),
 }
 
 /// What a keeper has to say to it.
@@ -52,6 +63,7 @@ const ACCOUNTS: Option<&str> = Some("getMultipleAccounts");
 const SCAN: Option<&str> = Some("getProgramAccounts");
 const SEND: Option<&str> = Some("sendTransaction");
 const STATUS: Option<&str> = Some("getSignatureStatuses");
+const BUNDLE: Option<&str> = Some("sendBundle");
 const EPOCH: Option<&str> = Some("getEpochInfo");
 const BLOCKHASH: Option<&str> = Some("getLatestBlockhash");
 
@@ -61,6 +73,10 @@ const KNOWN: Wants = Wants::Nothing("known already: left aside");
 const OTHER: Wants = Wants::Nothing("the other stream, a scan or an audit tells it");
 const KEPT: Wants = Wants::Nothing("what it lacks is kept until a second answer lacks it");
 const SLOTS: Wants = Wants::Nothing("ends nothing before as many slots have passed");
+const ROADS: Wants = Wants::Nothing("the nodes got the same bytes");
+const UNTRIED: Wants = Wants::Nothing("nothing came that it would have begun");
+const UNWRITTEN: Wants = Wants::Nothing("nothing came that it would have written");
+const OPEN: Wants = Wants::Nothing("what is open stays open");
 const PIECES: Wants = Wants::Nothing("asked for in small pieces already");
 
 /// Every kind of fault.
@@ -134,6 +150,14 @@ const KINDS: &[(What, Wants)] = &[
     (What::Socket(Socket::FarFuture), Wants::Words),
     (What::Socket(Socket::Dialect), READ),
     (What::Socket(Socket::Truncated), Wants::Words),
+    (What::Engine(Call::Swallowed), ROADS),
+    (What::Engine(Call::LostAnswer), Wants::Words),
+    (What::Engine(Call::BlackHole), Wants::Words),
+    (What::Engine(Call::TooManyRequests), Wants::Words),
+    (What::Engine(Call::Code(-32_602)), Wants::Words),
+    (What::Own(Own::Drained), UNTRIED),
+    (What::Own(Own::OutOfFiles), OPEN),
+    (What::Own(Own::FullDisk), UNWRITTEN),
 ];
 
 impl What {
@@ -142,6 +166,7 @@ impl What {
         match self {
             Self::Socket(Socket::Silent | Socket::OldSlots) => Some(SILENT),
             Self::Socket(Socket::DeadPrograms | Socket::DeadAccounts) => Some(DEAD),
+            Self::Own(Own::Drained) => Some(DRAINED),
             _ => None,
         }
     }
@@ -190,6 +215,16 @@ const OF_SOCKETS: &[&str] = &[
     "an update was not understood",
 ];
 
+/// What it says when it lacks something itself.
+const OF_ITSELF: &[&str] = &[
+    "paused: the key cannot pay for it",
+    "the ledger cannot be written: nothing is begun meanwhile",
+    "no attempt begins",
+    "not sent: its row is not in the ledger",
+    "the ledger does not keep why obligations were left alone",
+    "the case cannot be written",
+];
+
 /// A fault that happened.
 struct Happened {
     /// Since the beginning.
@@ -214,8 +249,10 @@ impl Happened {
     /// What the keeper said to it: each message and how often.
     fn answers<'a>(&self, lines: &'a [Line]) -> BTreeMap<&'a str, usize> {
         let words = match KINDS[self.kind].0 {
-            What::Call(..) => OF_CALLS,
-            What::Socket(_) => OF_SOCKETS,
+            What::Call(..) | What::Engine(_) => OF_CALLS.to_vec(),
+            What::Socket(_) => OF_SOCKETS.to_vec(),
+            What::Own(Own::OutOfFiles) => [OF_CALLS, OF_SOCKETS, OF_ITSELF].concat(),
+            What::Own(Own::Drained | Own::FullDisk) => OF_ITSELF.to_vec(),
         };
         let mut said = BTreeMap::new();
         let from = lines.partition_point(|line| line.at < self.at);
@@ -241,13 +278,16 @@ pub struct Storm {
     begun: Instant,
     next: Instant,
     happened: Vec<Happened>,
+    /// What keepers lack now.
+    shortages: Vec<Shortage>,
 }
 
 impl Storm {
     /// Calm.
     pub fn new(seed: u64) -> Self {
         let now = Instant::now();
-        Self { dice: Dice::new(seed), begun: now, next: now, happened: Vec::new() }
+        let (happened, shortages) = (Vec::new(), Vec::new());
+        Self { dice: Dice::new(seed), begun: now, next: now, happened, shortages }
     }
 
     /// How many faults there were.
@@ -270,6 +310,8 @@ impl Storm {
             What::Call(None, fault) => format!("every call {fault:?}"),
             What::Call(Some(method), fault) => format!("{method} {fault:?}"),
             What::Socket(fault) => format!("websocket {fault:?}"),
+            What::Engine(fault) => format!("block engine {fault:?}"),
+            What::Own(own) => format!("the keeper itself {own:?}"),
         }
     }
 
@@ -284,13 +326,20 @@ impl Storm {
     }
 
     /// Nothing more goes wrong, in either keeper.
-    pub fn calm(&mut self, racers: &[Racer; 2]) {
+    ///
+    /// # Errors
+    /// Something could not be made as it was.
+    pub fn calm(&mut self, racers: &[Racer; 2]) -> Result<()> {
         racers.iter().for_each(Racer::clear);
+        for shortage in self.shortages.drain(..) {
+            shortage.end()?;
+        }
         let now = self.begun.elapsed();
         for one in self.happened.iter_mut().filter(|one| one.at + one.length > now) {
             one.length = now.saturating_sub(one.at);
             one.is_cut = true;
         }
+        Ok(())
     }
 
     /// Lets a kind of fault happen for a while in nodes of one keeper.
@@ -301,28 +350,43 @@ impl Storm {
         nodes: &'static [usize],
         kind: usize,
         length: Duration,
-    ) {
-        let met = nodes.iter().map(|node| {
-            let node = &racers[racer].nodes[*node];
-            match KINDS[kind].0 {
-                What::Call(method, fault) => node.calls.during(method, fault, length),
-                What::Socket(fault) => node.socket.during(fault, length),
+    ) -> Result<()> {
+        let Racer { nodes: all, engine, .. } = &racers[racer];
+        let each = nodes.iter().map(|node| &all[*node]);
+        let at = self.begun.elapsed();
+        let met = match KINDS[kind].0 {
+            What::Call(method, fault) => {
+                each.clone().map(|node| node.calls.during(method, fault, length)).collect()
             }
-        });
-        let (met, at) = (met.collect(), self.begun.elapsed());
-        let name = |node: &usize| {
-            let url = racers[racer].nodes[*node].calls.url();
-            url.trim_start_matches("http://").to_owned()
+            What::Socket(fault) => {
+                each.clone().map(|node| node.socket.during(fault, length)).collect()
+            }
+            What::Engine(fault) => vec![engine.during(BUNDLE, fault, length)],
+            What::Own(own) => {
+                // Those that are over: whether all is as it was is to be known.
+                for over in self.shortages.extract_if(.., |one| one.is_over()) {
+                    over.end()?;
+                }
+                let (shortage, met) = Shortage::begin(racers[racer].itself(), own, length);
+                self.shortages.push(shortage);
+                vec![met]
+            }
         };
-        let names = nodes.iter().map(name).collect();
+        let name = |proxy: &Proxy| proxy.url().trim_start_matches("http://").to_owned();
+        let names = match KINDS[kind].0 {
+            What::Call(..) | What::Socket(_) => each.map(|node| name(&node.calls)).collect(),
+            What::Engine(_) => vec![name(engine)],
+            What::Own(_) => all.iter().map(|node| &node.calls).chain([engine]).map(name).collect(),
+        };
         let is_cut = false;
         self.happened.push(Happened { at, length, racer, nodes, names, kind, met, is_cut });
+        Ok(())
     }
 
     /// Lets something go wrong, if it is time.
-    pub fn blow(&mut self, racers: &[Racer; 2]) {
+    pub fn blow(&mut self, racers: &[Racer; 2]) -> Result<()> {
         if Instant::now() < self.next {
-            return;
+            return Ok(());
         }
         self.next = Instant::now() + self.dice.between(PAUSE.0, PAUSE.1);
         let kind = self.dice.below(KINDS.len() as u64) as usize;
@@ -334,7 +398,7 @@ impl Storm {
             number if number % 2 == 0 => &[0],
             _ => &[1],
         };
-        self.inject(racers, racer, nodes, kind, length);
+        self.inject(racers, racer, nodes, kind, length)
     }
 
     /// How many were met and answered; and those that were met and not answered.

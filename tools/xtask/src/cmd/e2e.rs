@@ -14,6 +14,8 @@ use crate::node::{self, Node};
 use crate::process;
 use crate::workspace::Workspace;
 
+/// Minutes that a soak may take besides its faults at random: every kind of them alone.
+const ALONE_MINUTES: &str = "60";
 /// What the validator is built with, besides Rust and a C++ compiler.
 const PACKAGES: &str = "libclang-dev protobuf-compiler libssl-dev pkg-config make";
 
@@ -47,6 +49,7 @@ pub fn soak(args: SoakArgs) -> Result<()> {
     let mut tool = tool::command(&workspace, "e2e")?;
     prepare(&workspace, args.toolchain, &mut tool)?;
     tool.arg("--soak").arg(args.minutes.to_string()).arg("--seed").arg(args.seed.to_string());
+    tool.args(["--minutes", ALONE_MINUTES]);
     if let Some(log) = &args.log {
         tool.arg("--log").arg(log);
     }
