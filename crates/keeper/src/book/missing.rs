@@ -72,5 +72,9 @@ mod tests {
         missing.seen(&other);
         let again = missing.nothing(&other, Version::end_of(13), true);
         assert_eq!(again, Verdict::AskAgain, "it was there in between");
+        missing.nothing(&key, Version::end_of(13), true);
+        missing.all_seen(&HashSet::from([other]));
+        let again = [key, other].map(|key| missing.nothing(&key, Version::end_of(14), true));
+        assert_eq!(again, [Verdict::Gone, Verdict::AskAgain], "one of them was in a scan");
     }
 }

@@ -20,6 +20,8 @@ const PER_SECOND: u64 = 6;
 const BEHIND: u64 = AHEAD;
 /// 2020-03-16, when mainnet began: no cluster counts slots from before.
 const BEGINNING: u64 = 1_584_316_800;
+/// 2026-01-01. A machine whose clock says that it is earlier has the wrong time.
+const WRITTEN: u64 = 1_767_225_600;
 /// How long something beyond has to be said, by answers that agree, until it is believed
 /// after all: this process slept, and the chain went on.
 const INSISTENCE: Duration = Duration::from_secs(10);
@@ -75,8 +77,7 @@ impl Horizon {
     /// Why it is not believed, with both numbers.
     pub fn take(&self, slot: u64) -> Result<(), String> {
         let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ceiling = in_time(today.saturating_sub(Duration::from_secs(BEGINNING)));
-        self.take_at(slot, ceiling, Instant::now())
+        self.take_at(slot, today, Instant::now())
     }
 
     /// As [`Self::take`], for an answer that has to be of `oldest` or later.
@@ -88,10 +89,19 @@ impl Horizon {
         if slot < oldest { Err(format!("slot {slot}, wanted {oldest} or later")) } else { Ok(()) }
     }
 
-    fn take_at(&self, slot: u64, ceiling: u64, now: Instant) -> Result<(), String> {
+    /// `today` is since 1970.
+    fn take_at(&self, slot: u64, today: Duration, now: Instant) -> Result<(), String> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ceiling = in_time(today.saturating_sub(Duration::from_secs(BEGINNING)));
         if slot > ceiling {
-            return Err(format!("slot {slot}: no cluster has come to {ceiling} yet"));
+            let early = WRITTEN.saturating_sub(today.as_secs());
+            let clock = match early / 86_400 {
+                0 => String::new(),
+                days => format!(
+                    ", by this machine's clock, which is wrong: it says {days} days before 2026"
+                ),
+            };
+            return Err(format!("slot {slot}: no cluster has come to {ceiling} yet{clock}"));
         }
         let newest = known.newest;
         let (from, since) = known.anchor.unwrap_or((slot, now));
@@ -125,14 +135,15 @@ impl Horizon {
 mod tests {
     use super::*;
 
-    const CEILING: u64 = 1_000_000_000;
+    /// By then a cluster may have come to some billion slots.
+    const TODAY: Duration = Duration::from_secs(WRITTEN);
 
     #[test]
     fn what_is_not_to_come_is_not_believed() {
         let (horizon, begun) = (Horizon::default(), Instant::now());
         let after = |seconds| begun + Duration::from_secs(seconds);
-        let take = |slot, at| horizon.take_at(slot, CEILING, at);
-        for far in [1 << 63, u64::MAX, CEILING + 1] {
+        let take = |slot, at| horizon.take_at(slot, TODAY, at);
+        for far in [1 << 63, u64::MAX, 2_000_000_000] {
             assert!(take(far, begun).is_err(), "{far}");
         }
         assert_eq!(horizon.newest(), 0);
@@ -148,13 +159,28 @@ mod tests {
         assert_eq!(horizon.newest(), 500_100);
     }
 
+    #[test]
+    fn a_clock_that_is_wrong_is_named() {
+        let horizon = Horizon::default();
+        let at =
+            |seconds| horizon.take_at(400_000_000, Duration::from_secs(seconds), Instant::now());
+        for (seconds, days) in [(900, 20_453), (BEGINNING + 86_400, 2_116)] {
+            let refused = at(seconds).unwrap_err();
+            let clock = format!("clock, which is wrong: it says {days} days before 2026");
+            assert!(refused.contains(&clock), "{refused}");
+        }
+        at(WRITTEN).unwrap();
+        let refused = horizon.take_at(1 << 63, TODAY, Instant::now()).unwrap_err();
+        assert!(!refused.contains("clock"), "{refused}");
+    }
+
     /// Slots of 200 ms, told of late and in bursts, and somebody who counts three times as
     /// fast.
     #[test]
     fn who_runs_ahead_makes_nobody_else_too_old() {
         for rate in [8, 10, 15, 30] {
             let (horizon, begun) = (Horizon::default(), Instant::now());
-            let take = |slot, at| horizon.take_at(slot, CEILING, at);
+            let take = |slot, at| horizon.take_at(slot, TODAY, at);
             for second in 0..600 {
                 let now = begun + Duration::from_secs(second);
                 let honest = 1_000 + second / 3 * 3 * 5;
@@ -170,8 +196,7 @@ mod tests {
     #[test]
     fn a_node_that_is_behind_and_was_asked_first_does_not_hide_the_others() {
         let (horizon, begun) = (Horizon::default(), Instant::now());
-        let take =
-            |slot, second| horizon.take_at(slot, CEILING, begun + Duration::from_secs(second));
+        let take = |slot, second| horizon.take_at(slot, TODAY, begun + Duration::from_secs(second));
         for second in 0..10 {
             take(1_000 + second * 2, second).unwrap();
             assert!(take(1_300 + second * 2, second).is_err(), "second {second}");
@@ -184,7 +209,7 @@ mod tests {
     fn a_liar_among_others_never_convinces_and_a_chain_that_went_on_does() {
         let (horizon, begun) = (Horizon::default(), Instant::now());
         let after = |seconds| begun + Duration::from_secs(seconds);
-        let take = |slot, at| horizon.take_at(slot, CEILING, at);
+        let take = |slot, at| horizon.take_at(slot, TODAY, at);
         for second in 0..60 {
             take(1_000 + second * 2, after(second)).unwrap();
             assert!(take(900_000, after(second)).is_err(), "second {second}");
@@ -197,11 +222,9 @@ mod tests {
         assert_eq!(horizon.newest(), 900_140);
         // Lies that do not agree with each other.
         let horizon = Horizon::default();
-        horizon.take_at(1_000, CEILING, begun).unwrap();
+        horizon.take_at(1_000, TODAY, begun).unwrap();
         for second in 0..60 {
-            assert!(
-                horizon.take_at(700_000_000 + second * 900_000, CEILING, after(second)).is_err()
-            );
+            assert!(horizon.take_at(700_000_000 + second * 900_000, TODAY, after(second)).is_err());
         }
         assert_eq!(horizon.newest(), 1_000);
     }

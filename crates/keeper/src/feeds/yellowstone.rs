@@ -179,32 +179,23 @@ fn account(update: SubscribeUpdateAccount) -> Result<Update> {
     })
 }
 
+/// An endpoint, which the loop's tests use as well.
+#[cfg(test)]
+#[path = "../../tests/cli/geyser.rs"]
+mod endpoint;
+
 #[cfg(test)]
 mod tests {
-    use std::{
-        pin::Pin,
-        sync::{Mutex, mpsc},
-    };
+    use std::sync::{Mutex, mpsc};
 
-    use futures_util::{Stream, stream};
-    use yellowstone_grpc_proto::{
-        geyser::{
-            GetBlockHeightRequest, GetBlockHeightResponse, GetLatestBlockhashRequest,
-            GetLatestBlockhashResponse, GetSlotRequest, GetSlotResponse, GetVersionRequest,
-            GetVersionResponse, IsBlockhashValidRequest, IsBlockhashValidResponse, PingRequest,
-            PongResponse, SubscribeDeshredRequest, SubscribeGossipRequest,
-            SubscribeReplayInfoRequest, SubscribeReplayInfoResponse, SubscribeUpdate,
-            SubscribeUpdateAccountInfo, SubscribeUpdateDeshred, SubscribeUpdateGossip,
-            SubscribeUpdatePong,
-            geyser_server::{Geyser as Service, GeyserServer},
-        },
-        tonic::{Request, Response, Status, Streaming, transport::Server},
-    };
+    use futures_util::stream;
+    use yellowstone_grpc_proto::tonic::Status;
 
-    use super::*;
+    use super::{
+        endpoint::{self, Reply},
+        *,
+    };
     use crate::feeds::horizon::Horizon;
-
-    type Updates<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
     /// What an endpoint does with a subscription.
     #[derive(Clone, Copy)]
@@ -221,146 +212,34 @@ mod tests {
         Clock(u64),
     }
 
-    struct Endpoint {
-        script: Script,
-        subscribed: Mutex<mpsc::Sender<SubscribeRequest>>,
-    }
-
-    fn unused<T>() -> Result<Response<T>, Status> {
-        Err(Status::unimplemented("the keeper does not call this"))
-    }
-
-    fn update(what: UpdateOneof) -> Result<SubscribeUpdate, Status> {
-        Ok(SubscribeUpdate { update_oneof: Some(what), ..SubscribeUpdate::default() })
-    }
-
-    #[yellowstone_grpc_proto::tonic::async_trait]
-    impl Service for Endpoint {
-        type SubscribeStream = Updates<SubscribeUpdate>;
-        type SubscribeDeshredStream = Updates<SubscribeUpdateDeshred>;
-        type SubscribeGossipStream = Updates<SubscribeUpdateGossip>;
-
-        async fn subscribe(
-            &self,
-            request: Request<Streaming<SubscribeRequest>>,
-        ) -> Result<Response<Self::SubscribeStream>, Status> {
-            assert_eq!(request.metadata().get("x-token").unwrap(), "token");
-            let mut requests = request.into_inner();
-            let first = requests.message().await?.unwrap();
-            self.subscribed.lock().unwrap().send(first).unwrap();
-            let written = |slot, key: [u8; 32]| {
-                update(UpdateOneof::Account(SubscribeUpdateAccount {
-                    slot,
-                    account: Some(SubscribeUpdateAccountInfo {
-                        pubkey: key.to_vec(),
-                        owner: vec![6; 32],
-                        lamports: 3,
-                        data: vec![1, 2],
-                        write_version: 9,
-                        ..SubscribeUpdateAccountInfo::default()
-                    }),
-                    ..SubscribeUpdateAccount::default()
-                }))
-            };
-            if let Script::Hangs = self.script {
-                std::future::pending::<()>().await;
-            }
-            // The second request comes when the first one is answered.
-            let pong = stream::once(async move {
-                let ping = requests.message().await?.unwrap().ping.unwrap();
-                update(UpdateOneof::Pong(SubscribeUpdatePong { id: ping.id }))
-            });
-            let clock = solana_sdk_ids::sysvar::clock::ID.to_bytes();
-            let told: Updates<SubscribeUpdate> = match self.script {
-                Script::NeverSubscribes => return Ok(Response::new(Box::pin(stream::pending()))),
-                Script::Hangs | Script::Silent => Box::pin(stream::pending()),
-                Script::BreaksOff => Box::pin(stream::iter([
-                    written(7, [5; 32]),
-                    Err(Status::unavailable("going down")),
-                ])),
-                Script::Clock(slot) => {
-                    Box::pin(stream::repeat_with(move || slot).then(move |slot| async move {
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                        written(slot, clock)
-                    }))
-                }
-            };
-            Ok(Response::new(Box::pin(pong.chain(told))))
-        }
-
-        async fn subscribe_deshred(
-            &self,
-            _: Request<Streaming<SubscribeDeshredRequest>>,
-        ) -> Result<Response<Self::SubscribeDeshredStream>, Status> {
-            unused()
-        }
-
-        async fn subscribe_gossip(
-            &self,
-            _: Request<SubscribeGossipRequest>,
-        ) -> Result<Response<Self::SubscribeGossipStream>, Status> {
-            unused()
-        }
-
-        async fn subscribe_replay_info(
-            &self,
-            _: Request<SubscribeReplayInfoRequest>,
-        ) -> Result<Response<SubscribeReplayInfoResponse>, Status> {
-            unused()
-        }
-
-        async fn ping(&self, _: Request<PingRequest>) -> Result<Response<PongResponse>, Status> {
-            unused()
-        }
-
-        async fn get_latest_blockhash(
-            &self,
-            _: Request<GetLatestBlockhashRequest>,
-        ) -> Result<Response<GetLatestBlockhashResponse>, Status> {
-            unused()
-        }
-
-        async fn get_block_height(
-            &self,
-            _: Request<GetBlockHeightRequest>,
-        ) -> Result<Response<GetBlockHeightResponse>, Status> {
-            unused()
-        }
-
-        async fn get_slot(
-            &self,
-            _: Request<GetSlotRequest>,
-        ) -> Result<Response<GetSlotResponse>, Status> {
-            unused()
-        }
-
-        async fn is_blockhash_valid(
-            &self,
-            _: Request<IsBlockhashValidRequest>,
-        ) -> Result<Response<IsBlockhashValidResponse>, Status> {
-            unused()
-        }
-
-        async fn get_version(
-            &self,
-            _: Request<GetVersionRequest>,
-        ) -> Result<Response<GetVersionResponse>, Status> {
-            unused()
-        }
-    }
-
-    /// Serves an [`Endpoint`] on loopback; returns its URL and what is subscribed.
+    /// Serves an endpoint on loopback; returns its URL and what is subscribed.
     fn serve(script: Script) -> (String, mpsc::Receiver<SubscribeRequest>) {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (sender, subscribed) = mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let endpoint = Endpoint { script, subscribed: Mutex::new(sender) };
-            let server = Server::builder().add_service(GeyserServer::new(endpoint));
-            runtime.block_on(server.serve(([127, 0, 0, 1], port).into())).unwrap();
+        let sender = Mutex::new(sender);
+        let url = endpoint::serve(move |token, request| {
+            assert_eq!(token, Some("token"));
+            sender.lock().unwrap().send(request).unwrap();
+            let account =
+                Account { lamports: 3, data: vec![1, 2], owner: key(6), ..Account::default() };
+            let written = move |slot, at: Address| endpoint::written(slot, 9, &at, &account);
+            match script {
+                Script::Hangs => Reply::Hangs { is_taken: false },
+                Script::NeverSubscribes => Reply::Hangs { is_taken: true },
+                Script::Silent => Reply::Tells(Box::pin(stream::pending())),
+                Script::BreaksOff => Reply::Tells(Box::pin(stream::iter([
+                    written(7, key(5)),
+                    Err(Status::unavailable("going down")),
+                ]))),
+                Script::Clock(slot) => {
+                    let clock = written(slot, solana_sdk_ids::sysvar::clock::ID);
+                    Reply::Tells(Box::pin(stream::repeat(clock).then(|clock| async {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        clock
+                    })))
+                }
+            }
         });
-        (format!("http://127.0.0.1:{port}"), subscribed)
+        (url, subscribed)
     }
 
     fn key(byte: u8) -> Address {

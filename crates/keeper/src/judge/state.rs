@@ -66,6 +66,9 @@ pub struct Merging {
     left: vec::IntoIter<(u64, Address, Box<Obligation>)>,
     /// Obligations that were taken.
     seen: HashSet<Address>,
+    /// Accounts of it that were known, and are not any more what they were; whoever takes
+    /// a note of them takes them out.
+    pub changed: Vec<Address>,
 }
 
 /// A market and its obligations.
@@ -98,6 +101,11 @@ fn as_obligation<'a>(
     Ok((klend_model::keys::to_address(&obligation.lending_market) == *market).then_some(obligation))
 }
 
+/// Whether two states of an obligation are not the same.
+fn differ(one: &Obligation, other: &Obligation) -> bool {
+    bytemuck::bytes_of(one) != bytemuck::bytes_of(other)
+}
+
 impl State {
     /// A market as it was scanned; debts worth less than `min_debt` US dollars are
     /// not tracked.
@@ -127,10 +135,12 @@ impl State {
     /// Takes a later scan's market; its obligations are to be taken after it. Where something
     /// newer is known, that stays.
     pub fn begin_merge(&mut self, scan: Scan) -> Result<Merging> {
-        let read = Version::end_of(scan.slot);
+        let (read, mut changed) = (Version::end_of(scan.slot), Vec::new());
         for key in scan.market.keys()? {
-            if let Some(account) = scan.market.account(&key) {
-                self.apply(&key, read, account.clone())?;
+            if let Some(account) = scan.market.account(&key)
+                && self.apply(&key, read, account.clone())? == Effect::Market
+            {
+                changed.push(key);
             }
         }
         self.advance(&scan.market);
@@ -139,6 +149,7 @@ impl State {
             begun: Version::end_of(oldest.map_or(scan.slot, |oldest| oldest.min(scan.slot))),
             seen: HashSet::with_capacity(scan.obligations.len()),
             left: scan.obligations.into_iter(),
+            changed,
         })
     }
 
@@ -153,10 +164,11 @@ impl State {
                 continue;
             }
             self.versions.insert(key, read);
-            let bytes = bytemuck::bytes_of(&*obligation);
-            if self.known(&key).is_some_and(|known| bytemuck::bytes_of(known) == bytes) {
+            let differs = self.known(&key).map(|known| differ(known, &obligation));
+            if differs == Some(false) {
                 alike.push((key, obligation));
             } else {
+                merging.changed.extend(differs.map(|_| key));
                 self.changed.insert(key, obligation);
             }
         }
@@ -262,10 +274,7 @@ impl State {
         if let Some(obligation) = as_obligation(&self.market.key, key, &account)? {
             self.market.keep_up(&obligation.last_update);
             self.versions.insert(*key, version);
-            if self
-                .known(key)
-                .is_some_and(|known| bytemuck::bytes_of(known) == bytemuck::bytes_of(obligation))
-            {
+            if self.known(key).is_some_and(|known| !differ(known, obligation)) {
                 return Ok(Effect::Nothing);
             }
             self.changed.insert(*key, Box::new(*obligation));

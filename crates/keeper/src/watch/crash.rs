@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -137,8 +138,34 @@ impl io::Write for Log {
     }
 }
 
+/// Set for the process that has no other test in it.
+const ALONE: &str = "KEEPER_TEST_CRASH_ALONE";
+/// Most that it may grow by from the moment the crash is known, KiB: 10,000 that wait are
+/// as many addresses and numbers.
+const MOST_GROWTH: u64 = 8 << 10;
+
+/// Memory of this process that is no file's, KiB.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// In a process of its own, because its memory is looked at.
 #[test]
 fn ten_thousand_candidates_are_bounded_best_first_and_none_is_forgotten() {
+    const NAME: &str =
+        "watch::crash::ten_thousand_candidates_are_bounded_best_first_and_none_is_forgotten";
+    if std::env::var_os(ALONE).is_some() {
+        return crash();
+    }
+    let mut alone = Command::new(std::env::current_exe().unwrap());
+    let output = alone.args([NAME, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+fn crash() {
     const WORKERS: u64 = 2;
     let (queued, (source, table)) = (queued(), fallen());
     let settings = format!(
@@ -151,19 +178,24 @@ fn ten_thousand_candidates_are_bounded_best_first_and_none_is_forgotten() {
     let (log, stop) = (Log::default(), Arc::new(AtomicBool::new(false)));
     let (writer, begun) = (log.clone(), Instant::now());
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
-    let (most, unhealthy) = thread::scope(|scope| {
+    let (most, unhealthy, grown) = thread::scope(|scope| {
         let stopping = Arc::clone(&stop);
         let watching = scope.spawn(move || {
-            let mut most = 0;
+            let (mut most, mut first, mut last) = (0, None, 0);
             loop {
                 most = most.max(metrics.in_flight.get());
+                if metrics.candidates.get() > 0 {
+                    last = last.max(memory());
+                    first.get_or_insert(last);
+                }
                 // Each waits once, however often it is found.
                 let waiting = metrics.queued.get() + metrics.in_flight.get();
                 assert!(waiting <= CROWD, "{waiting} wait");
                 let is_late = begun.elapsed() >= PATIENCE;
                 if metrics.queued.get() + metrics.attempts.get() >= queued || is_late {
                     stopping.store(true, Ordering::Relaxed);
-                    return (most, metrics.candidates.get());
+                    let grown = last - first.unwrap_or_default();
+                    return (most, metrics.candidates.get(), grown);
                 }
                 thread::sleep(Duration::from_millis(1));
             }
@@ -175,6 +207,8 @@ fn ten_thousand_candidates_are_bounded_best_first_and_none_is_forgotten() {
     // All of them are known to be above their limit, whether they are queued yet or not.
     assert_eq!(unhealthy, CROWD);
     assert!(most <= WORKERS, "{most} at once");
+    println!("{queued} of {CROWD} queued: {grown} KiB more than when they were found");
+    assert!(grown <= MOST_GROWTH, "{grown} KiB more than when they were found");
 
     let lines = log.0.lock().unwrap();
     let said = |message: &'static str| lines.iter().filter(move |line| line["message"] == message);

@@ -20,7 +20,7 @@ use flash_liquidator_client::swap::jupiter::{Ask, JupiterRoute};
 use solana_account::Account;
 use solana_address::Address;
 use solana_signer::Signer;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     offers::Offering,
@@ -601,11 +601,13 @@ impl Engine {
             if let Some(keys) = looks.due() {
                 was_due = true;
                 if why == Why::Confirm {
-                    let first = keys.first().map(ToString::to_string);
-                    warn!(
-                        accounts = keys.len(),
-                        first, "not shown where something was: asked again"
-                    );
+                    let (accounts, first) = (keys.len(), keys.first().map(ToString::to_string));
+                    // Much of what is looked at for the first time is not there yet.
+                    if keys.iter().all(|key| self.asked.contains(key)) {
+                        debug!(accounts, first, "nothing there by one answer: asked again");
+                    } else {
+                        warn!(accounts, first, "not shown where something was: asked again");
+                    }
                 }
                 self.looker.order(Order::Look { keys, why })?;
             }

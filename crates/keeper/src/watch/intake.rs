@@ -165,7 +165,10 @@ impl Engine {
             |state: &State| state.holds(&key, version) || state.market.account(&key).is_some();
         if account.is_some() {
             self.missing.seen(&key);
-        } else if self.accounts.holds(&key, version) || self.states.values().any(holds) {
+        } else if self.is_first_look(&key)
+            || self.accounts.holds(&key, version)
+            || self.states.values().any(holds)
+        {
             match self.missing.nothing(&key, version, confirms) {
                 Verdict::AskAgain => {
                     self.confirmed.want([key]);
@@ -261,6 +264,12 @@ impl Engine {
         changed
     }
 
+    /// Whether an account is waited for that was never seen. What it is by the first answer
+    /// decides for long: that it is not there is no better known of it than of others.
+    fn is_first_look(&self, key: &Address) -> bool {
+        self.asked.contains(key) && !self.accounts.is_known(key)
+    }
+
     /// Looks at what should have been told of by updates.
     pub(super) fn audit(&mut self) -> Result<()> {
         let mut keys: Vec<Address> = self.followed().copied().collect();
@@ -331,7 +340,7 @@ impl Engine {
                 for (key, account) in accounts {
                     let confirms = why == Why::Confirm;
                     let changed = self.written(key, Version::end_of(slot), account, confirms);
-                    answered |= self.asked.remove(&key);
+                    answered |= self.accounts.is_known(&key) && self.asked.remove(&key);
                     if changed && why == Why::Audit {
                         self.doubts.insert(key, now);
                     }
@@ -466,8 +475,10 @@ impl Engine {
         }
         match self.states.get_mut(&key) {
             Some(state) => {
-                let merging = state.begin_merge(scan)?;
+                let mut merging = state.begin_merge(scan)?;
+                let changed = std::mem::take(&mut merging.changed);
                 self.merging.insert(key, merging);
+                self.untold(&key, changed);
                 Ok(())
             }
             None => {
@@ -490,14 +501,20 @@ impl Engine {
         let key = *merging.key();
         let Some(state) = self.states.get_mut(&key) else { return Ok(false) };
         let tracked = state.tracker.len();
-        let ended = match state.merge_some(merging.get_mut(), most) {
-            Ok(true) => return Ok(true),
+        let more = state.merge_some(merging.get_mut(), most);
+        let changed = std::mem::take(&mut merging.get_mut().changed);
+        let ended = match more {
+            Ok(true) => {
+                self.untold(&key, changed);
+                return Ok(true);
+            }
             Ok(false) => state.end_merge(merging.remove(), &mut self.missing),
             Err(reason) => {
                 merging.remove();
                 Err(reason)
             }
         };
+        self.untold(&key, changed);
         match ended {
             Ok(missing) => {
                 if missing.len() > AUDITED {
@@ -509,6 +526,15 @@ impl Engine {
             Err(reason) => self.not_scanned(key, &reason),
         }
         Ok(true)
+    }
+
+    /// A scan that was ordered since updates flow has other accounts than were known: updates
+    /// have to tell of them, where somebody looks after that.
+    fn untold(&mut self, market: &Address, changed: Vec<Address>) {
+        if self.scanned_fed.contains(market) && !self.parts.config.audit.is_zero() {
+            let now = self.time.now();
+            self.doubts.extend(changed.into_iter().map(|key| (key, now)));
+        }
     }
 
     /// A market is scanned again, because it could not be, or not be taken.
@@ -626,6 +652,7 @@ impl Engine {
 mod tests {
     use flash_liquidator_client::swap::stand_in;
     use klend_fork::Machine;
+    use klend_interface::state::DISCRIMINATOR_SIZE;
 
     use super::*;
     use crate::{book::reader, feeds::source::Source as _, watch::rig::Rig};
@@ -760,6 +787,80 @@ mod tests {
             rig.looked(Why::Confirm, &key, slot + 4, None);
             assert!(!is_there(&rig, &key), "{key}");
         }
+    }
+
+    /// A node that shows nothing of what is looked at for the first time is one answer, too.
+    #[test]
+    fn a_first_answer_of_nothing_is_asked_for_again() {
+        let mut rig = Rig::new("simulate = \"none\"\nnear_health = 10", |_| ());
+        let (mut hidden, mut absent) = (Vec::new(), Vec::new());
+        for _ in 0..20 {
+            rig.engine.begin().unwrap();
+            while let Ok(order) = rig.orders.try_recv() {
+                let mut found = reader::read(&*rig.source, order);
+                let mut shown = Vec::new();
+                if let Found::Look(Why::Needed, Ok(look)) = &mut found {
+                    for (key, account) in &mut look.accounts {
+                        if rig.engine.is_first_look(key) {
+                            shown.push(*key);
+                            let all = if account.is_some() { &mut hidden } else { &mut absent };
+                            all.push(*key);
+                            *account = None;
+                        }
+                    }
+                }
+                rig.engine.found(found).unwrap();
+                for key in shown {
+                    assert!(!rig.engine.accounts.is_known(&key), "{key}");
+                    assert!(rig.engine.asked.contains(&key), "{key} is waited for");
+                }
+            }
+            rig.engine.end().unwrap();
+        }
+        assert!(hidden.len() > 5 && !absent.is_empty(), "{hidden:?} {absent:?}");
+        let engine = &rig.engine;
+        assert!(hidden.iter().all(|key| engine.accounts.get(key).is_some()));
+        // What two answers lack is known not to be there.
+        let is_none =
+            |key: &Address| engine.accounts.is_known(key) && engine.accounts.get(key).is_none();
+        assert!(absent.iter().all(is_none) && engine.asked.is_empty() && engine.ready);
+    }
+
+    /// Updates tell of every change, or else they are not what they seem.
+    #[test]
+    fn a_scan_that_finds_what_nobody_told_of_raises_a_doubt() {
+        let mut rig = Rig::new("simulate = \"none\"", |_| ());
+        rig.settle();
+        let (market, slot) = (rig.market, rig.slot());
+        let scanned = |rig: &mut Rig, later: u64, is_fed: bool| {
+            let mut scan = reader::scan(&*rig.source, &market, true).unwrap();
+            scan.slot += later;
+            let (read, key, obligation) = &mut scan.obligations[0];
+            *read += later;
+            obligation.deposits[0].deposited_amount += later;
+            let (key, obligation) = (*key, obligation.clone());
+            if is_fed {
+                rig.engine.scanned_fed.insert(market);
+            }
+            rig.engine.found(Found::Scan(market, Ok(Box::new(scan)))).unwrap();
+            while rig.engine.merge_some(usize::MAX).unwrap() {}
+            (key, obligation, rig.engine.doubts.contains_key(&key))
+        };
+        let is_doubted = |found: (Address, Box<klend_interface::state::Obligation>, bool)| found.2;
+        assert!(!is_doubted(scanned(&mut rig, 0, true)), "as it was");
+        assert!(!is_doubted(scanned(&mut rig, 1, false)), "from before updates flow");
+        let (key, obligation, is_doubted_now) = scanned(&mut rig, 2, true);
+        assert!(is_doubted_now);
+        // It was on its way.
+        let mut account = rig.source.account("obligation", &key).unwrap();
+        account.data[DISCRIMINATOR_SIZE..].copy_from_slice(bytemuck::bytes_of(&*obligation));
+        let version = Version::end_of(slot + 2);
+        rig.engine.fed(0, Update::Account { key, version, account }).unwrap();
+        assert!(rig.engine.doubts.is_empty() && !rig.engine.doubt());
+        assert!(is_doubted(scanned(&mut rig, 3, true)));
+        assert!(!rig.engine.doubt());
+        rig.engine.time.at.since += TELLING;
+        assert!(rig.engine.doubt(), "subscribed anew");
     }
 
     /// An oracle that a feed tells nothing of stays as it was.

@@ -7,6 +7,8 @@ mod display;
 mod docs;
 mod drill;
 mod faults;
+#[cfg(feature = "yellowstone")]
+mod geyser;
 mod jupiter;
 mod node;
 mod page;
@@ -21,6 +23,8 @@ mod vault;
 mod verify;
 mod watch;
 mod watch_faults;
+#[cfg(feature = "yellowstone")]
+mod yellowstone;
 
 use std::{
     path::{Path, PathBuf},

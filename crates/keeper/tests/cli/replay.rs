@@ -244,7 +244,10 @@ fn day(path: &Path, mut world: World, known: Read) {
                 Some(account) if !account.executable => (*key, world.account(key)),
                 known => (*key, known.clone()),
             };
-            let accounts = everything.iter().map(account).collect();
+            let accounts: Vec<_> = everything.iter().map(account).collect();
+            // What is not there is looked at twice.
+            let absent = accounts.iter().filter(|(_, account)| account.is_none()).cloned();
+            let absent = Look { slot, accounts: absent.collect() };
             let look = Look { slot, accounts };
             tell(&mut writer, seconds + 2, vec![known.scan.clone(), known.chain.clone()]);
             tell(
@@ -252,7 +255,9 @@ fn day(path: &Path, mut world: World, known: Read) {
                 seconds + 4,
                 vec![Told::Look(Why::Needed, Ok(look)), known.machine.clone()],
             );
-            tell(&mut writer, seconds + 6, vec![Told::Fed(By::Pools, Update::Connected)]);
+            let confirmed = Told::Look(Why::Confirm, Ok(absent));
+            let connected = Told::Fed(By::Pools, Update::Connected);
+            tell(&mut writer, seconds + 6, vec![confirmed, connected]);
         }
         seconds += STEP;
         world.warp(75, STEP);

@@ -36,10 +36,22 @@ impl Watch {
     }
 
     pub fn start_with(config: &str, source: &[&str], more: &[&str]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_keeper")), config, source, more)
+    }
+
+    /// The same for one whose files may not grow for a while: what is refused then is an
+    /// error to it, as on a full disk, and not its end.
+    pub fn start_limited(config: &str, source: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_keeper")]);
+        Self::spawn(command, config, source, &[])
+    }
+
+    fn spawn(mut command: Command, config: &str, source: &[&str], more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keeper.toml");
         std::fs::write(&path, config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_keeper"))
+        let mut child = command
             .args(source)
             .args(["--json", "watch", "--config", path.to_str().unwrap()])
             .args(more)
@@ -69,9 +81,10 @@ impl Watch {
         }
     }
 
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// Sets a limit of its process: its name to `prlimit`, and a number or "unlimited".
+    pub fn limit(&self, what: &str, limit: &str) {
+        let args = [format!("--pid={}", self.child.id()), format!("--{what}={limit}:")];
+        assert!(Command::new("prlimit").args(args).status().unwrap().success());
     }
 
     pub fn count(&self, message: &str) -> usize {

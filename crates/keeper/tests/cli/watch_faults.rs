@@ -1,22 +1,28 @@
 //! The loop while its node, its feed or its roads lie, lag, starve or are silent.
 
-use std::{process::Command, sync::atomic::Ordering, thread, time::Duration};
+use std::{sync::atomic::Ordering, thread, time::Duration};
 
 use fault_proxy::{
     proxy::{Fault, Proxy},
     socket::{self, SocketProxy},
 };
-use flash_liquidator_client::swap::stand_in;
+use flash_liquidator_client::{
+    swap::stand_in,
+    token::{TOKEN_2022_PROGRAM_ID, associated_token_account},
+    token_2022,
+};
 use klend_fork::{Position, World};
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_address::Address;
+use solana_signer::Signer as _;
 
 use crate::{
-    folder, folder_arg, json_of,
+    folder, folder_arg, json_of, keeper,
     node::{Fate, Node, Options},
     obligations,
     sending::{Stage, key},
+    text,
     watch::{Watch, messages, metric, passes, sol, trusted, until},
 };
 
@@ -288,7 +294,6 @@ fn without_sol_it_pauses_before_the_first_failure_and_goes_on_when_there_is_some
         owner: solana_sdk_ids::system_program::ID,
         ..solana_account::Account::default()
     };
-    use solana_signer::Signer as _;
     let keeper = key().pubkey();
     stage.node.world().set_account(&keeper, lamports(10_000)).unwrap();
     let mut watch = Watch::start(&config, &["--rpc", stage.node.url()]);
@@ -466,6 +471,34 @@ fn pausable(world: &mut World, mint: &Address, paused: bool) {
     extended(world, mint, 26, &[&[7; 32][..], &[u8::from(paused)]].concat());
 }
 
+/// A mint whose transfers cost half a per cent.
+fn with_fee(world: &mut World, mint: &Address) {
+    let mut fee = [0; 108];
+    fee[106..].copy_from_slice(&50_u16.to_le_bytes());
+    extended(world, mint, 1, &fee);
+}
+
+/// A mint whose transfers call a program, which has this address.
+const HOOK: [u8; 32] = [9; 32];
+
+fn with_hook(world: &mut World, mint: &Address) {
+    extended(world, mint, 14, &[[7; 32], HOOK].concat());
+}
+
+/// Somebody who owes a token of Token-2022: the obligation, and the debt's mint. When SOL
+/// falls by a quarter it can be liquidated.
+fn owes_token_2022(world: &mut World) -> (Address, Address) {
+    let debt = world.reserve_named("PYUSD").unwrap();
+    let owner = world.actor("who owes a token that can be paused");
+    // 10 SOL, and 58 per cent of their worth in a token of a dollar and six decimals.
+    let owed = (world.price(&sol()).unwrap().to_f64() * 5.8e6) as u64;
+    let (deposits, borrows) = ([(sol(), 10_000_000_000)], [(debt, owed)]);
+    let position = Position::new(&deposits, &borrows);
+    let obligation = world.open_position(&owner, &position).unwrap();
+    world.create_pool_at_oracle_price(&sol(), &debt, 1_000_000, 5).unwrap();
+    (obligation, world.reserve_addresses(&debt).unwrap().liquidity_mint)
+}
+
 /// What a mint of Token-2022 has is said by those who look, and no rent is paid for
 /// accounts that cannot be used.
 #[test]
@@ -475,18 +508,20 @@ fn what_a_mint_forbids_or_takes_is_said_before_rent_is_paid() {
     let mint = stage.node.world().reserve_addresses(&reserve).unwrap().liquidity_mint;
     let (reserve, url) = (reserve.to_string(), stage.node.url());
     let setup = ["--rpc", url, "setup", "--keypair", &stage.keypair, "--reserve", &reserve];
-    let mut fee = [0; 108];
-    fee[106..].copy_from_slice(&50_u16.to_le_bytes());
-    let (paused, hook) = ([&[7; 32][..], &[1]].concat(), [[7; 32], [9; 32]].concat());
-    let hooked = format!("transfers call program {}", Address::new_from_array([9; 32]));
-    let kinds: [(u8, &[u8], &str, bool); 4] = [
-        (6, &[2], "its accounts are frozen when they are made", true),
-        (26, &paused, "it is paused", true),
-        (1, &fee, "transfers cost 50 bps", false),
-        (14, &hook, &hooked, false),
+    let hooked = format!("transfers call program {}", Address::new_from_array(HOOK));
+    type Change = fn(&mut World, &Address);
+    let kinds: [(Change, &str, bool); 4] = [
+        (
+            |it, mint| extended(it, mint, 6, &[2]),
+            "its accounts are frozen when they are made",
+            true,
+        ),
+        (|it, mint| pausable(it, mint, true), "it is paused", true),
+        (with_fee, "transfers cost 50 bps", false),
+        (with_hook, &hooked, false),
     ];
-    for (kind, extension, says, forbids) in kinds {
-        extended(&mut stage.node.world(), &mint, kind, extension);
+    for (change, says, forbids) in kinds {
+        change(&mut stage.node.world(), &mint);
         let note = json!(format!("mint {mint}: {says}"));
         let notes = |said: &Value| said["notes"].as_array().unwrap().clone();
         let scanned = json_of(&["--rpc", url, "scan"]);
@@ -500,22 +535,76 @@ fn what_a_mint_forbids_or_takes_is_said_before_rent_is_paid() {
     }
 }
 
-/// Its authority pauses a mint and lets it go again: what would have to move it waits.
+/// Fees that others' transfers left in an account keep it open: they go to the mint, and it
+/// closes.
+#[test]
+fn an_account_with_withheld_fees_is_closed_by_undo() {
+    /// Where a mint's fee extension has what was withheld, behind base, kind and type.
+    const WITHHELD: usize = 166 + 4 + 64;
+    let stage = Stage::new(Fate::Executed { after_polls: 0 });
+    let reserve = stage.node.world().reserve_named("PYUSD").unwrap();
+    let mint = stage.node.world().reserve_addresses(&reserve).unwrap().liquidity_mint;
+    with_fee(&mut stage.node.world(), &mint);
+    let (url, reserve) = (stage.node.url(), reserve.to_string());
+    let setup = ["--rpc", url, "setup", "--keypair", &stage.keypair, "--reserve", &reserve];
+    json_of(&[&setup[..], &["--yes"]].concat());
+    let of = associated_token_account(&key().pubkey(), &mint, &TOKEN_2022_PROGRAM_ID);
+    {
+        let mut world = stage.node.world();
+        let mut account = world.account(&of).unwrap();
+        // Its extensions, one behind the other: type, length, data.
+        let mut at = 166;
+        while account.data[at] != 2 {
+            at += 4 + usize::from(account.data[at + 2]);
+        }
+        account.data[at + 4..at + 12].copy_from_slice(&7_u64.to_le_bytes());
+        assert_eq!(token_2022::withheld(&account.owner, &account.data), 7);
+        world.set_account(&of, account).unwrap();
+    }
+    let program = ["--program-hash", &stage.hash, "--program-authority", &stage.authority];
+    let undone = json_of(&[&setup[..], &["--undo", "--yes"], &program].concat());
+    assert_eq!((&undone["done"], &undone["failed"]), (&json!(true), &json!([])), "{undone}");
+    assert!(!undone["notes"].to_string().contains(&of.to_string()), "{undone}");
+    let world = stage.node.world();
+    assert!(world.account(&of).is_none());
+    assert_eq!(world.account(&mint).unwrap().data[WITHHELD..][..8], 7_u64.to_le_bytes());
+}
+
+/// No file of the keeper can be written to for a while, as where a disk is full: nothing is
+/// begun that would be in no ledger, nothing ends, and it goes on after.
+#[test]
+fn on_a_full_disk_nothing_is_sent_until_there_is_room() {
+    let ledgers = tempfile::tempdir().unwrap();
+    let ledger = ledgers.path().join("keeper.db");
+    let options = Options { fate: Fate::Executed { after_polls: 0 }, ..Options::default() };
+    let (stage, config) = sending(options, &format!("ledger = {ledger:?}"));
+    stage.node.scale_price(&sol(), 150);
+    let mut watch = Watch::start_limited(&config, &["--rpc", stage.node.url()]);
+    watch.wait_for("ready");
+    watch.limit("fsize", "0");
+    stage.node.scale_price(&sol(), 66);
+    watch.wait_for("the ledger cannot be written: nothing is begun meanwhile");
+    watch.wait_for("not sent");
+    assert_eq!(stage.node.sent(), 0);
+    watch.limit("fsize", "unlimited");
+    watch.wait_for("the ledger is written again");
+    watch.wait_for("liquidated");
+    watch.stop();
+    assert_eq!(stage.node.signatures(), 1);
+    let rows = keeper(&["report", "--ledger", ledger.to_str().unwrap(), "--export", "json"]);
+    let rows = text(&rows);
+    assert!(rows.contains(&stage.node.last_signature().unwrap()), "{rows}");
+}
+
+/// Its authority gives a mint a fee, then a hook, then pauses it and lets it go again: each
+/// is said, and what would have to move it while it is paused waits.
 #[test]
 fn a_mint_that_is_paused_while_it_is_watched_is_left_alone_until_it_is_not() {
     let node = Node::serve(folder());
     node.scale_price(&sol(), 150);
     let (obligation, mint) = {
         let mut world = node.world();
-        let debt = world.reserve_named("PYUSD").unwrap();
-        let owner = world.actor("who owes a token that can be paused");
-        // 10 SOL, and 58 per cent of their worth in a token of a dollar and six decimals.
-        let owed = (world.price(&sol()).unwrap().to_f64() * 5.8e6) as u64;
-        let (deposits, borrows) = ([(sol(), 10_000_000_000)], [(debt, owed)]);
-        let position = Position::new(&deposits, &borrows);
-        let obligation = world.open_position(&owner, &position).unwrap();
-        world.create_pool_at_oracle_price(&sol(), &debt, 1_000_000, 5).unwrap();
-        let mint = world.reserve_addresses(&debt).unwrap().liquidity_mint;
+        let (obligation, mint) = owes_token_2022(&mut world);
         pausable(&mut world, &mint, false);
         (json!(obligation.to_string()), mint)
     };
@@ -530,15 +619,24 @@ fn a_mint_that_is_paused_while_it_is_watched_is_left_alone_until_it_is_not() {
             }
         }
     };
-    let change = |paused| {
+    let changed = |becomes: &dyn Fn(&mut World, &Address)| {
         let mut world = node.world();
         world.warp_slots(1);
-        pausable(&mut world, &mint, paused);
+        becomes(&mut world, &mint);
     };
+    let change = |paused| changed(&|world, mint| pausable(world, mint, paused));
+    let mut is_told = |has: &str| {
+        let told = wait_for("a mint has changed");
+        assert_eq!((&told["mint"], &told["has"]), (&json!(mint.to_string()), &json!(has)));
+    };
+    changed(&with_fee);
+    is_told("transfers cost 50 bps");
+    changed(&with_hook);
+    is_told(&format!("transfers call program {}", Address::new_from_array(HOOK)));
+    change(false);
+    is_told("nothing special");
     change(true);
-    let changed = wait_for("a mint has changed");
-    assert_eq!(changed["mint"], json!(mint.to_string()));
-    assert_eq!(changed["has"], "it is paused");
+    is_told("it is paused");
     node.scale_price(&sol(), 75);
     let left = wait_for("not liquidated");
     assert!(reason(&left).contains("it is paused"), "{left}");
@@ -593,13 +691,7 @@ fn without_file_descriptors_it_waits_and_goes_on() {
     let mut watch = Watch::start(&config, &["--rpc", node.url()]);
     watch.wait_for("updates flow");
     watch.wait_for("ready");
-    let process = format!("--pid={}", watch.id());
-    let limit = |files: u32| {
-        let limit = format!("--nofile={files}:");
-        let done = Command::new("prlimit").args([&process, &limit]).status().unwrap();
-        assert!(done.success());
-    };
-    limit(3);
+    watch.limit("nofile", "3");
     // Whatever is open ends: it has to be opened again.
     node.cut(false);
     let lost = watch.wait_for("updates broke off: polling");
@@ -608,7 +700,7 @@ fn without_file_descriptors_it_waits_and_goes_on() {
         std::iter::once(lost).chain(short).find(|line| reason(line).contains("os error 24"));
     assert!(short.is_some());
     node.scale_price(&sol(), 66);
-    limit(1_024);
+    watch.limit("nofile", "1024");
     let line = watch.wait_for("liquidated");
     assert_eq!(line["obligation"], json!(at_risk));
     watch.stop();
