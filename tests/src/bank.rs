@@ -100,6 +100,8 @@ fn elf(world: &mut World, program: &Address) -> Option<Vec<u8>> {
 
 async fn start(world: &mut World) -> ProgramTestContext {
     let mut test = ProgramTest::default();
+    // It has set its logger to tell of every instruction; errors are enough, or RUST_LOG.
+    agave_logger::setup();
     test.set_compute_max_units(1_400_000);
     for program in PROGRAMS {
         if let Some(data) = elf(world, &program) {

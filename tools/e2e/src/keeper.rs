@@ -65,7 +65,6 @@ impl Keeper {
             .env("NO_COLOR", "1")
             // As the service has it.
             .env("MALLOC_ARENA_MAX", "2")
-            .env("MALLOC_TRIM_THRESHOLD_", "1048576")
             .stdin(Stdio::null())
             .stdout(File::create(output)?)
             .stderr(File::create(errors)?);

@@ -165,7 +165,7 @@ pub struct Simulation {
 #[error("program {0} is not loaded")]
 pub struct NotLoaded(pub Address);
 
-/// Executes a plan in a machine on the accounts of `stage`.
+/// Executes a plan in a machine on the accounts of `stage`, of which it keeps none.
 ///
 /// # Errors
 /// [`NotLoaded`]; the machine does not take an account; there is no transaction to
@@ -183,7 +183,12 @@ pub fn simulate(
     for (key, account) in &stage.accounts {
         machine.set(key, account.as_ref())?;
     }
-    execute(machine, &plan.keeper, &plan.instructions()?, tables)
+    let simulation = execute(machine, &plan.keeper, &plan.instructions()?, tables);
+    // A machine that kept what it is shown would grow by every obligation it ever saw.
+    for key in stage.accounts.keys() {
+        machine.set(key, None)?;
+    }
+    simulation
 }
 
 /// Executes instructions in a machine as it stands.
@@ -202,7 +207,11 @@ pub fn execute(
         tables.push(machine.table_for(instructions, keeper)?);
     }
     let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
-    let (error, outcome) = match machine.simulate(keeper, instructions, &tables) {
+    let simulated = machine.simulate(keeper, instructions, &tables);
+    if made_table {
+        machine.set(&tables[0].key, None)?;
+    }
+    let (error, outcome) = match simulated {
         Ok(outcome) => (None, outcome),
         Err(error) => match error.failure() {
             Some(failure) => (Some(failure.error.clone()), failure.outcome.clone()),

@@ -457,6 +457,14 @@ pub(crate) mod tests {
         let mut machine = Machine::new(fork.world(&stage.programs).unwrap());
         let simulation = simulate(&mut machine, &plan, &stage, &[]).unwrap();
         assert_eq!(simulation.decoded.outcome, Outcome::Succeeded);
+        // Of what it was shown the machine keeps nothing: it would grow by each obligation.
+        for key in plan.mentioned().unwrap() {
+            let kept = machine.world().account(&key);
+            assert!(
+                kept.is_none_or(|it| it.executable || it.owner == solana_sdk_ids::sysvar::ID),
+                "{key}"
+            );
+        }
         plan.limit_units(simulation.units).unwrap();
         let (signed, cost) = (plan.terms().min_profit, plan.cost.unwrap());
         assert!(signed >= i64::try_from(cost).unwrap());

@@ -96,6 +96,7 @@ impl Dice {
 pub fn run(report: &mut Report, scene: &Scene, server: &Server, binary: &Path, plan: &Plan) {
     let slot = TICK_OF_VALIDATOR * u32::try_from(plan.ticks_per_slot).unwrap_or(64);
     let mut story = String::new();
+    server.make_room();
     let oracle = report.step("soak: publish prices", || {
         Ok((Oracle::start(scene, &server.url)?, "every 30 s, by transactions".to_owned()))
     });

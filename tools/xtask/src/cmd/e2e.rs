@@ -39,7 +39,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut tool = tool::command(&workspace, "e2e")?;
     if !args.want_help() {
         tool = Node::prepare(&workspace)?.before_others(tool);
-        prepare(&workspace, args.toolchain, &mut tool)?;
+        prepare(&workspace, args.toolchain, "dev", &mut tool)?;
     }
     process::run("e2e", tool.args(&args.tool_args))
 }
@@ -47,7 +47,7 @@ pub fn run(args: Args) -> Result<()> {
 pub fn soak(args: SoakArgs) -> Result<()> {
     let workspace = Workspace::load()?;
     let mut tool = tool::command(&workspace, "e2e")?;
-    prepare(&workspace, args.toolchain, &mut tool)?;
+    prepare(&workspace, args.toolchain, "soak", &mut tool)?;
     tool.arg("--soak").arg(args.minutes.to_string()).arg("--seed").arg(args.seed.to_string());
     tool.args(["--minutes", ALONE_MINUTES]);
     if let Some(log) = &args.log {
@@ -56,10 +56,16 @@ pub fn soak(args: SoakArgs) -> Result<()> {
     process::run("soak", &mut tool)
 }
 
-/// Builds what the tool runs, and tells it where that is.
-fn prepare(workspace: &Workspace, toolchain: ToolchainArgs, tool: &mut Command) -> Result<()> {
+/// Builds what the tool runs, the validator by this profile of its own, and tells it where
+/// that is.
+fn prepare(
+    workspace: &Workspace,
+    toolchain: ToolchainArgs,
+    profile: &str,
+    tool: &mut Command,
+) -> Result<()> {
     build::build(workspace, toolchain)?;
-    tool.env("E2E_VALIDATOR", validator(workspace)?)
+    tool.env("E2E_VALIDATOR", validator(workspace, profile)?)
         .env("E2E_KEEPER", tool::command(workspace, "keeper")?.get_program())
         .env("E2E_MIGRATIONS", node::migrations(workspace));
     Ok(())
@@ -67,7 +73,7 @@ fn prepare(workspace: &Workspace, toolchain: ToolchainArgs, tool: &mut Command) 
 
 /// Builds the validator, in a target folder of its own: it shares no build with the
 /// workspace.
-fn validator(workspace: &Workspace) -> Result<PathBuf> {
+fn validator(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
     process::probe(Command::new("protoc").arg("--version"))
         .with_context(|| format!("no protoc: a validator needs Debian's {PACKAGES}"))?;
     let target = workspace.target.join("e2e-validator");
@@ -75,11 +81,13 @@ fn validator(workspace: &Workspace) -> Result<PathBuf> {
     build
         .current_dir(&workspace.root)
         .args(["build", "--locked", "--manifest-path", "tools/e2e-validator/Cargo.toml"])
+        .args(["--profile", profile])
         .arg("--target-dir")
         .arg(&target)
         // Debian's OpenSSL saves compiling another.
         .env("OPENSSL_NO_VENDOR", "1");
     eprintln!("building the validator: minutes the first time; needs Debian's {PACKAGES}");
     process::run("cargo build of the validator", &mut build)?;
-    Ok(target.join("debug/e2e-validator"))
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(target.join(folder).join("e2e-validator"))
 }
