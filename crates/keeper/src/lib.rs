@@ -12,8 +12,8 @@
 //! [`feeds`] bring updates and reads, `book` keeps the newest of everything,
 //! [`judge`] finds who can be liquidated, `route` where the collateral is sold,
 //! `build` makes the transaction, `land` sends it until its fate is known, and
-//! `ledger` counts. `watch` is the loop over all of them; every command is one thin
-//! file over the same parts.
+//! `ledger` counts. `watch` is the loop over all of them, for which [`reader`] reads on
+//! threads of its own; every command is one thin file over the same parts.
 
 #![forbid(unsafe_code)]
 
@@ -39,6 +39,7 @@ pub mod land;
 pub mod ledger;
 mod plot;
 pub mod program;
+pub mod reader;
 pub mod recording;
 pub mod route;
 mod serve;

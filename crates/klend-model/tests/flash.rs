@@ -126,6 +126,53 @@ fn the_best_of_equally_cheap_lenders() {
     assert_eq!(starved, Some(Err(NoLoan::Starves { left: 500_000_000, needed: 500_000_001 })));
 }
 
+/// Two reserves of one mint in each of three markets, the fees dealt out in every order: the
+/// cheapest lends, whichever market it is of, and when it cannot, the next one does.
+#[test]
+fn the_cheapest_reserve_of_any_market_lends() {
+    const BPS: u64 = (1 << 60) / 10_000;
+    let market = market();
+    let markets = [1, 2, 3].map(|byte| Address::new_from_array([byte; 32]));
+    for (shift, step) in (0..6).flat_map(|shift| [(shift, 1), (shift, 5)]) {
+        let fee_bps = |index: usize| ((index * step + shift) % 6) as u64 + 1;
+        let accounts: Vec<Box<Reserve>> = (0..6)
+            .map(|index| {
+                let mut account = reserve(index, 1);
+                account.liquidity.mint_pubkey = keys::to_v2(&mint_key(0));
+                account.config.fees.flash_loan_fee_sf = fee_bps(index) * BPS;
+                account.lending_market = keys::to_v2(&markets[index / 2]);
+                // The cheaper, the less it has.
+                account.liquidity.total_available_amount = fee_bps(index) * 1_000_000_000;
+                account
+            })
+            .collect();
+        let tables = [0, 1, 2].map(|number| {
+            let keyed: Vec<(Address, &Reserve)> = [2 * number, 2 * number + 1]
+                .map(|index| (reserve_key(index), &*accounts[index]))
+                .to_vec();
+            ReserveTable::refresh(KLEND, &markets[number], &market, &keyed, NOW, None)
+        });
+        let mint = mint_key(0);
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let lenders = Lenders::new(order.map(|number| &tables[number]));
+            let best = |amount| {
+                let wish =
+                    Wish { mint: &mint, amount, margin_bps: 0, max_fee_bps: 10, around: None };
+                lenders.best(&wish)
+            };
+            for wanted in 1..=6 {
+                let amount = wanted * 1_000_000_000;
+                let offer = best(amount).unwrap();
+                let index = (0..6).find(|index| fee_bps(*index) == wanted).unwrap();
+                assert_eq!(offer.reserve, reserve_key(index), "{shift} {step} {wanted}");
+                assert_eq!(offer.market, markets[index / 2], "{shift} {step} {wanted}");
+                assert_eq!(offer.fee, amount / 10_000 * wanted, "{shift} {step} {wanted}");
+            }
+            assert_eq!(best(6_000_000_001), None);
+        }
+    }
+}
+
 fn fair(from: &ReserveState<'_>, to: &ReserveState<'_>, amount: u64) -> Option<u64> {
     let value = u128::from(amount) * from.market_price.floor();
     u64::try_from(value / to.market_price.floor()).ok()

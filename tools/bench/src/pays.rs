@@ -1,10 +1,13 @@
 //! The smallest debt whose liquidation still pays, by route and by what is offered to be
-//! included: the smallest that the keeper decides to sign for by its estimate with no floor
-//! on the profit, on the built-in fork with SOL a fifth lower. Every one is executed in the
-//! local machine, and what was quoted arrives.
+//! included: the smallest that the keeper signs for with no floor on the profit, on the
+//! built-in fork with SOL a fifth lower. As with `simulate = "local"` each one is executed in
+//! the local machine, which says what it costs, and what was quoted arrives.
 
 use anyhow::{Context, Result, bail, ensure};
-use flash_liquidator_client::{decode::Outcome, receiver::swap_authority};
+use flash_liquidator_client::{
+    decode::Outcome,
+    receiver::{Liquidated, swap_authority},
+};
 use indicatif::ProgressBar;
 use klend_flash_keeper::{
     build::{
@@ -15,7 +18,7 @@ use klend_flash_keeper::{
     judge::policy::Policy,
     keys::Key,
     route::{
-        fees::Offer,
+        fees::{Offer, TooDear},
         frozen::{Frozen, Selling},
         position::{NoWay, Position, Search},
         terms::TooLittle,
@@ -71,8 +74,8 @@ pub struct Pays {
     pub profit: u64,
     /// Compute units that it takes.
     pub units: u64,
-    /// Lamports that it costs when it lands, as the keeper counts them before the
-    /// simulation, and as they are signed for.
+    /// Lamports that it costs when it lands, as the keeper estimates them before the
+    /// simulation, and as they are decided by and signed for.
     pub lamports: [u64; 2],
 }
 
@@ -126,10 +129,14 @@ struct Fork {
     template: solana_account::Account,
 }
 
-/// What comes of a size.
-struct Tried {
+/// What the keeper signs for.
+struct Signed {
     plan: Plan,
-    stage: Stage,
+    /// Lamports, before the simulation.
+    estimated: u64,
+    /// Compute units that it took.
+    units: u64,
+    event: Liquidated,
 }
 
 impl Fork {
@@ -174,14 +181,8 @@ impl Fork {
                 below = middle;
             }
         }
-        let mut tried = self.decide(debt, unit_price, tip)?.context("it pays")?;
-        let decided = tried.plan.costs.total();
-        let mut machine = Machine::new(self.world.clone());
-        let simulation = simulate(&mut machine, &tried.plan, &tried.stage, &[])?;
-        ensure!(simulation.decoded.outcome == Outcome::Succeeded, "{:?}", simulation.decoded);
-        let event = liquidated(&simulation.decoded).context("an event")?;
-        ensure!(i128::from(event.profit) == tried.plan.profit(), "{event:?}");
-        tried.plan.limit_units(simulation.units)?;
+        let Signed { plan, estimated, units, event } =
+            self.decide(debt, unit_price, tip)?.context("it pays")?;
         Ok(Pays {
             route: route.to_owned(),
             unit_price,
@@ -189,8 +190,8 @@ impl Fork {
             debt,
             repaid: event.debt_repaid,
             profit: u64::try_from(event.profit)?,
-            units: simulation.units,
-            lamports: [decided, tried.plan.costs.total()],
+            units,
+            lamports: [estimated, plan.costs.total()],
         })
     }
 
@@ -209,8 +210,8 @@ impl Fork {
         Ok(())
     }
 
-    /// What the keeper decides; `None` if it does not pay.
-    fn decide(&mut self, debt: u64, unit_price: u64, tip: u64) -> Result<Option<Tried>> {
+    /// What the keeper signs for; `None` if it does not pay.
+    fn decide(&mut self, debt: u64, unit_price: u64, tip: u64) -> Result<Option<Signed>> {
         self.owe(debt)?;
         let source = BuiltinFork::of(self.world.clone());
         source.take_for(STAND_IN_VERSION);
@@ -235,17 +236,33 @@ impl Fork {
             dont_front: None,
             jupiter: None,
             tables: Vec::new(),
-            simulates: false,
+            simulates: true,
         };
         let position = Position::new(&view, &self.obligation, &frozen.obligation, &wishes.search)?;
-        match Plan::new(&position, &keeper, &wishes, 0, 0) {
-            Ok(plan) => Ok(Some(Tried { stage: Stage::new(&view, &plan, true)?, plan })),
-            Err(reason)
-                if reason.is::<TooLittle>() || reason.is::<NoWay>() || reason.is::<Refusal>() =>
-            {
-                Ok(None)
+        let is_refusal = |reason: &anyhow::Error| {
+            reason.is::<TooLittle>()
+                || reason.is::<TooDear>()
+                || reason.is::<NoWay>()
+                || reason.is::<Refusal>()
+        };
+        let mut plan = match Plan::new(&position, &keeper, &wishes, 0, 0) {
+            Err(reason) if is_refusal(&reason) => return Ok(None),
+            plan => plan?,
+        };
+        let estimated = plan.costs.total();
+        let stage = Stage::new(&view, &plan, true)?;
+        let mut machine = Machine::new(self.world.clone());
+        let simulation = simulate(&mut machine, &plan, &stage, &[])?;
+        ensure!(simulation.decoded.outcome == Outcome::Succeeded, "{:?}", simulation.decoded);
+        let event = liquidated(&simulation.decoded).context("an event")?.clone();
+        ensure!(i128::from(event.profit) == plan.profit(), "{event:?}");
+        match plan.limit_units(simulation.units) {
+            Err(reason) if is_refusal(&reason) => Ok(None),
+            priced => {
+                priced?;
+                plan.check_profit(event.profit)?;
+                Ok(Some(Signed { plan, estimated, units: simulation.units, event }))
             }
-            Err(reason) => Err(reason),
         }
     }
 }

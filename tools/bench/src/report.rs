@@ -208,11 +208,11 @@ impl Benchmarks {
             "\n## The smallest debt that pays\n\n\
              What is repaid of the smallest debt, USDC, that the keeper signs for with no floor on\n\
              the profit, on the built-in fork with SOL at 144 USD; the priority fee is {}\n\
-             micro-lamports for a compute unit. It is decided by the units that are estimated, as with\n\
-             `simulate = \"none\"`; with a simulation it is decided by those that were used, which are\n\
-             what is asked for, and less pays. For comparison, a winner on mainnet (slot 434,724,141)\n\
-             repaid 20 USDC for a tip of 1,000,000 lamports and 9,513 of fees, and was left with 0.44\n\
-             USDC. What it means: [docs/economics.md](docs/economics.md).\n\n{}",
+             micro-lamports for a compute unit. It is decided by the units that a simulation used, which\n\
+             are what is asked for, as is the default; by the estimate alone (`simulate = \"none\"`) more\n\
+             has to be owed. For comparison, a winner on mainnet (slot 434,724,141) repaid 20 USDC for a\n\
+             tip of 1,000,000 lamports and 9,513 of fees, and was left with 0.44 USDC. What it means:\n\
+             [docs/economics.md](docs/economics.md).\n\n{}",
             count(pays::UNIT_PRICE),
             pays::markdown(&self.pays)
         )

@@ -1,5 +1,4 @@
-//! What is known, each with the slot it is of, and the reading beside the loop that
-//! keeps it complete.
+//! What is known, each with the slot it is of.
 //!
 //! * [`missing`]: what was there, and by one answer is no more.
 //! * [`market`]: a market's own accounts; its obligations are kept by
@@ -9,7 +8,7 @@
 //! * [`chain`]: blockhash, rent, time between slots, what inclusion costs.
 //! * [`pools`]: where collateral may be sold.
 //! * [`scope`]: prices that anybody may have written now.
-//! * [`reader`]: threads that read while the loop goes on.
+//! * [`scan`]: a market as a whole, with its obligations.
 //! * [`view`]: all of it at one moment, for deciding.
 
 pub mod accounts;
@@ -17,6 +16,6 @@ pub mod chain;
 pub mod market;
 pub mod missing;
 pub mod pools;
-pub mod reader;
+pub mod scan;
 pub mod scope;
 pub mod view;

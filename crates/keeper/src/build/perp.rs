@@ -22,10 +22,37 @@ use solana_instruction::Instruction;
 use solana_message::AddressLookupTableAccount;
 
 use super::simulation::mentioned;
-use crate::{
-    cli::PerpArgs,
-    feeds::source::{Filter, KLEND, Source},
-};
+use crate::feeds::source::{Filter, KLEND, Source};
+
+/// What is to be liquidated, and how.
+pub struct Wishes {
+    /// The user's account on the exchange.
+    pub user: Address,
+    /// Perp market to liquidate in; else the user's largest position.
+    pub perp_market: Option<u16>,
+    /// The most to take over, billionths of the base asset.
+    pub max_base: u64,
+    /// Raw units of the quote token; else a quarter of what is handed over.
+    pub loan: Option<u64>,
+    /// klend market that lends it.
+    pub market: Address,
+    /// Number of the keeper's own sub-account.
+    pub sub_account: u16,
+    /// Prices of oracles that cannot be read, millionths of a dollar.
+    pub prices: Vec<(Address, i64)>,
+    /// Users whose losses are settled first.
+    pub settle_first: Vec<Address>,
+    /// Users whose resting orders may fill the close.
+    pub makers: Vec<Address>,
+    /// A profit that the pool cannot pay may stay on the exchange.
+    pub leftover: Leftover,
+    /// Raw units of the quote token, after loan and fee.
+    pub min_profit: i64,
+    /// From now; 0 for no deadline.
+    pub deadline_slots: u64,
+    /// Micro-lamports per compute unit.
+    pub priority_fee: u64,
+}
 
 /// What is known of how much is handed over.
 pub enum Quoted {
@@ -51,9 +78,9 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub fn load(source: &dyn Source, args: &PerpArgs) -> Result<Self> {
-        let account = source.account("user", &args.user)?;
-        let user = User::read(&args.user, &account.owner, &account.data)?;
+    pub fn load(source: &dyn Source, wishes: &Wishes) -> Result<Self> {
+        let account = source.account("user", &wishes.user)?;
+        let user = User::read(&wishes.user, &account.owner, &account.data)?;
         let exchange = user.account.exchange;
         let read = |what: &str, key: Address| {
             source.account(what, &key).map(|account| (key, account.owner, account.data))
@@ -72,10 +99,10 @@ impl Scene {
             spot.push(SpotMarket::read(&key, &owner, &data)?);
         }
         let markets = Markets::new(exchange, spot, perp)?;
-        let mut prices = Prices::new(args.prices.iter().copied());
+        let mut prices = Prices::new(wishes.prices.iter().copied());
         let mut unread = Vec::new();
         for (oracle, kind) in markets.oracles() {
-            if args.prices.iter().any(|(given, _)| *given == oracle) {
+            if wishes.prices.iter().any(|(given, _)| *given == oracle) {
                 continue;
             }
             let (oracle, owner, data) = read("oracle", oracle)?;
@@ -92,13 +119,13 @@ impl Scene {
     }
 
     /// Where to liquidate.
-    pub fn market(&self, args: &PerpArgs) -> Result<u16> {
-        let market = args.perp_market.or_else(|| {
+    pub fn market(&self, wishes: &Wishes) -> Result<u16> {
+        let market = wishes.perp_market.or_else(|| {
             let open = self.user.perp_positions.iter().filter(|position| position.base != 0);
             let largest = open.max_by_key(|position| position.quote.unsigned_abs())?;
             Some(largest.market)
         });
-        let market = market.with_context(|| format!("{} has no perp position", args.user))?;
+        let market = market.with_context(|| format!("{} has no perp position", wishes.user))?;
         self.user.perp(market)?;
         Ok(market)
     }
@@ -124,8 +151,8 @@ impl Scene {
 
     /// The loan: a quarter of what is handed over backs it at an initial margin of up
     /// to 25 %.
-    fn loan(&self, quote: &Quoted, args: &PerpArgs) -> Result<u64> {
-        if let Some(loan) = args.loan {
+    fn loan(&self, quote: &Quoted, wishes: &Wishes) -> Result<u64> {
+        if let Some(loan) = wishes.loan {
             return Ok(loan);
         }
         match quote {
@@ -146,13 +173,13 @@ impl Scene {
         keeper: &Address,
         market: u16,
         quote: &Quoted,
-        args: &PerpArgs,
+        wishes: &Wishes,
     ) -> Result<Transaction> {
-        let loan = self.loan(quote, args)?;
+        let loan = self.loan(quote, wishes)?;
         let mint = self.markets.spot(QUOTE_SPOT_MARKET)?.mint;
-        let reserve = lender(source, &args.market, &mint, loan)?;
+        let reserve = lender(source, &wishes.market, &mint, loan)?;
         let account =
-            SubAccount { exchange: self.exchange, authority: *keeper, id: args.sub_account };
+            SubAccount { exchange: self.exchange, authority: *keeper, id: wishes.sub_account };
         let [key, stats] = [account.address(), account.stats()];
         let found = source.accounts(&[key, stats])?;
         let (empty, mut setup) = match &found[0] {
@@ -173,11 +200,11 @@ impl Scene {
             let user = source.account("user", key)?;
             Ok(User::read(key, &user.owner, &user.data)?.account)
         };
-        let losers = args.settle_first.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let losers = wishes.settle_first.iter().map(read).collect::<Result<Vec<_>>>()?;
         let maker = |key: &Address| -> Result<Maker> {
             Ok(Maker { user: *key, stats: read(key)?.stats() })
         };
-        let makers = args.makers.iter().map(maker).collect::<Result<Vec<_>>>()?;
+        let makers = wishes.makers.iter().map(maker).collect::<Result<Vec<_>>>()?;
         let body = PerpLiquidation {
             account: empty,
             user: &self.user,
@@ -186,7 +213,7 @@ impl Scene {
             loan,
             take_over: TakeOver::Perp {
                 market,
-                max_base: args.max_base,
+                max_base: wishes.max_base,
                 limit_price: match quote {
                     Quoted::Base(quote) => Some(quote.price),
                     _ => None,
@@ -196,7 +223,7 @@ impl Scene {
                 order_book: None,
                 settle_first: &losers,
             },
-            leftover: if args.allow_leftover { Leftover::Allow } else { Leftover::Refuse },
+            leftover: wishes.leftover,
         }
         .body()?;
         let written = mentioned(&body, keeper);
@@ -214,14 +241,14 @@ impl Scene {
             reserve,
             token_account,
             loan,
-            min_profit: args.min_profit,
-            deadline_slot: match args.deadline_slots {
+            min_profit: wishes.min_profit,
+            deadline_slot: match wishes.deadline_slots {
                 0 => 0,
                 slots => self.slot + slots,
             },
             budget: ComputeBudget {
                 unit_limit: Some(MAX_COMPUTE_UNITS),
-                unit_price: args.priority_fee,
+                unit_price: wishes.priority_fee,
             },
             guards,
             setup,

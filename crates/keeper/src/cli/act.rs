@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use flash_liquidator_client::perps::Leftover;
 use solana_address::Address;
 
 use super::{AggregatorArgs, MAIN_MARKET, ProgramArgs, SignerArgs, TermsArgs};
 use crate::{
-    build::plan::{Fees, Least, Wishes},
+    build::{
+        perp,
+        plan::{Fees, Least, Wishes},
+    },
     route::fees::Offer,
 };
 
@@ -153,6 +157,27 @@ pub struct PerpArgs {
     /// Send on mainnet without asking.
     #[arg(long)]
     pub yes: bool,
+}
+
+impl PerpArgs {
+    /// What they say of the liquidation itself.
+    pub fn wishes(&self) -> perp::Wishes {
+        perp::Wishes {
+            user: self.user,
+            perp_market: self.perp_market,
+            max_base: self.max_base,
+            loan: self.loan,
+            market: self.market,
+            sub_account: self.sub_account,
+            prices: self.prices.clone(),
+            settle_first: self.settle_first.clone(),
+            makers: self.makers.clone(),
+            leftover: if self.allow_leftover { Leftover::Allow } else { Leftover::Refuse },
+            min_profit: self.min_profit,
+            deadline_slots: self.deadline_slots,
+            priority_fee: self.priority_fee,
+        }
+    }
 }
 
 fn price_of_oracle(text: &str) -> Result<(Address, i64), String> {

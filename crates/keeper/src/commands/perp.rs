@@ -43,9 +43,10 @@ pub fn run(context: &Context, args: &PerpArgs) -> Result<Ending> {
         require_consent(rpc, args.yes, "--yes")?;
         args.program.require(rpc)?;
     }
-    let scene = Scene::load(source, args)?;
-    let market = scene.market(args)?;
-    let quote = scene.quote(market, args.max_base)?;
+    let wishes = args.wishes();
+    let scene = Scene::load(source, &wishes)?;
+    let market = scene.market(&wishes)?;
+    let quote = scene.quote(market, wishes.max_base)?;
     let mut report = as_json(&scene, market, &quote);
     if !context.json {
         print(&scene, market, &quote);
@@ -57,7 +58,7 @@ pub fn run(context: &Context, args: &PerpArgs) -> Result<Ending> {
         return Ok(Ending::NothingToDo);
     }
     let keeper = key.pubkey();
-    let mut transaction = scene.transaction(source, &keeper, market, &quote, args)?;
+    let mut transaction = scene.transaction(source, &keeper, market, &quote, &wishes)?;
     let tables = read_tables(source, &args.tables)?;
     let built = transaction.instructions()?;
     let mut keys = mentioned(&built, &keeper);

@@ -12,7 +12,7 @@ use solana_sdk_ids::sysvar;
 
 use super::{Context, print_json};
 use crate::{
-    book::{market::Market, reader},
+    book::{market::Market, scan::scan},
     cli::{SourceArgs, VerifyArgs},
     feeds::{
         feed::{self, Update, Wanted},
@@ -126,7 +126,7 @@ fn follow(
         match update {
             // What was written before the subscription is not told, and so read after it.
             Update::Connected => {
-                let state = State::new(reader::scan(&**source, market, true)?, 0.0)?;
+                let state = State::new(scan(&**source, market, true)?, 0.0)?;
                 followed = Some((state, Collector::default()));
             }
             Update::Lost { reason, .. } => {

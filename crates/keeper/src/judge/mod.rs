@@ -2,6 +2,7 @@
 //!
 //! * [`tracker`]: a market's obligations, valued again only where a change can
 //!   matter.
+//! * `shares`: what of its health each reserve has, so that few are valued.
 //! * [`state`]: a market with its tracker. Old and repeated updates fall out here.
 //! * [`policy`]: whom the operator wants.
 //! * [`queue`], [`cooldown`], [`flights`]: what is worth trying, what was tried
@@ -13,6 +14,7 @@ pub mod cooldown;
 pub mod flights;
 pub mod policy;
 pub mod queue;
+mod shares;
 pub mod state;
 pub mod tracker;
 

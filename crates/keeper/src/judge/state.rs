@@ -18,7 +18,7 @@ use crate::{
     book::{
         market::{Market, symbol},
         missing::{Missing, Verdict},
-        reader::Scan,
+        scan::Scan,
     },
     feeds::{feed::Version, source::Filter},
 };

@@ -15,9 +15,10 @@ use crate::{
     book::{
         chain::{Blockhash, Inclusion},
         market::{Market, Whole},
-        reader::{Found, Look, News, Scan, Warm, Why},
+        scan::Scan,
     },
     feeds::feed::{Update, Version},
+    reader::{Found, Look, News, Warm, Why},
     route::discovery::Want,
     watch::time::Moment,
 };

@@ -21,7 +21,7 @@ use crate::{
         chain::Chain,
         market::Market,
         pools::{Offered, Pools},
-        reader,
+        scan,
         scope::{Choice, Known, Refusals, Scope, Written},
         view::View,
     },
@@ -73,7 +73,7 @@ impl Ground {
         if let Some(market) = markets.first_mut() {
             obligations.iter().for_each(|(_, of)| market.keep_up(&of.last_update));
         }
-        let stand_ins = if pools.is_empty() { reader::stand_ins(source)? } else { Vec::new() };
+        let stand_ins = if pools.is_empty() { scan::stand_ins(source)? } else { Vec::new() };
         let mut pools = Pools::of(pools.clone());
         pools.stand_ins = stand_ins;
         let mut ground = Self {

@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        book::{market::Market, reader::scan},
+        book::{market::Market, scan::scan},
         feeds::source::{BuiltinFork, Filter, Source},
     };
 

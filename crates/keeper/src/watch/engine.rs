@@ -2,8 +2,8 @@
 //!
 //! One thread owns all that is known and never waits for a node. Reading threads scan, look,
 //! read blockhashes, ask what inclusion costs and look for pools, feeds bring updates, workers
-//! liquidate; all of them answer through one channel. An obligation is in flight from the moment a worker gets it until
-//! that worker says how it ended, so nothing is ever sent twice.
+//! liquidate; all of them answer through one channel. An obligation is in flight from the moment
+//! a worker gets it until that worker says how it ended, so nothing is ever sent twice.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -20,7 +20,7 @@ use flash_liquidator_client::swap::jupiter::{Ask, JupiterRoute};
 use solana_account::Account;
 use solana_address::Address;
 use solana_signer::Signer;
-use tracing::{debug, info, warn};
+use tracing::info;
 
 use super::{
     offers::Offering,
@@ -34,7 +34,6 @@ use crate::{
         chain::Chain,
         missing::Missing,
         pools::{Pair, Pools},
-        reader::{CHAIN_PAUSE, Found, Looks, Order, Reader, Why},
         scope::Scope,
     },
     build::plan::Plan,
@@ -55,6 +54,7 @@ use crate::{
     keys::Key,
     land::roads::Road,
     ledger::{Ticket, record::Numbers, records::Records},
+    reader::{Found, Looks, Order, Reader},
     recording::{
         Recorder,
         told::{By, Told, Turn},
@@ -527,92 +527,6 @@ impl Engine {
         let markets = &self.parts.config.markets;
         let states = self.states.iter_mut().filter(|(key, _)| markets.contains(*key));
         self.parts.board.write(states.filter_map(|(_, state)| state.seen(NEAREST).ok()).collect());
-    }
-
-    /// Orders reads that are due; whether any were.
-    fn keep_time(&mut self) -> Result<bool> {
-        let now = self.time.now();
-        let mut was_due = false;
-        if self.failed_until.is_some_and(|until| now < until) {
-            return Ok(false);
-        }
-        let rescan = self.parts.config.rescan;
-        for market in self.markets() {
-            let is_old = self
-                .scanned
-                .get(&market)
-                .is_some_and(|at| now.saturating_duration_since(*at) >= rescan);
-            if (self.scan_wanted.contains(&market) || is_old) && self.scanning.insert(market) {
-                was_due = true;
-                self.scan_wanted.remove(&market);
-                if self.market_feed.flows {
-                    self.scanned_fed.insert(market);
-                }
-                let obligations = self.parts.config.markets.contains(&market);
-                self.scanner.order(Order::Scan { market, obligations })?;
-            }
-        }
-        let is_due = self.parts.on_chain && now >= self.next_blockhash;
-        if is_due && !self.blockhash_ordered && !self.states.is_empty() {
-            was_due = true;
-            (self.blockhash_ordered, self.next_blockhash) = (true, now + CHAIN_PAUSE);
-            self.hasher.order(Order::Blockhash)?;
-        }
-        if !self.chain_ordered && now >= self.next_chain && !self.states.is_empty() {
-            was_due = true;
-            (self.chain_ordered, self.next_chain) = (true, now + CHAIN_PAUSE);
-            let tips = self.parts.tips.clone();
-            self.asker.order(Order::Chain { writes: self.writes(), tips })?;
-        }
-        was_due |= self.scout()?;
-        self.keep_offers(now)?;
-        // Without a feed, prices have to be looked at.
-        let is_blind =
-            !self.market_feed.flows || (!self.pool_feed.flows && self.followed().next().is_some());
-        let audits = self.ready && !is_blind && !self.parts.config.audit.is_zero();
-        if audits && !self.auditing && now >= self.next_audit {
-            was_due = true;
-            self.audit()?;
-        }
-        if audits {
-            was_due |= self.doubt();
-        }
-        if is_blind && !self.looking && now >= self.next_look {
-            if self.states.len() == self.markets().len() {
-                (was_due, self.looking) = (true, true);
-                let mut keys: Vec<Address> = self.followed().copied().collect();
-                if !self.market_feed.flows {
-                    for state in self.states.values() {
-                        keys.extend(state.market.keys()?);
-                    }
-                }
-                keys.sort_unstable();
-                keys.dedup();
-                self.looker.order(Order::Look { keys, why: Why::Polling })?;
-            } else if self.parts.connector.is_some()
-                && self.market_feed.feed.is_none()
-                && self.scanning.is_empty()
-            {
-                (was_due, self.looking) = (true, true);
-                self.scanner.order(Order::Keys(self.markets()))?;
-            }
-        }
-        for (looks, why) in [(&mut self.confirmed, Why::Confirm), (&mut self.needed, Why::Needed)] {
-            if let Some(keys) = looks.due() {
-                was_due = true;
-                if why == Why::Confirm {
-                    let (accounts, first) = (keys.len(), keys.first().map(ToString::to_string));
-                    // Much of what is looked at for the first time is not there yet.
-                    if keys.iter().all(|key| self.asked.contains(key)) {
-                        debug!(accounts, first, "nothing there by one answer: asked again");
-                    } else {
-                        warn!(accounts, first, "not shown where something was: asked again");
-                    }
-                }
-                self.looker.order(Order::Look { keys, why })?;
-            }
-        }
-        Ok(was_due)
     }
 
     pub(super) fn handle(&mut self, event: Event) -> Result<()> {

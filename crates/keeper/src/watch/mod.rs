@@ -1,10 +1,12 @@
 //! The loop of `keeper watch`: it puts the layers together.
 //!
 //! * [`engine`]: the turns of the loop, and what it knows.
-//! * [`intake`]: what feeds and readers bring, taken into the book.
-//! * `wants`: what they are asked for.
+//! * [`intake`]: what feeds tell, taken into the book account by account.
+//! * `answers`: what readers found.
+//! * `wants`: what both are asked for, and when.
 //! * `scout`: what obligations near their limit need, found out a few at a time.
-//! * [`decide`]: what is worth trying, and how.
+//! * `candidates`: which obligations are worth trying.
+//! * [`decide`]: what is tried next, and how.
 //! * `ended`: how it ended.
 //! * `offers`: what an aggregator is asked beside it.
 //! * [`time`]: the moment that counts, read or replayed.
@@ -13,6 +15,8 @@
 //! * [`worker`]: tries what was decided in a virtual machine, signs it, and sends it
 //!   until its fate is known.
 
+mod answers;
+mod candidates;
 pub mod chores;
 #[cfg(test)]
 mod crash;

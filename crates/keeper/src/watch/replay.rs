@@ -24,8 +24,8 @@ use super::{
     worker::{Ended, Worker},
 };
 use crate::{
-    book::reader::Found,
     build::plan::Plan,
+    reader::Found,
     recording::{
         Recording,
         told::{By, Code, Told, Turn},

@@ -14,7 +14,6 @@ use super::{
     worker::Job,
 };
 use crate::{
-    book::reader::{self, Found, Look, Order, Reader, Why},
     config::Config,
     feeds::{
         feed::Version,
@@ -23,6 +22,7 @@ use crate::{
     health::{Health, Limits},
     keys::Key,
     ledger::{metrics::Metrics, records::Records},
+    reader::{self, Found, Look, Order, Reader, Why},
 };
 
 pub struct Rig {

@@ -8,8 +8,8 @@ use std::{
 
 use flash_liquidator_client::swap::stand_in;
 use klend_flash_keeper::{
-    book::reader::{Look, Why},
     feeds::feed::{Update, Version},
+    reader::{Look, Why},
     recording::{
         End, Header, Recording, Writer,
         told::{By, Told, Turn},
