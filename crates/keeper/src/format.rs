@@ -1,6 +1,7 @@
 //! Numbers and tables for people.
 
 use comfy_table::{CellAlignment, Table, presets};
+use flash_liquidator_client::budget::Format;
 use klend_model::fraction::Fraction;
 use owo_colors::{OwoColorize, Stream};
 
@@ -18,6 +19,16 @@ pub fn signed_tokens(raw: i128, decimals: u64) -> String {
     let part = part.trim_end_matches('0');
     let dot = if part.is_empty() { "" } else { "." };
     format!("{sign}{}{dot}{part}", thousands(whole))
+}
+
+/// How many bytes fit into a transaction.
+pub fn most_bytes() -> String {
+    tokens(Format::V0.max_bytes() as u64, 0)
+}
+
+/// What a transaction takes of the bytes that fit.
+pub fn bytes(taken: usize) -> String {
+    format!("{} of {}", tokens(taken as u64, 0), most_bytes())
 }
 
 /// A value in the market's currency: `$1,234.57`.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
-use flash_liquidator_client::budget::Format;
+use flash_liquidator_client::budget::{Format, MAX_ACCOUNT_LOCKS};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -153,9 +153,10 @@ impl Benchmarks {
         }
         Ok(format!(
             "\n{units}\n\n\
-             A liquidation with one leg takes {} of the 1,232 bytes of a v0 transaction when its accounts\n\
+             A liquidation with one leg takes {} of the {} bytes of a v0 transaction when its accounts\n\
              are in a lookup table; the program is {} bytes.\n\n",
             one_leg.bytes,
+            count(Format::V0.max_bytes() as u64),
             count(self.program.bytes)
         ))
     }
@@ -330,12 +331,14 @@ impl Benchmarks {
     }
 
     fn bytes(&self) -> String {
-        let mut text = "\n## Transaction bytes\n\n\
+        let [v0, v1] = [Format::V0, Format::V1].map(|it| count(it.max_bytes() as u64));
+        let mut text = format!(
+            "\n## Transaction bytes\n\n\
              By the shape of the obligation: its deposits and debts, each in a reserve of its own. *v0*\n\
-             looks up what it can in a table (1,232 bytes), *v1* spells everything out (4,096 bytes);\n\
+             looks up what it can in a table ({v0} bytes), *v1* spells everything out ({v1} bytes);\n\
              both refresh all reserves in one batch. *naive* is a legacy transaction with a\n\
-             `refresh_reserve` for each, where 1,232 bytes fit. A transaction may lock 64 accounts.\n"
-            .to_owned();
+             `refresh_reserve` for each, where {v0} bytes fit. A transaction may lock {MAX_ACCOUNT_LOCKS} accounts.\n"
+        );
         let mut fits = table(&[
             "deposits that fit beside",
             "format",

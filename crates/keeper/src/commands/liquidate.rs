@@ -25,7 +25,7 @@ use crate::{
     },
     cli::LiquidateArgs,
     feeds::source::{Rpc, Source, TIMEOUT},
-    format::{Section, bad, good, signed_tokens, table, tokens},
+    format::{Section, bad, bytes, good, signed_tokens, table, tokens},
     keys::Key,
     land::{
         attempt::{Ending, Sent, require_consent, send_by_hand},
@@ -283,7 +283,7 @@ fn print_simulation(plan: &Plan, simulation: &Simulation, on_node: Option<&NodeS
             format!("{} raw units, the margin included", tokens(plan.order.flash_amount, 0)),
         )
         .row("compute units", tokens(simulation.units, 0))
-        .row("bytes", format!("{} of 1,232", tokens(simulation.bytes as u64, 0)))
+        .row("bytes", bytes(simulation.bytes))
         .row(
             "least profit signed",
             format!("{} raw units", signed_tokens(plan.terms().min_profit.into(), 0)),

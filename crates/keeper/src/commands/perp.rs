@@ -20,7 +20,7 @@ use crate::{
     },
     cli::PerpArgs,
     feeds::source::Source,
-    format::{Section, bad, signed_tokens, tokens},
+    format::{self, Section, bad, signed_tokens, tokens},
     keys::Key,
     land::{
         attempt::{Ending, require_consent},
@@ -237,6 +237,6 @@ fn print_simulation(decoded: &Decoded, units: u64, bytes: usize) {
         .row("profit", format!("{} raw units", signed_tokens(event.profit.into(), 0)))
         .row("flash fee", format!("{} raw units", tokens(event.flash_fee, 0)))
         .row("compute units", tokens(units, 0))
-        .row("bytes", format!("{} of 1,232", tokens(bytes as u64, 0)))
+        .row("bytes", format::bytes(bytes))
         .print();
 }

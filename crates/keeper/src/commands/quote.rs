@@ -25,7 +25,7 @@ use crate::{
     keys::Key,
     route::{
         frozen::Frozen,
-        position::Position,
+        position::{NoWay, Position},
         venue::{Sale, Venue, Ways, leg_tolerance},
     },
 };
@@ -60,12 +60,17 @@ pub fn run(
     }
     let view = frozen.view(None)?;
     let position = Position::new(&view, key, &frozen.obligation, &search)?;
-    let best = position.best(&search)?;
-    let reserves = [&best.request.repay_reserve, &best.request.withdraw_reserve];
-    let mints = reserves.map(|reserve| Ok(view.reserve_addresses(reserve)?.liquidity_mint));
-    let mints = mints.into_iter().collect::<Result<Vec<Address>>>()?;
+    let pairs = position.pairs();
+    let mut mints: Vec<Address> = pairs.iter().flat_map(|(from, to)| [*from, *to]).collect();
+    mints.sort_unstable();
+    mints.dedup();
     let notes = mint_facts(&*context.source, mints.into_iter())?;
     let notes: Vec<String> = notes.iter().filter_map(MintFacts::note).collect();
+    let best = position.best(&search).map_err(|reason| {
+        // What a mint has may be why.
+        let is_open = reason.is::<NoWay>() && !notes.is_empty();
+        if is_open { reason.context(notes.join("; ")) } else { reason }
+    })?;
     if context.json {
         let route = route(&position, &best, &keeper, terms)?;
         let mut quote = as_json(&position, &best, route.as_ref().map(|route| (&keeper, route)));

@@ -1,7 +1,7 @@
 //! What does not go together, though each setting is well for itself.
 
 use super::{Config, Feed, Simulate, reader::Reader};
-use crate::{build::plan::Fees, feeds::source::nodes::Role};
+use crate::{build::plan::Fees, feeds::source::nodes::Role, format::most_bytes};
 
 impl Config {
     /// Notes what does not go together.
@@ -48,9 +48,12 @@ impl Config {
             reader.mistake("own_node", how.to_owned());
         }
         if self.send && self.wishes.tables.is_empty() {
-            let how = "sending needs lookup tables: without one no liquidation fits into 1,232 \
-                       bytes; keeper setup makes them";
-            reader.mistake("tables", how.to_owned());
+            let how = format!(
+                "sending needs lookup tables: without one no liquidation fits into {} bytes; \
+                 keeper setup makes them",
+                most_bytes()
+            );
+            reader.mistake("tables", how);
         }
         if self.refresh_prices && self.simulate == Simulate::None {
             let how = "what would be written is told by the local machine: simulate = \"local\"";

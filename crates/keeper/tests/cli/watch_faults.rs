@@ -505,8 +505,12 @@ fn owes_token_2022(world: &mut World) -> (Address, Address) {
 fn what_a_mint_forbids_or_takes_is_said_before_rent_is_paid() {
     let stage = Stage::new(Fate::Executed { after_polls: 0 });
     let reserve = stage.node.world().reserve_named("PYUSD").unwrap();
-    let mint = stage.node.world().reserve_addresses(&reserve).unwrap().liquidity_mint;
+    let (obligation, mint) = owes_token_2022(&mut stage.node.world());
+    stage.node.scale_price(&sol(), 75);
     let (reserve, url) = (reserve.to_string(), stage.node.url());
+    let obligation = obligation.to_string();
+    let quote = ["--rpc", url, "quote", &obligation];
+    assert_eq!(json_of(&quote)["notes"], json!([]));
     let setup = ["--rpc", url, "setup", "--keypair", &stage.keypair, "--reserve", &reserve];
     let hooked = format!("transfers call program {}", Address::new_from_array(HOOK));
     type Change = fn(&mut World, &Address);
@@ -526,6 +530,14 @@ fn what_a_mint_forbids_or_takes_is_said_before_rent_is_paid() {
         let notes = |said: &Value| said["notes"].as_array().unwrap().clone();
         let scanned = json_of(&["--rpc", url, "scan"]);
         assert!(notes(&scanned).contains(&note), "{scanned}");
+        // A quote says it, and so does the reason for which there is none: nothing is sold for
+        // a token whose transfers cost something or call a program, and what is paused does not
+        // move.
+        let quoted = keeper(&quote);
+        let is_quoted = says.starts_with("its accounts are frozen");
+        assert_eq!(quoted.status.success(), is_quoted, "{}", text(&quoted));
+        let said = if is_quoted { json_of(&quote)["notes"].to_string() } else { text(&quoted) };
+        assert!(said.contains(note.as_str().unwrap()), "{said}");
         let costs = json_of(&setup);
         assert!(notes(&costs).contains(&note), "{costs}");
         let left = format!("reserve {reserve} is left out: its mint is of no use");
