@@ -9,6 +9,8 @@ mod peer;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 // The keeper's own, compiled alone: all of the keeper would take minutes.
+#[path = "../../../keeper/src/judge/shares.rs"]
+mod shares;
 #[allow(dead_code, unused_imports, reason = "the keeper and its tests use more of it")]
 #[path = "../../../keeper/src/judge/tracker.rs"]
 mod tracker;
