@@ -22,7 +22,10 @@ use crate::{
     compute_budget::MAX_COMPUTE_UNITS,
     klend,
     receiver::{self, ACCOUNTS_PER_INTERMEDIATE},
-    swap::{jupiter, meteora_dlmm, raydium_amm, raydium_clmm, raydium_cpmm, stand_in, whirlpool},
+    swap::{
+        jupiter::id as jupiter, meteora_dlmm, raydium_amm, raydium_clmm, raydium_cpmm, stand_in,
+        whirlpool,
+    },
 };
 
 /// Compute units that an instruction or a transaction will use.

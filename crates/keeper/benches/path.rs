@@ -32,7 +32,7 @@ use klend_flash_keeper::{
     health::{Health, Limits},
     keys::Key,
     ledger::{Ledger, metrics::Metrics, records::Records},
-    watch::engine::{self, Parts},
+    watch::{engine, parts::Parts},
 };
 use klend_fork::{Position, World};
 use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation};

@@ -28,6 +28,7 @@ pub mod discovery;
 mod error;
 mod ladder;
 mod leg;
+mod listing;
 pub mod meteora_dlmm;
 pub mod mint;
 pub mod pda;
@@ -89,19 +90,43 @@ pub struct Quote {
     pub units: u32,
 }
 
+/// Which pool it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Id<'a> {
+    /// The pool's account.
+    pub address: &'a Address,
+    /// Its program.
+    pub program: &'a Address,
+    /// The venue in words.
+    pub name: &'static str,
+    /// The two mints, in the pool's order.
+    pub mints: &'a [Address; 2],
+}
+
 /// A pool, as its account states it.
 pub trait Pool: Debug + Send + Sync {
+    /// Which one it is.
+    fn id(&self) -> Id<'_>;
+
     /// The pool's account.
-    fn address(&self) -> &Address;
+    fn address(&self) -> &Address {
+        self.id().address
+    }
 
     /// Its program.
-    fn program(&self) -> &Address;
+    fn program(&self) -> &Address {
+        self.id().program
+    }
 
     /// The venue in words.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &'static str {
+        self.id().name
+    }
 
     /// The two mints.
-    fn mints(&self) -> [Address; 2];
+    fn mints(&self) -> [Address; 2] {
+        *self.id().mints
+    }
 
     /// Accounts that the price depends on beside the pool's own, as far as can be told
     /// from what is known: ask again when those are read, until all are. Those around

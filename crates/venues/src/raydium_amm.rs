@@ -11,11 +11,11 @@ use solana_address::{Address, address};
 use solana_instruction::AccountMeta;
 
 use crate::{
-    Curve, Direction, Now, Pool, Quote,
+    Curve, Direction, Id, Now, Pool, Quote,
     account::{Account, Accounts, Kind},
-    discovery::Listing,
     error::VenueError,
     leg::{SwapLeg, Trade},
+    listing::Listing,
     mint::{self, TOKEN_PROGRAM_ID},
 };
 
@@ -121,20 +121,8 @@ impl AmmPool {
 }
 
 impl Pool for AmmPool {
-    fn address(&self) -> &Address {
-        &self.pool
-    }
-
-    fn program(&self) -> &Address {
-        &PROGRAM_ID
-    }
-
-    fn name(&self) -> &'static str {
-        POOL.what
-    }
-
-    fn mints(&self) -> [Address; 2] {
-        self.mints
+    fn id(&self) -> Id<'_> {
+        Id { address: &self.pool, program: &PROGRAM_ID, name: POOL.what, mints: &self.mints }
     }
 
     fn accounts(&self, _: &dyn Accounts) -> Vec<Address> {

@@ -8,11 +8,11 @@ use solana_address::{Address, address};
 use solana_instruction::AccountMeta;
 
 use crate::{
-    Curve, Direction, Now, Pool, Quote,
+    Curve, Direction, Id, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
-    discovery::Listing,
     error::VenueError,
     leg::{SwapLeg, Trade},
+    listing::Listing,
     mint,
 };
 
@@ -132,20 +132,13 @@ fn creator_fee(pool: &Address, data: Bytes<'_>) -> Result<CreatorFee, VenueError
 }
 
 impl Pool for CpmmPool {
-    fn address(&self) -> &Address {
-        &self.pool
-    }
-
-    fn program(&self) -> &Address {
-        &PROGRAM_ID
-    }
-
-    fn name(&self) -> &'static str {
-        "Raydium CPMM pool"
-    }
-
-    fn mints(&self) -> [Address; 2] {
-        self.mints
+    fn id(&self) -> Id<'_> {
+        Id {
+            address: &self.pool,
+            program: &PROGRAM_ID,
+            name: "Raydium CPMM pool",
+            mints: &self.mints,
+        }
     }
 
     fn accounts(&self, _: &dyn Accounts) -> Vec<Address> {

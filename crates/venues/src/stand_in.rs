@@ -8,7 +8,7 @@ use solana_address::{Address, address};
 use solana_instruction::AccountMeta;
 
 use crate::{
-    Curve, Direction, Now, Pool, Quote,
+    Curve, Direction, Id, Now, Pool, Quote,
     account::{Account, Accounts, Kind},
     error::VenueError,
     leg::{SwapLeg, Trade},
@@ -151,20 +151,8 @@ impl StandInPool {
 }
 
 impl Pool for StandInPool {
-    fn address(&self) -> &Address {
-        &self.pool
-    }
-
-    fn program(&self) -> &Address {
-        &PROGRAM_ID
-    }
-
-    fn name(&self) -> &'static str {
-        POOL.what
-    }
-
-    fn mints(&self) -> [Address; 2] {
-        self.mints
+    fn id(&self) -> Id<'_> {
+        Id { address: &self.pool, program: &PROGRAM_ID, name: POOL.what, mints: &self.mints }
     }
 
     fn accounts(&self, _: &dyn Accounts) -> Vec<Address> {

@@ -16,8 +16,7 @@ use fault_proxy::proxy::{Fault, Proxy};
 use serde_json::Value;
 
 use crate::{
-    keeper::{Keeper, amount},
-    liquidations::{WATCH, message, wait_for},
+    keeper::{Keeper, WATCH, amount, message, wait_for},
     oracle::Oracle,
     processes::Process,
     report::Report,

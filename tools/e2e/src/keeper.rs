@@ -1,14 +1,14 @@
 //! The keeper's binary, run as a user runs it.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::processes::Process;
@@ -18,6 +18,9 @@ pub type Logging = thread::JoinHandle<std::io::Result<u64>>;
 
 /// Longest a command may take: `setup` waits for a block to be finalized.
 const LIMIT: Duration = Duration::from_secs(400);
+
+/// How long `watch` may take to find something.
+pub const WATCH: Duration = Duration::from_secs(90);
 
 /// The binary and where it finds things.
 pub struct Keeper {
@@ -180,4 +183,25 @@ pub fn amount(value: &Value, pointer: &str) -> Result<i128> {
         None => value.as_i64().map(i128::from),
     }
     .with_context(|| format!("{pointer} is no amount: {value}"))
+}
+
+/// What a line of a JSON log says.
+pub fn message(line: &Value) -> Option<&str> {
+    line.pointer("/fields/message")?.as_str()
+}
+
+/// Waits for a line of a JSON log.
+pub fn wait_for(log: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+    let started = Instant::now();
+    loop {
+        let text = fs::read_to_string(log)?;
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        if let Some(line) = lines.find(|line| wanted(line)) {
+            return Ok(line);
+        }
+        if started.elapsed() >= WATCH {
+            bail!("the keeper's log does not have it after {} s:\n{text}", WATCH.as_secs());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }

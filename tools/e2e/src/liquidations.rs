@@ -19,7 +19,7 @@ use solana_signer::Signer;
 use crate::{
     chain::Chain,
     distance,
-    keeper::{Keeper, amount, at, text},
+    keeper::{Keeper, WATCH, amount, at, message, text, wait_for},
     oracle::Oracle,
     positions::{Opening, held},
     report::Report,
@@ -38,8 +38,6 @@ const FIRST_FALL: u64 = 80;
 const SECOND_FALL: u64 = 88;
 /// Deadline of what is sent, slots. Slots here are short, and the machine may be busy.
 const DEADLINE: &str = "150";
-/// How long `watch` may take to find something.
-pub const WATCH: Duration = Duration::from_secs(90);
 /// Looks after which `watch` would end by itself, should this program vanish.
 const WATCH_PASSES: &str = "600";
 /// How long a retired lookup table may take until it can be closed.
@@ -409,26 +407,6 @@ fn number(value: &Value, pointer: &str) -> Result<f64> {
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
-}
-
-pub fn message(line: &Value) -> Option<&str> {
-    line.pointer("/fields/message")?.as_str()
-}
-
-/// Waits for a line of a JSON log.
-pub fn wait_for(log: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-    let started = Instant::now();
-    loop {
-        let text = fs::read_to_string(log)?;
-        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        if let Some(line) = lines.find(|line| wanted(line)) {
-            return Ok(line);
-        }
-        if started.elapsed() >= WATCH {
-            bail!("the keeper's log does not have it after {} s:\n{text}", WATCH.as_secs());
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// An address on loopback that nobody listens at.

@@ -3,11 +3,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Result;
-use liquidation_venues::Pool;
+use liquidation_venues::{Known, Pool};
 use solana_account::Account;
 use solana_address::Address;
 
-use super::pools::ByMint;
+use super::by_mint::ByMint;
 use crate::feeds::{feed::Version, source::Source};
 
 /// What is known at an address, and when it was true.
@@ -42,9 +42,7 @@ impl Accounts {
             return true;
         }
         let pool: Option<Arc<dyn Pool>> = account.as_ref().and_then(|account| {
-            let account =
-                liquidation_venues::Account { owner: &account.owner, data: &account.data };
-            liquidation_venues::read(key, account).ok().map(Arc::from)
+            liquidation_venues::read(key, of_venues(account)).ok().map(Arc::from)
         });
         let mints = pool.as_ref().map(|pool| pool.mints());
         let before = self.entries.insert(*key, Entry { version, account, pool });
@@ -78,6 +76,12 @@ impl Accounts {
     #[must_use]
     pub fn get(&self, key: &Address) -> Option<&Account> {
         self.entries.get(key)?.account.as_ref()
+    }
+
+    /// The account as pools are read from.
+    #[must_use]
+    pub fn of_venues(&self, key: &Address) -> Option<liquidation_venues::Account<'_>> {
+        self.get(key).map(of_venues)
     }
 
     /// The account as a pool, if it is one of a real venue.
@@ -148,6 +152,20 @@ impl Accounts {
     /// The addresses known.
     pub fn keys(&self) -> impl Iterator<Item = &Address> {
         self.entries.keys()
+    }
+}
+
+fn of_venues(account: &Account) -> liquidation_venues::Account<'_> {
+    liquidation_venues::Account { owner: &account.owner, data: &account.data }
+}
+
+impl liquidation_venues::Accounts for Accounts {
+    fn known(&self, key: &Address) -> Known<'_> {
+        match self.of_venues(key) {
+            Some(account) => Known::Present(account),
+            None if self.is_known(key) => Known::Absent,
+            None => Known::Unread,
+        }
     }
 }
 

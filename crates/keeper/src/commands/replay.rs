@@ -33,7 +33,7 @@ use crate::{
         checker::{Checker, Comparer},
         tally::Tally,
     },
-    watch::{engine::Parts, replay::replay},
+    watch::{parts::Parts, replay::replay},
 };
 
 /// `keeper replay`.

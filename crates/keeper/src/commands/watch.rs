@@ -47,10 +47,7 @@ use crate::{
         checker::{Checker, Comparer},
         tally::Tally,
     },
-    watch::{
-        chores::Chores,
-        engine::{self, Parts},
-    },
+    watch::{chores::Chores, engine, parts::Parts},
 };
 
 /// Exit code after a second signal, as shells count SIGINT.

@@ -25,6 +25,11 @@ impl List {
     }
 }
 
+/// The operator's lists do not want an obligation, or any pair of its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the operator's lists do not want {0}")]
+pub struct Denied(pub Address);
+
 /// The operator's lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {

@@ -14,11 +14,10 @@ use super::{
     terms::units_of_usd,
     traded::{Traded, traded},
     venue::{NothingSells, Pair, Venue, Ways},
-    why::Denied,
 };
 use crate::{
     book::{market::Market, view::View},
-    judge::policy::Policy,
+    judge::policy::{Denied, Policy},
 };
 
 /// How a liquidation is looked for.

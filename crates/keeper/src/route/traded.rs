@@ -9,7 +9,6 @@ use flash_liquidator_client::klend::ReserveAddresses;
 use liquidation_venues::{Pool, stand_in::StandInPool};
 use solana_address::Address;
 
-use super::venue::account;
 use crate::book::{
     accounts::Accounts,
     pools::{Pair, Pools},
@@ -80,7 +79,8 @@ fn stand_ins(
             for to in bought.iter().filter(|to| to.liquidity_mint != from.liquidity_mint) {
                 let sides = [from, to]
                     .map(|reserve| (reserve.liquidity_mint, reserve.liquidity_token_program));
-                let pool = account(accounts, key)
+                let pool = accounts
+                    .of_venues(key)
                     .and_then(|account| StandInPool::read(key, account, sides).ok());
                 let pair = (from.liquidity_mint, to.liquidity_mint);
                 traded.extend(pool.map(|pool| (Arc::new(pool) as Arc<dyn Pool>, vec![pair])));

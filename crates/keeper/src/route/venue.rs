@@ -16,7 +16,7 @@ use klend_model::{
     time::Clock,
 };
 use liquidation_venues::{
-    Amount, Curve, Known, Now, Side, Trade, VenueError,
+    Amount, Curve, Now, Side, Trade, VenueError,
     route::{self, Ends, Plan},
 };
 use solana_address::Address;
@@ -47,16 +47,6 @@ pub fn at_oracle_price(
     let units = mul_div(value.to_bits(), u128::from(unit), to.market_price.to_bits()).ok()?;
     let kept = u128::from(FULL_BPS.checked_sub(u64::from(cost_bps))?);
     u64::try_from(mul_div(units, kept, u128::from(FULL_BPS)).ok()?).ok()
-}
-
-impl liquidation_venues::Accounts for Accounts {
-    fn known(&self, key: &Address) -> Known<'_> {
-        match account(self, key) {
-            Some(account) => Known::Present(account),
-            None if self.is_known(key) => Known::Absent,
-            None => Known::Unread,
-        }
-    }
 }
 
 /// Ways that may be taken.
@@ -178,7 +168,8 @@ impl Venue {
         let now = Now { unix_timestamp: i64::try_from(clock.unix_timestamp)?, slot: clock.slot };
         let unfit = pools.unfit(accounts);
         for key in &*unfit {
-            let account = account(accounts, key)
+            let account = accounts
+                .of_venues(key)
                 .with_context(|| format!("pool {key}: there is no such account"))?;
             liquidation_venues::read(key, account)?;
         }
@@ -432,15 +423,6 @@ pub fn leads(pairs: &[Pair], from: &Address, to: &Address) -> bool {
         || pairs.iter().filter(|(sold, _)| sold == from).any(|(_, between)| {
             between == to || pairs.iter().any(|(sold, bought)| sold == between && bought == to)
         })
-}
-
-/// An account as pools are read from.
-pub(super) fn account<'a>(
-    accounts: &'a Accounts,
-    key: &Address,
-) -> Option<liquidation_venues::Account<'a>> {
-    let account = accounts.get(key)?;
-    Some(liquidation_venues::Account { owner: &account.owner, data: &account.data })
 }
 
 /// Amount in a token account's data.

@@ -12,16 +12,12 @@ use solana_address::Address;
 use super::{
     fees::TooDear, halted::Halted, position::NoWay, terms::TooLittle, venue::NothingSells,
 };
+use crate::judge::policy::Denied;
 
 /// Accounts that the path needs and that were not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} accounts it needs were not read yet, {} among them", .0.len(), .0.first().copied().unwrap_or_default())]
 pub struct Unread(pub Vec<Address>);
-
-/// The operator's lists do not want an obligation, or any pair of its tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the operator's lists do not want {0}")]
-pub struct Denied(pub Address);
 
 /// A reason. Its name is an interface: metrics, the ledger and `races` have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

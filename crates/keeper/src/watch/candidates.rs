@@ -20,11 +20,11 @@ use crate::{
         view::View,
     },
     health::Check,
-    judge::{state::Evaluated, value_f64},
+    judge::{policy::Denied, state::Evaluated, value_f64},
     route::{
         position::Position,
         venue::NothingSells,
-        why::{Denied, Reason, Unread},
+        why::{Reason, Unread},
     },
 };
 

@@ -23,10 +23,12 @@ use solana_signer::Signer;
 use tracing::info;
 
 use super::{
-    offers::Offering,
-    scout::Scouting,
+    event::Event,
+    offering::Offering,
+    parts::Parts,
+    scouting::Scouting,
     time::Time,
-    worker::{Ended, Job, Shared, Workers},
+    worker::{Job, Shared, Workers},
 };
 use crate::{
     book::{
@@ -71,42 +73,6 @@ const CAPACITY: usize = 16_384;
 const BATCH: usize = 1_024;
 /// Obligations of a scan that one turn takes.
 const MERGED: usize = 1_024;
-
-/// What the loop works with.
-pub struct Parts {
-    pub source: Arc<dyn Source>,
-    pub config: Arc<Config>,
-    pub key: Arc<Key>,
-    pub roads: Vec<Road>,
-    /// Who tells what tips are at.
-    pub tips: Option<Arc<TipService>>,
-    /// Told of every attempt.
-    pub records: Arc<Records>,
-    pub health: Arc<Health>,
-    /// What people are shown.
-    pub board: Arc<Board>,
-    /// Compares the model with what klend does.
-    pub checker: Option<Checker>,
-    /// Makes the way updates come, if they do not have to be polled for.
-    pub connector: Option<Connect>,
-    /// Accounts are a cluster's: without a blockhash nothing can be sent.
-    pub on_chain: bool,
-    /// What is left to chance hangs on it.
-    pub seed: u64,
-    /// Keeps what the loop is told.
-    pub recorder: Option<Recorder>,
-}
-
-/// What the loop waits for.
-pub(super) enum Event {
-    /// From the feed of this number.
-    Fed(u64, Update),
-    /// What a reader found; and once more, where it is recorded.
-    Found(Found, Option<Box<Told>>),
-    /// Of the aggregator.
-    Offered(Box<(Ask, Result<JupiterRoute, Trouble>)>),
-    Done(Box<Plan>, Ended),
-}
 
 /// A feed, what it is subscribed to, and whether updates flow.
 #[derive(Default)]

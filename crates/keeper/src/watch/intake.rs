@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use super::{
     decide::tracked,
     engine::{Engine, Subscription},
-    scout::following,
+    scouting::following,
 };
 use crate::{
     book::missing::Verdict,

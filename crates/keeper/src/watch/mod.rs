@@ -9,6 +9,8 @@
 //! * [`decide`]: what is tried next, and how.
 //! * `ended`: how it ended.
 //! * `offers`: what an aggregator is asked beside it.
+//! * [`parts`], `event`, `scouting`, `offering`: what the loop works with, waits for, and keeps
+//!   of those two.
 //! * [`time`]: the moment that counts, read or replayed.
 //! * [`replay`]: the loop over a recording.
 //! * [`chores`]: what is done between liquidations.
@@ -23,12 +25,16 @@ mod crash;
 pub mod decide;
 mod ended;
 pub mod engine;
+mod event;
 pub mod intake;
+mod offering;
 mod offers;
+pub mod parts;
 pub mod replay;
 #[cfg(test)]
 mod rig;
 mod scout;
+mod scouting;
 pub mod time;
 mod wants;
 pub mod worker;

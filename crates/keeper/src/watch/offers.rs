@@ -16,7 +16,7 @@ use flash_liquidator_client::{
 use solana_address::Address;
 use tracing::{info, warn};
 
-use super::engine::{Engine, Event};
+use super::{engine::Engine, offering::Asked};
 use crate::{
     book::pools::{Offered, Pair},
     build::{
@@ -35,55 +35,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Rescans after which a pair is not asked about any more that nobody near has.
 const FORGOTTEN: u32 = 3;
-
-/// A pair that is asked about.
-struct Asked {
-    /// The largest amount that may have to be sold.
-    amount: u64,
-    /// When somebody near had it last.
-    seen: Instant,
-    /// When it was asked about last.
-    at: Option<Instant>,
-    answered: bool,
-    max_accounts: u8,
-    /// The trouble that was told last, so that it is told once.
-    told: String,
-}
-
-/// See the module.
-pub(super) struct Offering {
-    asker: Option<Asker>,
-    pairs: BTreeMap<Pair, Asked>,
-    /// A question is open.
-    asking: bool,
-    next: Instant,
-    /// Offers that were not held against a transaction's limits yet.
-    unchecked: Vec<Arc<Offered>>,
-    /// Obligations whose sale is asked for exactly, and since when.
-    consulting: HashMap<Address, (Pair, Instant, f64)>,
-    consulted: HashSet<Address>,
-}
-
-impl Offering {
-    pub fn new(asking: Option<&Asking>, events: &SyncSender<Event>) -> Result<Self> {
-        let start = |asking: &Asking| {
-            let answered = events.clone();
-            anyhow::Ok(Asker::start(Jupiter::new(&asking.settings)?, move |ask, answer| {
-                // The loop is gone only when the process ends.
-                let _ = answered.send(Event::Offered(Box::new((ask, answer))));
-            }))
-        };
-        Ok(Self {
-            asker: asking.map(start).transpose()?,
-            pairs: BTreeMap::new(),
-            asking: false,
-            next: Instant::now(),
-            unchecked: Vec::new(),
-            consulting: HashMap::new(),
-            consulted: HashSet::new(),
-        })
-    }
-}
 
 impl Engine {
     /// Notes what may have to be sold.

@@ -19,7 +19,9 @@ use klend_fork::Machine;
 use solana_address::Address;
 
 use super::{
-    engine::{Engine, Event, Parts},
+    engine::Engine,
+    event::Event,
+    parts::Parts,
     time::Moment,
     worker::{Ended, Worker},
 };

@@ -9,10 +9,7 @@ use std::sync::{
 use solana_account::Account;
 use solana_address::Address;
 
-use super::{
-    engine::{Engine, Parts},
-    worker::Job,
-};
+use super::{engine::Engine, parts::Parts, worker::Job};
 use crate::{
     config::Config,
     feeds::{

@@ -7,7 +7,10 @@ use anyhow::Result;
 use solana_address::Address;
 use tracing::{debug, info, warn};
 
-use super::engine::{Engine, Event, Sought, Subscription};
+use super::{
+    engine::{Engine, Sought, Subscription},
+    event::Event,
+};
 use crate::{
     book::{market::Market, pools::Pair, scope::Known},
     build::plan::Fees,

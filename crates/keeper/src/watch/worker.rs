@@ -19,7 +19,7 @@ use klend_fork::Machine;
 use solana_message::AddressLookupTableAccount;
 use tracing::{debug, info};
 
-use super::engine::Parts;
+use super::parts::Parts;
 use crate::{
     book::chain::Blockhash,
     build::{

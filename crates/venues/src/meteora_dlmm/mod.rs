@@ -20,13 +20,13 @@ use solana_instruction::AccountMeta;
 
 use self::bins::{ARRAY, BinStep};
 use crate::{
-    Curve, Direction, Now, Pool, Quote,
+    Curve, Direction, Id, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
     bitmap::{self, Beyond, Bitmap},
-    discovery::Listing,
     error::VenueError,
     ladder::End,
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
+    listing::Listing,
     mint, pda,
     stretch::Stretch,
 };
@@ -262,20 +262,8 @@ const fn array_of(bin: i32) -> i32 {
 }
 
 impl Pool for DlmmPool {
-    fn address(&self) -> &Address {
-        &self.pool
-    }
-
-    fn program(&self) -> &Address {
-        &PROGRAM_ID
-    }
-
-    fn name(&self) -> &'static str {
-        POOL.what
-    }
-
-    fn mints(&self) -> [Address; 2] {
-        self.mints
+    fn id(&self) -> Id<'_> {
+        Id { address: &self.pool, program: &PROGRAM_ID, name: POOL.what, mints: &self.mints }
     }
 
     fn accounts(&self, known: &dyn Accounts) -> Vec<Address> {

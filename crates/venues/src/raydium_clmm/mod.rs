@@ -21,14 +21,14 @@ use solana_instruction::AccountMeta;
 
 use self::arrays::{ARRAY, ClmmStep, Orders};
 use crate::{
-    Curve, Direction, Now, Pool, Quote,
+    Curve, Direction, Id, Now, Pool, Quote,
     account::{Account, Accounts, Bytes, Kind},
     bitmap::{self, Beyond, Bitmap},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Volatility, Walk},
-    discovery::Listing,
     error::VenueError,
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
+    listing::Listing,
     mint::{self, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID},
     pda,
     stretch::Stretch,
@@ -239,20 +239,13 @@ impl ClmmPool {
 }
 
 impl Pool for ClmmPool {
-    fn address(&self) -> &Address {
-        &self.pool
-    }
-
-    fn program(&self) -> &Address {
-        &PROGRAM_ID
-    }
-
-    fn name(&self) -> &'static str {
-        "Raydium CLMM pool"
-    }
-
-    fn mints(&self) -> [Address; 2] {
-        self.mints
+    fn id(&self) -> Id<'_> {
+        Id {
+            address: &self.pool,
+            program: &PROGRAM_ID,
+            name: "Raydium CLMM pool",
+            mints: &self.mints,
+        }
     }
 
     fn accounts(&self, known: &dyn Accounts) -> Vec<Address> {

@@ -23,13 +23,13 @@ use solana_instruction::AccountMeta;
 
 use self::arrays::Tick;
 use crate::{
-    Curve, Direction, Now, Pool, Quote,
+    Curve, Direction, Id, Now, Pool, Quote,
     account::{Account, Accounts, Kind},
     concentrated::{Fee, Flat, MAX_TICK, MIN_SQRT_PRICE, Range, Volatility, Walk},
-    discovery::Listing,
     error::VenueError,
     ladder::{End, Ladder},
     leg::{MEMO_PROGRAM_ID, SwapLeg, Trade},
+    listing::Listing,
     mint, pda,
 };
 
@@ -280,20 +280,13 @@ impl Whirlpool {
 }
 
 impl Pool for Whirlpool {
-    fn address(&self) -> &Address {
-        &self.pool
-    }
-
-    fn program(&self) -> &Address {
-        &self.program
-    }
-
-    fn name(&self) -> &'static str {
-        "Orca Whirlpool"
-    }
-
-    fn mints(&self) -> [Address; 2] {
-        self.mints
+    fn id(&self) -> Id<'_> {
+        Id {
+            address: &self.pool,
+            program: &self.program,
+            name: "Orca Whirlpool",
+            mints: &self.mints,
+        }
     }
 
     fn accounts(&self, _: &dyn Accounts) -> Vec<Address> {

@@ -17,10 +17,11 @@
 //! | `exact_out_route` and its kin | no: what is sold would depend on the price, and the rest would stay behind |
 
 mod ask;
+pub(crate) mod id;
 mod layout;
 mod wire;
 
-use solana_address::{Address, address};
+use solana_address::Address;
 
 use self::{
     layout::Layout,
@@ -29,6 +30,7 @@ use self::{
 
 pub use self::{
     ask::{Ask, MOST_ACCOUNTS},
+    id::PROGRAM_ID,
     layout::Stated,
 };
 use crate::{
@@ -37,9 +39,6 @@ use crate::{
     receiver::{Route, SwapLeg, swap_authority},
     token::{TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID, associated_token_account},
 };
-
-/// Jupiter's aggregator, version 6.
-pub const PROGRAM_ID: Address = address!("JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4");
 
 /// Creates associated token accounts.
 const ASSOCIATED_TOKEN_PROGRAM_ID: Address = spl_associated_token_account_interface::program::ID;
