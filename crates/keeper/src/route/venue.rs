@@ -648,7 +648,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_book_knows_what_is_there_what_is_not_and_what_it_has_not_read() {
-        use liquidation_venues::Accounts as _;
+        use liquidation_venues::{Accounts as _, Known};
         let mut accounts = Accounts::default();
         put(&mut accounts, &key(1), key(9), vec![3]);
         accounts.put(&key(2), Version::end_of(1), None);

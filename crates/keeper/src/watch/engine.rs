@@ -16,7 +16,6 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use flash_liquidator_client::swap::jupiter::{Ask, JupiterRoute};
 use solana_account::Account;
 use solana_address::Address;
 use solana_signer::Signer;
@@ -38,31 +37,19 @@ use crate::{
         pools::{Pair, Pools},
         scope::Scope,
     },
-    build::plan::Plan,
-    config::{Config, Simulate},
-    feeds::{
-        feed::{Connect, Feed, NAP, Update, Version, Wanted},
-        inclusion::TipService,
-        jupiter::Trouble,
-        source::Source,
-    },
-    health::{Health, board::Board},
+    config::Simulate,
+    feeds::feed::{Feed, NAP, Version, Wanted},
     judge::{
         cooldown::Cooldown,
         flights::Flights,
         queue::Queue,
         state::{Merging, State},
     },
-    keys::Key,
-    land::roads::Road,
-    ledger::{Ticket, record::Numbers, records::Records},
-    reader::{Found, Looks, Order, Reader},
-    recording::{
-        Recorder,
-        told::{By, Told, Turn},
-    },
+    ledger::{Ticket, record::Numbers},
+    reader::{Looks, Order, Reader},
+    recording::told::{By, Told, Turn},
     route::{discovery::Want, position::Quoted},
-    verify::{checker::Checker, collector::Collector},
+    verify::collector::Collector,
 };
 
 /// Obligations of a market that people are shown.

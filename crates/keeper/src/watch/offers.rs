@@ -3,8 +3,7 @@
 //! needed.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, mpsc::SyncSender},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,7 +23,7 @@ use crate::{
         plan::Plan,
     },
     config::Asking,
-    feeds::jupiter::{Asker, Jupiter, Trouble},
+    feeds::jupiter::Trouble,
     route::{
         discovery::{SHRINKING, Want},
         position::Position,

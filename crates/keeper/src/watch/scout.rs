@@ -2,23 +2,16 @@
 //! at a time. In a crash a hundred thousand come near at once, and updates do not wait for
 //! all of them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Result;
 use flash_liquidator_client::klend::ObligationAddresses;
 use klend_interface::state::Obligation;
 use solana_address::Address;
 
-use super::{
-    engine::Engine,
-    scouting::{SCOUTED, following},
-};
+use super::engine::Engine;
 use crate::route::{
-    discovery::{self, Want, merged},
+    discovery::{self, merged},
     needs,
     venue::Venue,
 };
@@ -206,7 +199,13 @@ mod tests {
     use klend_model::keys::to_v2;
 
     use super::*;
-    use crate::{feeds::source::Source as _, watch::rig::Rig};
+    use crate::{
+        feeds::source::Source as _,
+        watch::{
+            rig::Rig,
+            scouting::{SCOUTED, following},
+        },
+    };
 
     fn key(number: usize, of: u8) -> Address {
         let mut key = [of; 32];
