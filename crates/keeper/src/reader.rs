@@ -15,12 +15,12 @@ use solana_sdk_ids::sysvar;
 
 use crate::{
     book::{
-        chain::{Blockhash, Inclusion},
+        chain::Inclusion,
         market::Market,
         scan::{Scan, scan},
         scope,
     },
-    feeds::{inclusion::TipService, source::Source, told},
+    feeds::{blockhash::Blockhash, inclusion::TipService, source::Source, told},
     route::discovery::{Found as Discovered, Want, discover},
 };
 

@@ -155,7 +155,9 @@ impl Accounts {
     }
 }
 
-fn of_venues(account: &Account) -> liquidation_venues::Account<'_> {
+/// An account as pools are read from.
+#[must_use]
+pub fn of_venues(account: &Account) -> liquidation_venues::Account<'_> {
     liquidation_venues::Account { owner: &account.owner, data: &account.data }
 }
 
@@ -192,5 +194,19 @@ mod tests {
         assert!(accounts.get(&key).is_none() && accounts.is_known(&key));
         assert!(accounts.unread([key]).is_empty());
         assert_eq!((accounts.slot(&key), accounts.len()), (Some(6), 1));
+    }
+
+    #[test]
+    fn the_book_knows_what_is_there_what_is_not_and_what_it_has_not_read() {
+        use liquidation_venues::Accounts as _;
+        let key = |byte| Address::new_from_array([byte; 32]);
+        let mut accounts = Accounts::default();
+        let account = Account { lamports: 1, owner: key(9), data: vec![3], ..Account::default() };
+        accounts.put(&key(1), Version::end_of(1), Some(account));
+        accounts.put(&key(2), Version::end_of(1), None);
+        let Known::Present(account) = accounts.known(&key(1)) else { panic!() };
+        assert_eq!((*account.owner, account.data), (key(9), &[3][..]));
+        assert!(matches!(accounts.known(&key(2)), Known::Absent));
+        assert!(matches!(accounts.known(&key(3)), Known::Unread));
     }
 }

@@ -60,17 +60,22 @@ pub fn run(
     }
     let view = frozen.view(None)?;
     let position = Position::new(&view, key, &frozen.obligation, &search)?;
-    let pairs = position.pairs();
-    let mut mints: Vec<Address> = pairs.iter().flat_map(|(from, to)| [*from, *to]).collect();
-    mints.sort_unstable();
-    mints.dedup();
-    let notes = mint_facts(&*context.source, mints.into_iter())?;
-    let notes: Vec<String> = notes.iter().filter_map(MintFacts::note).collect();
-    let best = position.best(&search).map_err(|reason| {
+    let notes = |mints: Vec<Address>| -> Result<Vec<String>> {
+        let facts = mint_facts(&*context.source, mints.into_iter())?;
+        Ok(facts.iter().filter_map(MintFacts::note).collect())
+    };
+    let best = match position.best(&search) {
         // What a mint has may be why.
-        let is_open = reason.is::<NoWay>() && !notes.is_empty();
-        if is_open { reason.context(notes.join("; ")) } else { reason }
-    })?;
+        Err(reason) if reason.is::<NoWay>() => {
+            let pairs = position.pairs();
+            let notes = notes(pairs.iter().flat_map(|(from, to)| [*from, *to]).collect())?;
+            return Err(if notes.is_empty() { reason } else { reason.context(notes.join("; ")) });
+        }
+        best => best?,
+    };
+    let reserves = [&best.request.repay_reserve, &best.request.withdraw_reserve];
+    let mints = reserves.map(|reserve| Ok(view.reserve_addresses(reserve)?.liquidity_mint));
+    let notes = notes(mints.into_iter().collect::<Result<_>>()?)?;
     if context.json {
         let route = route(&position, &best, &keeper, terms)?;
         let mut quote = as_json(&position, &best, route.as_ref().map(|route| (&keeper, route)));

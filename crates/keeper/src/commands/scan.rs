@@ -35,7 +35,7 @@ use super::{
     venues,
 };
 use crate::{
-    book::market::Market,
+    book::{accounts::of_venues, market::Market},
     cli::{PER_PAIR, ScanArgs, Sort},
     feeds::{jupiter::Trouble, source::Source},
     format::{bad, heading, percent, table, usd_f64},
@@ -344,8 +344,7 @@ fn traded(source: &dyn Source, pools: &[Address]) -> Result<Option<Vec<Pair>>> {
     let mut pairs = Vec::new();
     for key in pools {
         let account = source.account("pool", key)?;
-        let view = liquidation_venues::Account { owner: &account.owner, data: &account.data };
-        let [first, second] = liquidation_venues::read(key, view)?.mints();
+        let [first, second] = liquidation_venues::read(key, of_venues(&account))?.mints();
         pairs.extend([(first, second), (second, first)]);
     }
     Ok(Some(pairs))

@@ -4,6 +4,7 @@
 //! * [`feed`]: account updates as they happen, by a websocket or by Yellowstone
 //!   gRPC, with reconnecting.
 //! * [`horizon`]: which slots are believed.
+//! * [`blockhash`]: what a node gives as one, and how long it is good for.
 //! * `inclusion`: services that tell what tips are at.
 //! * [`jupiter`]: routes of an aggregator.
 
@@ -11,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Result, anyhow};
 
+pub mod blockhash;
 pub mod feed;
 pub mod horizon;
 pub mod inclusion;

@@ -26,8 +26,10 @@ use tracing::{info, warn};
 
 use super::roads::{Answer, Convoy, Road};
 use crate::{
-    book::chain::Blockhash,
-    feeds::source::{Rpc, Seen, Status, nodes::Whom},
+    feeds::{
+        blockhash::Blockhash,
+        source::{Rpc, Seen, Status, nodes::Whom},
+    },
     keys::Key,
 };
 

@@ -13,11 +13,14 @@ use solana_hash::Hash;
 use super::codec::{Eye, Pen};
 use crate::{
     book::{
-        chain::{Blockhash, Inclusion},
+        chain::Inclusion,
         market::{Market, Whole},
         scan::Scan,
     },
-    feeds::feed::{Update, Version},
+    feeds::{
+        blockhash::Blockhash,
+        feed::{Update, Version},
+    },
     reader::{Found, Look, News, Warm, Why},
     route::discovery::Want,
     watch::time::Moment,

@@ -27,7 +27,7 @@ use super::{
     venue::{Pair, balance},
 };
 use crate::{
-    book::accounts::Accounts,
+    book::accounts::{Accounts, of_venues},
     feeds::{
         feed::Version,
         source::{Cure, Filter, Refused, Source},
@@ -196,9 +196,8 @@ pub fn discover(
     let mut pools: Vec<Box<dyn Pool>> = Vec::new();
     let mut vaults = BTreeMap::new();
     for (key, account) in &accounts {
-        let view = liquidation_venues::Account { owner: &account.owner, data: &account.data };
         let venue = listing(&account.owner).map_or("", |listing| listing.name);
-        match liquidation_venues::read(key, view) {
+        match liquidation_venues::read(key, of_venues(account)) {
             Ok(pool) if of_pair(&pool.mints()) => {
                 let at = usize::from(pool.mints()[1] == to);
                 let of = listing(&account.owner).and_then(|it| it.vaults_of(&account.data));

@@ -645,16 +645,4 @@ pub(super) mod tests {
         assert!(said(5).contains("no venue that is known"), "{}", said(5));
         assert!(said(7).contains("no such account"), "{}", said(7));
     }
-
-    #[test]
-    fn the_book_knows_what_is_there_what_is_not_and_what_it_has_not_read() {
-        use liquidation_venues::{Accounts as _, Known};
-        let mut accounts = Accounts::default();
-        put(&mut accounts, &key(1), key(9), vec![3]);
-        accounts.put(&key(2), Version::end_of(1), None);
-        let Known::Present(account) = accounts.known(&key(1)) else { panic!() };
-        assert_eq!((*account.owner, account.data), (key(9), &[3][..]));
-        assert!(matches!(accounts.known(&key(2)), Known::Absent));
-        assert!(matches!(accounts.known(&key(3)), Known::Unread));
-    }
 }

@@ -8,8 +8,8 @@ use tracing::{debug, info, warn};
 
 use super::{engine::Engine, intake::AUDITED};
 use crate::{
-    book::{chain::Blockhash, scan::Scan},
-    feeds::feed::Version,
+    book::scan::Scan,
+    feeds::{blockhash::Blockhash, feed::Version},
     judge::state::State,
     reader::{Found, Look, News, Warm, Why},
     route::discovery::{Found as Discovered, Unusable, Want},

@@ -21,12 +21,12 @@ use tracing::{debug, info};
 
 use super::parts::Parts;
 use crate::{
-    book::chain::Blockhash,
     build::{
         plan::Plan,
         simulation::{Stage, liquidated, simulate},
     },
     feeds::{
+        blockhash::Blockhash,
         source::{Rpc, Source},
         told,
     },

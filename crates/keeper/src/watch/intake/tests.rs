@@ -6,8 +6,8 @@ use klend_interface::state::DISCRIMINATOR_SIZE;
 
 use super::*;
 use crate::{
-    book::{chain::Blockhash, scan::scan},
-    feeds::source::Source as _,
+    book::scan::scan,
+    feeds::{blockhash::Blockhash, source::Source as _},
     reader::{self, Found, Warm},
     route::discovery::{Found as Discovered, Want},
     watch::rig::Rig,

@@ -12,9 +12,9 @@ use super::{
     Rpc,
     wire::{Answer, parse_address},
 };
-use crate::{
-    book::chain::{Blockhash, VALIDITY},
-    feeds::source::{
+use crate::feeds::{
+    blockhash::{Blockhash, VALIDITY},
+    source::{
         call::Refused,
         nodes::{Role, Whom},
     },
