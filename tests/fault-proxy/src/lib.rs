@@ -3,10 +3,12 @@
 //!
 //! * [`proxy`]: JSON-RPC over HTTP;
 //! * [`socket`]: subscriptions over a websocket;
+//! * [`geyser`]: subscriptions by Yellowstone gRPC;
 //! * [`http`]: as much of an HTTP server and client as they need.
 //!
 //! Threads end with the process.
 
+pub mod geyser;
 pub mod http;
 pub mod proxy;
 pub mod socket;

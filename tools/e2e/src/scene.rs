@@ -29,6 +29,8 @@ const POOL_PRICE_PERCENT: u64 = 80;
 const SOL_OF_ONE: u64 = 10_000_000_000_000;
 /// Units of every token that the arbitrageur has: enough to move a pool anywhere.
 const ARBITRAGE_UNITS: u64 = 1_000_000_000_000_000;
+/// Lamports that keep any mint.
+const RENT_OF_MINT: u64 = 10_000_000;
 /// The slot the accounts are of. The cluster begins with slot 0.
 const SLOT: u64 = 1;
 /// How old the accounts are.
@@ -75,7 +77,8 @@ pub struct Scene {
     pub crowd: Vec<Keypair>,
     /// Keepers that race each other in the soak.
     pub racers: [Keypair; 2],
-    /// Who keeps the pools at the oracle's price in the soak.
+    /// Who keeps the pools at the oracle's price in the soak, and may pause the second debt's
+    /// mint.
     pub arbitrageur: Keypair,
     /// Pools of SOL and each debt.
     pub pools: [Pool; 2],
@@ -148,6 +151,8 @@ impl Scene {
             };
             snapshot.accounts.insert(wallet.pubkey(), account);
         }
+        let mint = snapshot.accounts.get_mut(&pyusd.liquidity_mint).context("a mint is gone")?;
+        make_pausable(mint, &arbitrageur.pubkey());
         snapshot.write(&folder.join("genesis"))?;
 
         let keeper_file = write_key(&folder.join("keeper-keypair.json"), &keeper)?;
@@ -178,6 +183,20 @@ impl Scene {
     pub fn upgrade_authority(&self) -> Address {
         self.deployer.pubkey()
     }
+}
+
+/// Lets `authority` pause a mint of Token-2022, as Token-2022 writes it: behind the mint's own
+/// bytes and padding, type and length of the extension, who may, and that it is not.
+fn make_pausable(mint: &mut Account, authority: &Address) {
+    const BASE: usize = 165;
+    const MINT: u8 = 1;
+    const PAUSABLE: [u8; 4] = [26, 0, 33, 0];
+    if mint.data.len() <= BASE {
+        mint.data.resize(BASE, 0);
+        mint.data.push(MINT);
+    }
+    mint.data.extend([&PAUSABLE, authority.as_ref(), &[0]].concat());
+    mint.lamports = mint.lamports.max(RENT_OF_MINT);
 }
 
 /// Writes a key file.

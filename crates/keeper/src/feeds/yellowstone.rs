@@ -179,22 +179,15 @@ fn account(update: SubscribeUpdateAccount) -> Result<Update> {
     })
 }
 
-/// An endpoint, which the loop's tests use as well.
-#[cfg(test)]
-#[path = "../../tests/cli/geyser.rs"]
-mod endpoint;
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Mutex, mpsc};
 
+    use fault_proxy::geyser::{self, Reply};
     use futures_util::stream;
     use yellowstone_grpc_proto::tonic::Status;
 
-    use super::{
-        endpoint::{self, Reply},
-        *,
-    };
+    use super::*;
     use crate::feeds::horizon::Horizon;
 
     /// What an endpoint does with a subscription.
@@ -216,12 +209,12 @@ mod tests {
     fn serve(script: Script) -> (String, mpsc::Receiver<SubscribeRequest>) {
         let (sender, subscribed) = mpsc::channel();
         let sender = Mutex::new(sender);
-        let url = endpoint::serve(move |token, request| {
+        let url = geyser::serve(move |token, request| {
             assert_eq!(token, Some("token"));
             sender.lock().unwrap().send(request).unwrap();
             let account =
                 Account { lamports: 3, data: vec![1, 2], owner: key(6), ..Account::default() };
-            let written = move |slot, at: Address| endpoint::written(slot, 9, &at, &account);
+            let written = move |slot, at: Address| geyser::written(slot, 9, &at, &account);
             match script {
                 Script::Hangs => Reply::Hangs { is_taken: false },
                 Script::NeverSubscribes => Reply::Hangs { is_taken: true },

@@ -87,7 +87,7 @@ impl Engine {
             Found::Machine(warm) => {
                 self.machine_ordered = false;
                 match warm {
-                    Ok(warm) => self.warmed(*warm),
+                    Ok(warm) => self.warmed(*warm)?,
                     Err(reason) => self.failed(&reason),
                 }
             }
@@ -145,7 +145,7 @@ impl Engine {
         }
     }
 
-    fn warmed(&mut self, warm: Warm) {
+    fn warmed(&mut self, warm: Warm) -> Result<()> {
         for program in &warm.programs {
             if warm.machine.has_program(program) {
                 self.loaded.insert(*program);
@@ -162,11 +162,10 @@ impl Engine {
         if let Some(scope) = &mut self.scope {
             scope.take_machine(&warm.machine);
         }
-        if let Ok(mut machine) = self.shared.machine.lock() {
-            *machine = Some((self.machines, warm.machine));
-        }
+        self.shared.trials.take_machine(self.machines, warm.machine)?;
         // What waited for it can go on.
         self.evaluate_all = true;
+        Ok(())
     }
 
     fn merge(&mut self, scan: Scan) -> Result<()> {

@@ -225,7 +225,7 @@ pub fn run(parts: Parts, stop: &Arc<AtomicBool>, passes: Option<u64>) -> Result<
 impl Engine {
     /// With threads that read and work.
     fn live(parts: Parts, events: SyncSender<Event>, stop: &Arc<AtomicBool>) -> Result<Self> {
-        let shared = Shared::new(&parts, stop);
+        let shared = Shared::new(&parts, stop)?;
         let done = events.clone();
         let workers = Workers::start(parts.config.workers, &shared, move |plan, ended| {
             // The loop is gone only when the process ends.
@@ -250,7 +250,7 @@ impl Engine {
     pub(super) fn idle(parts: Parts, stop: &Arc<AtomicBool>) -> Result<(Self, Receiver<Job>)> {
         // Nobody listens: feeds that are started here have no connections.
         let (events, _) = mpsc::sync_channel(1);
-        let shared = Shared::new(&parts, stop);
+        let shared = Shared::new(&parts, stop)?;
         let (workers, jobs) = Workers::none();
         let readers = [(); 5].map(|()| Reader::idle());
         let offering = Offering::new(None, &events)?;

@@ -14,8 +14,9 @@
 //! * [`time`]: the moment that counts, read or replayed.
 //! * [`replay`]: the loop over a recording.
 //! * [`chores`]: what is done between liquidations.
-//! * [`worker`]: tries what was decided in a virtual machine, signs it, and sends it
-//!   until its fate is known.
+//! * [`worker`]: has what was decided tried, signs it, and sends it until its fate is
+//!   known.
+//! * [`trials`]: tries it in a virtual machine.
 
 mod answers;
 mod candidates;
@@ -36,5 +37,6 @@ mod rig;
 mod scout;
 mod scouting;
 pub mod time;
+pub mod trials;
 mod wants;
 pub mod worker;

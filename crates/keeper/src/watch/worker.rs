@@ -13,17 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use flash_liquidator_client::decode::{Decoded, Outcome};
-use klend_fork::Machine;
 use solana_message::AddressLookupTableAccount;
-use tracing::{debug, info};
+use tracing::info;
 
-use super::parts::Parts;
+use super::{parts::Parts, trials::Trials};
 use crate::{
     build::{
         plan::Plan,
-        simulation::{Stage, liquidated, simulate},
+        simulation::{Stage, liquidated},
     },
     feeds::{
         blockhash::Blockhash,
@@ -93,14 +92,17 @@ pub struct Shared {
     pub records: Arc<Records>,
     /// The newest slot that is known.
     pub slot: AtomicU64,
-    /// The machine that workers copy, and which one it is.
-    pub machine: Mutex<Option<(u64, Machine)>>,
+    /// Where plans are tried before.
+    pub trials: Trials,
 }
 
 impl Shared {
     /// What workers need of the loop's parts.
-    pub fn new(parts: &Parts, stop: &Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Self {
+    ///
+    /// # Errors
+    /// Those of [`Trials::new`].
+    pub fn new(parts: &Parts, stop: &Arc<AtomicBool>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             source: Arc::clone(&parts.source),
             key: Arc::clone(&parts.key),
             roads: parts.roads.clone(),
@@ -108,8 +110,8 @@ impl Shared {
             stop: Arc::clone(stop),
             records: Arc::clone(&parts.records),
             slot: AtomicU64::new(0),
-            machine: Mutex::new(None),
-        })
+            trials: Trials::new(parts.config.workers)?,
+        }))
     }
 }
 
@@ -174,8 +176,6 @@ fn work_all(
 /// Takes jobs to their end, one after the other.
 pub struct Worker {
     shared: Arc<Shared>,
-    /// This worker's own, and the number of the one it was copied from.
-    machine: Option<(u64, Machine)>,
     /// The row of what it works on.
     ticket: Option<Ticket>,
 }
@@ -183,7 +183,7 @@ pub struct Worker {
 impl Worker {
     /// One that has done nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, machine: None, ticket: None }
+        Self { shared, ticket: None }
     }
 
     /// Does a job; returns its plan as it was decided on, and how it ended.
@@ -205,8 +205,10 @@ impl Worker {
         blockhash: Option<Blockhash>,
         heard: Instant,
     ) -> Result<Ended> {
-        let simulated = stage.map(|stage| self.simulate(plan, stage, tables)).transpose()?;
-        if let Some((decoded, units)) = simulated {
+        let simulated =
+            stage.map(|stage| self.shared.trials.simulate(plan, stage, tables)).transpose()?;
+        if let Some(simulation) = simulated {
+            let (decoded, units) = (Box::new(simulation.decoded), simulation.units);
             if decoded.outcome != Outcome::Succeeded {
                 return Ok(Ended::Attempted { decoded, signature: None, landing: None });
             }
@@ -291,39 +293,12 @@ impl Worker {
             Sent::HeldBack => Ended::HeldBack,
         })
     }
-
-    /// Executes a plan here.
-    fn simulate(
-        &mut self,
-        plan: &Plan,
-        stage: &Stage,
-        tables: &[AddressLookupTableAccount],
-    ) -> Result<(Box<Decoded>, u64)> {
-        let begun = Instant::now();
-        let simulation = simulate(self.machine()?, plan, stage, tables)?;
-        debug!(
-            micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-            "simulated"
-        );
-        Ok((Box::new(simulation.decoded), simulation.units))
-    }
-
-    /// The machine, copied anew when there is a newer one.
-    fn machine(&mut self) -> Result<&mut Machine> {
-        let newest =
-            self.shared.machine.lock().map_err(|_| anyhow!("a worker broke down earlier"))?;
-        let (number, machine) = newest.as_ref().context("there is no virtual machine yet")?;
-        if self.machine.as_ref().is_none_or(|(known, _)| known != number) {
-            self.machine = Some((*number, machine.clone()));
-        }
-        drop(newest);
-        self.machine.as_mut().map(|(_, machine)| machine).context("there is no virtual machine")
-    }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use klend_fork::World;
+    use anyhow::Context as _;
+    use klend_fork::{Machine, World};
     use klend_model::time::Clock;
     use solana_account::Account;
     use solana_address::Address;
@@ -331,7 +306,10 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{
-        build::plan::{Fees, Least, Wishes},
+        build::{
+            plan::{Fees, Least, Wishes},
+            simulation::simulate,
+        },
         feeds::source::{BuiltinFork, Filter, KLEND, Progress, Visitor},
         ledger::metrics::Metrics,
         route::{
@@ -405,8 +383,12 @@ pub(crate) mod tests {
         }
     }
 
-    /// A plan for the obligation of the fork that can be liquidated.
     fn plan(source: &dyn Source, keeper: &Address) -> Result<Plan> {
+        planned(source, keeper).map(|(plan, _)| plan)
+    }
+
+    /// A plan for the obligation of the fork that can be liquidated, and what it is tried on.
+    pub(crate) fn planned(source: &dyn Source, keeper: &Address) -> Result<(Plan, Stage)> {
         let filter = Filter::at_least(klend_model::accounts::OBLIGATION_LEN);
         let mut refused = None;
         for (key, account) in source.program_accounts(&KLEND, filter)? {
@@ -417,7 +399,7 @@ pub(crate) mod tests {
             let view = frozen.view(None)?;
             let position = Position::new(&view, &key, &frozen.obligation, &wishes().search)?;
             match Plan::new(&position, keeper, &wishes(), 0, 0) {
-                Ok(plan) => return Ok(plan),
+                Ok(plan) => return Stage::new(&view, &plan, true).map(|stage| (plan, stage)),
                 Err(reason) => refused = Some(reason),
             }
         }
@@ -528,7 +510,7 @@ pub(crate) mod tests {
             stop: Arc::default(),
             records: Arc::new(Records::new(Arc::new(Metrics::new()), None)),
             slot: AtomicU64::new(0),
-            machine: Mutex::default(),
+            trials: Trials::new(1).unwrap(),
         };
         let (sender, ended) = mpsc::channel();
         let done = move |_: Box<Plan>, ended: Ended| drop(sender.send(ended));

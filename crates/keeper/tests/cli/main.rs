@@ -7,8 +7,6 @@ mod display;
 mod docs;
 mod drill;
 mod faults;
-#[cfg(feature = "yellowstone")]
-mod geyser;
 mod jupiter;
 mod node;
 mod page;

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use fault_proxy::geyser::{self, Reply};
 use futures_util::{StreamExt as _, stream};
 use klend_model::constants::KLEND_PROGRAM_ID;
 use serde_json::{Value, json};
@@ -19,7 +20,6 @@ use yellowstone_grpc_proto::prelude::{
 
 use crate::{
     folder,
-    geyser::{self, Reply},
     node::Node,
     obligations,
     watch::{Watch, messages, metric, sol, until},

@@ -127,7 +127,11 @@ impl<'a> Market<'a> {
         let trader = self.scene.arbitrageur.pubkey();
         let mut trades = Vec::new();
         let debts = [&self.scene.usdc, &self.scene.pyusd];
-        for ((pool, debt), held_by_pool) in self.scene.pools.iter().zip(debts).zip(sight.pools) {
+        for (at, (pool, debt)) in self.scene.pools.iter().zip(debts).enumerate() {
+            if sight.paused[at] {
+                continue;
+            }
+            let held_by_pool = sight.pools[at];
             let [sol, paid] = held_by_pool.map(|amount| amount as f64);
             // Units of debt for a lamport.
             let wanted = (sol * paid / (price * 1e6 / 1e9)).sqrt();

@@ -6,8 +6,8 @@
 //! |---|---|
 //! | [`market`] | prices and borrowers, by transactions |
 //! | [`referee`] | what could be liquidated with profit, and for how long |
-//! | [`racer`] | a keeper, the two nodes that it believes it has, and a block engine |
-//! | [`own`] | what befalls a keeper itself: no SOL, no descriptors, no room on the disk |
+//! | [`racer`] | a keeper, the two nodes that it believes it has, and a block engine; updates come by websocket, to one of them also by gRPC |
+//! | [`own`] | what befalls it beside the nodes: no SOL, no descriptors, no room on the disk, a paused mint |
 //! | [`storm`] | the faults, and what the keepers said to them |
 //! | [`audit`] | what the keepers signed, and what the chain has of it |
 

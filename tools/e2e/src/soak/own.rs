@@ -1,5 +1,6 @@
-//! What happens to a keeper itself: it runs out of SOL, of file descriptors, or of room for
-//! its files. Nothing of it needs another user's rights.
+//! What no node between a keeper and the chain does: it runs out of SOL, of file
+//! descriptors, or of room for its files, or a mint that it deals in is paused. Nothing of it
+//! needs another user's rights.
 
 use std::{
     process::Command,
@@ -12,7 +13,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use flash_liquidator_client::tip::Tip;
+use flash_liquidator_client::{tip::Tip, token::TOKEN_2022_PROGRAM_ID};
+use solana_address::Address;
+use solana_instruction::{AccountMeta, Instruction};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
@@ -20,10 +23,10 @@ use crate::chain::Chain;
 
 /// What is left to a key without SOL: its account stays, and no fee can be paid from it.
 const LEFT: u64 = 891_000;
-/// How long before the end SOL is returned: it has to be in a block then.
+/// How long before the end SOL is returned, and a mint goes on: it has to be in a block then.
 const RETURN: Duration = Duration::from_millis(1_500);
-/// How often it is tried to take it; pause between two tries to return it, and how long
-/// that is tried.
+/// How often it is tried to begin; pause between two tries to end it, and how long that is
+/// tried.
 const TRIES: u32 = 3;
 const AGAIN: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +43,14 @@ pub enum Own {
     /// None of its files may be written to (`RLIMIT_FSIZE`, which is as a full disk is: a
     /// write is refused).
     FullDisk,
+    /// A mint's authority stops all its transfers.
+    PausedMint,
 }
+
+/// Token-2022's instruction of the extension by which mints are paused, and two of its own.
+const PAUSABLE: u8 = 44;
+const PAUSE: u8 = 1;
+const RESUME: u8 = 2;
 
 /// A keeper, and who takes and gives SOL.
 pub struct Keeper {
@@ -48,14 +58,18 @@ pub struct Keeper {
     pub process: u32,
     /// Its key.
     pub key: Keypair,
-    /// Who has its SOL meanwhile, and pays for that.
+    /// Who has its SOL meanwhile, and pays for that; it may pause `mint`, too.
     pub holder: Keypair,
+    /// A mint that it deals in.
+    pub mint: Address,
     /// Of the node itself.
     pub url: String,
 }
 
 /// A shortage that goes on.
 pub struct Shortage {
+    process: u32,
+    own: Own,
     ends: Arc<AtomicBool>,
     thread: JoinHandle<Result<()>>,
 }
@@ -65,6 +79,7 @@ impl Shortage {
     pub fn begin(keeper: Keeper, own: Own, length: Duration) -> (Self, Arc<AtomicUsize>) {
         let (ends, met) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let (over, there) = (Arc::clone(&ends), Arc::clone(&met));
+        let process = keeper.process;
         let thread = thread::spawn(move || {
             let until = Instant::now() + length;
             let lasts = |until: Instant| {
@@ -77,9 +92,16 @@ impl Shortage {
                 Own::OutOfFiles => keeper.limited("nofile", 3, || lasts(until)),
                 Own::FullDisk => keeper.limited("fsize", 0, || lasts(until)),
                 Own::Drained => keeper.drained(|| lasts(until - RETURN)),
+                Own::PausedMint => keeper.paused(|| lasts(until - RETURN)),
             }
         });
-        (Self { ends, thread }, met)
+        (Self { process, own, ends, thread }, met)
+    }
+
+    /// Whether another like it, of this keeper, would only find what this one has done, and
+    /// take that for how it was.
+    pub fn covers(&self, process: u32, own: Own) -> bool {
+        self.own == own && (self.process == process || own == Own::PausedMint)
     }
 
     /// Ends it now if it has not ended yet, and waits until all is as before.
@@ -133,13 +155,40 @@ impl Keeper {
         };
         lasts();
         let back = Tip { account: key, lamports }.instruction(&holder);
+        // It may be there all the same.
+        self.ends(&chain, &back, has_some)
+            .with_context(|| format!("{lamports} lamports were not returned"))
+    }
+
+    /// Lets nobody transfer tokens of the mint for a while.
+    fn paused(&self, lasts: impl FnOnce()) -> Result<()> {
+        let chain = Chain::new(&self.url);
+        let order = |what: u8| Instruction {
+            program_id: TOKEN_2022_PROGRAM_ID,
+            accounts: vec![
+                AccountMeta::new(self.mint, false),
+                AccountMeta::new_readonly(self.holder.pubkey(), true),
+            ],
+            data: vec![PAUSABLE, what],
+        };
+        let pause = || chain.send(&[order(PAUSE)], &[&self.holder]);
+        if (0..TRIES).any(|_| pause().is_ok()) {
+            lasts();
+        }
+        // It may be paused though nobody was told so.
+        self.ends(&chain, &order(RESUME), || false).context("the mint stays paused")
+    }
+
+    /// Has the holder end it, until that is in a block or `is_over` all the same.
+    fn ends(&self, chain: &Chain, by: &Instruction, is_over: impl Fn() -> bool) -> Result<()> {
         let begun = Instant::now();
-        while let Err(error) = chain.send(std::slice::from_ref(&back), &[&self.holder]) {
-            // It may be there all the same.
-            if has_some() {
+        while let Err(error) = chain.send(std::slice::from_ref(by), &[&self.holder]) {
+            if is_over() {
                 break;
             }
-            ensure!(begun.elapsed() < PATIENCE, "{lamports} lamports were not returned: {error:#}");
+            if begun.elapsed() >= PATIENCE {
+                return Err(error);
+            }
             thread::sleep(AGAIN);
         }
         Ok(())
@@ -169,6 +218,7 @@ mod tests {
                 process: child.id(),
                 key: Keypair::new(),
                 holder: Keypair::new(),
+                mint: Address::default(),
                 url: "http://127.0.0.1:1".to_owned(),
             };
             let (shortage, met) = Shortage::begin(keeper, own, Duration::from_secs(600));
@@ -177,6 +227,8 @@ mod tests {
                 thread::sleep(NAP);
             }
             assert_eq!(soft(what), limit);
+            assert!(shortage.covers(child.id(), own) && !shortage.covers(0, own));
+            assert!(!shortage.covers(child.id(), Own::Drained));
             shortage.end().unwrap();
             assert_eq!(soft(what), before);
         }

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use fault_proxy::{
+    geyser,
     http::{self, Answer},
     proxy::Proxy,
     socket::SocketProxy,
@@ -33,6 +34,15 @@ const TIP: u64 = 1_000;
 /// How long it may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(400);
 
+/// How updates come from the preferred node. From the other they come by websocket.
+#[derive(Clone, Copy)]
+enum Feed {
+    Websocket,
+    /// By gRPC, which tells what the node's websocket tells: what goes wrong there goes
+    /// wrong in it.
+    Yellowstone,
+}
+
 /// A node as the keeper sees it.
 pub struct Node {
     /// Calls.
@@ -47,6 +57,18 @@ impl Node {
         // The websocket's port is the next one, as everywhere.
         let socket = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port() + 1));
         Ok(Self { calls: Proxy::to(&server.url, &[]), socket: SocketProxy::to(socket)? })
+    }
+
+    /// How a keeper hears of updates from it, as its configuration says so.
+    fn feed(&self, by: Feed) -> Result<String> {
+        let url = self.socket.url();
+        Ok(match by {
+            Feed::Websocket => format!("feed = \"websocket\"\nwebsocket_url = {url:?}\n"),
+            Feed::Yellowstone => {
+                let relay = geyser::relay(url.trim_start_matches("ws://").parse()?);
+                format!("feed = \"yellowstone\"\nyellowstone_url = {relay:?}\n")
+            }
+        })
     }
 }
 
@@ -103,6 +125,7 @@ pub struct Racer {
     logging: Option<Logging>,
     key: Keypair,
     holder: Keypair,
+    mint: Address,
     url: String,
     /// Its block engine.
     pub engine: Proxy,
@@ -120,8 +143,9 @@ impl Racer {
     pub fn start_both(scene: &Scene, server: &Server, binary: &Path) -> Result<[Self; 2]> {
         let [one, two] = &scene.racers;
         thread::scope(|scope| {
-            let one = scope.spawn(|| Self::start(scene, server, binary, one, "racer-1"));
-            let two = scope.spawn(|| Self::start(scene, server, binary, two, "racer-2"));
+            let start = |key, name, feed| Self::start(scene, server, binary, key, name, feed);
+            let one = scope.spawn(move || start(one, "racer-1", Feed::Websocket));
+            let two = scope.spawn(move || start(two, "racer-2", Feed::Yellowstone));
             let of = |ended: thread::Result<Result<Self>>| {
                 ended.unwrap_or_else(|_| bail!("its thread broke down"))
             };
@@ -135,6 +159,7 @@ impl Racer {
         binary: &Path,
         key: &Keypair,
         name: &str,
+        feed: Feed,
     ) -> Result<Self> {
         let folder = scene.folder.join(name);
         fs::create_dir(&folder)?;
@@ -154,13 +179,13 @@ impl Racer {
         fs::write(
             &config,
             format!(
-                "send = true\nkeypair = {key:?}\ntables = {tables}\nfeed = \"websocket\"\n\
-                 websocket_url = {:?}\nnodes = [{{ url = {:?}, websocket_url = {:?} }}]\n\
+                "send = true\nkeypair = {key:?}\ntables = {tables}\n{}\
+                 nodes = [{{ url = {:?}, websocket_url = {:?} }}]\n\
                  deadline_slots = 40\nworkers = 40\nmin_profit_usd = 0.5\ncooldown_seconds = 1\n\
                  rescan_seconds = 5\naudit_seconds = 1\nsilence_seconds = 4\npoll_ms = 400\n\
                  near_health = 1.3\ndifferences = {differences:?}\nledger = {ledger:?}\n\
                  block_engines = [{:?}]\ntip_lamports = {TIP}\ntip_accounts = [\"{tipped}\"]\n",
-                nodes[0].socket.url(),
+                nodes[0].feed(feed)?,
                 nodes[1].calls.url(),
                 nodes[1].socket.url(),
                 engine.url(),
@@ -177,6 +202,7 @@ impl Racer {
             logging: Some(logging),
             key: signer.insecure_clone(),
             holder: scene.arbitrageur.insecure_clone(),
+            mint: scene.pyusd.liquidity_mint,
             url: server.url.clone(),
             engine,
             nodes,
@@ -254,6 +280,7 @@ impl Racer {
             process: self.process.child().id(),
             key: self.key.insecure_clone(),
             holder: self.holder.insecure_clone(),
+            mint: self.mint,
             url: self.url.clone(),
         }
     }

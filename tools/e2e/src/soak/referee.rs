@@ -9,7 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use flash_liquidator_client::{klend::ReserveAddresses, swap::stand_in};
+use flash_liquidator_client::{
+    klend::ReserveAddresses,
+    swap::stand_in,
+    token_2022::{self, Trait},
+};
 use klend_fork::{Pool, STAND_IN_VERSION};
 use klend_model::{
     accounts,
@@ -64,6 +68,8 @@ pub struct Sight {
     pub positions: Vec<Position>,
     /// What each pool holds: SOL and the debt, units.
     pub pools: [[u64; 2]; 2],
+    /// Whether the mint of each pool's debt is paused: nothing can be sold or repaid in it.
+    pub paused: [bool; 2],
 }
 
 impl Sight {
@@ -80,7 +86,7 @@ pub struct Referee {
     sol: ReserveAddresses,
     reserves: Vec<Address>,
     oracle: Address,
-    /// Pools, and the reserve of the debt that each pays.
+    /// Pools, and the reserve of the debt that each pays; its mint is the pool's second.
     pools: [(Pool, Address); 2],
     /// Obligations of the crowd, and the reserve each owes to.
     obligations: Vec<(Address, Address)>,
@@ -120,7 +126,7 @@ impl Referee {
         let mut keys = vec![sysvar::clock::ID, self.market, self.oracle];
         keys.extend(&self.reserves);
         for (pool, _) in &self.pools {
-            keys.extend([pool.pool, pool.vaults[0], pool.vaults[1]]);
+            keys.extend([pool.pool, pool.vaults[0], pool.vaults[1], pool.mints[1]]);
         }
         let common = keys.len();
         keys.extend(self.obligations.iter().map(|(key, _)| *key));
@@ -151,9 +157,11 @@ impl Referee {
             clock,
             Some(&oracle),
         );
-        let mut pools = [[0; 2]; 2];
-        for (held, (pool, _)) in pools.iter_mut().zip(&self.pools) {
-            *held = [tokens(account(&pool.vaults[0])?)?, tokens(account(&pool.vaults[1])?)?];
+        let (mut pools, mut paused) = ([[0; 2]; 2], [false; 2]);
+        for (at, (pool, _)) in self.pools.iter().enumerate() {
+            pools[at] = [tokens(account(&pool.vaults[0])?)?, tokens(account(&pool.vaults[1])?)?];
+            let mint = account(&pool.mints[1])?;
+            paused[at] = token_2022::traits(&mint.owner, &mint.data).contains(&Trait::Paused);
         }
         let mut positions = Vec::new();
         for (number, key) in keys[common..].iter().enumerate() {
@@ -181,6 +189,9 @@ impl Referee {
                         };
                         let quote = quote(&table, &state, &request).ok()?;
                         let at = self.pools.iter().position(|(_, of)| of == debt)?;
+                        if paused[at] {
+                            return None;
+                        }
                         let (pool, [sol, paid]) = (read.get(&self.pools[at].0.pool)?, pools[at]);
                         let fee = stand_in::fee_bps(&pool.data)?;
                         let proceeds = stand_in::amount_out(quote.received, sol, paid, fee)?;
@@ -191,7 +202,7 @@ impl Referee {
                     .flatten(),
             });
         }
-        Ok(Sight { slot, at, positions, pools })
+        Ok(Sight { slot, at, positions, pools, paused })
     }
 }
 

@@ -32,7 +32,8 @@ const AFTER: Duration = Duration::from_secs(6);
 /// an audit to.
 const SILENT: Duration = Duration::from_secs(7);
 const DEAD: Duration = Duration::from_secs(6);
-/// How long a keeper is without SOL: some of it passes until that is in a block.
+/// How long a keeper is without SOL and a mint is paused: some of it passes until that is in
+/// a block.
 const DRAINED: Duration = Duration::from_secs(6);
 /// One of so many happens in both nodes of a keeper at once.
 const BOTH: u64 = 5;
@@ -46,7 +47,7 @@ enum What {
     Socket(Socket),
     /// Bundles, on their way to the block engine.
     Engine(Call),
-    /// The keeper itself.
+    /// Neither: what it has itself, and what it deals in.
     Own(Own),
 }
 
@@ -76,6 +77,7 @@ const SLOTS: Wants = Wants::Nothing("ends nothing before as many slots have pass
 const ROADS: Wants = Wants::Nothing("the nodes got the same bytes");
 const UNTRIED: Wants = Wants::Nothing("nothing came that it would have begun");
 const UNWRITTEN: Wants = Wants::Nothing("nothing came that it would have written");
+const UNTOLD: Wants = Wants::Nothing("over before it was told of it");
 const OPEN: Wants = Wants::Nothing("what is open stays open");
 const PIECES: Wants = Wants::Nothing("asked for in small pieces already");
 
@@ -158,6 +160,7 @@ const KINDS: &[(What, Wants)] = &[
     (What::Own(Own::Drained), UNTRIED),
     (What::Own(Own::OutOfFiles), OPEN),
     (What::Own(Own::FullDisk), UNWRITTEN),
+    (What::Own(Own::PausedMint), UNTOLD),
 ];
 
 impl What {
@@ -166,7 +169,7 @@ impl What {
         match self {
             Self::Socket(Socket::Silent | Socket::OldSlots) => Some(SILENT),
             Self::Socket(Socket::DeadPrograms | Socket::DeadAccounts) => Some(DEAD),
-            Self::Own(Own::Drained) => Some(DRAINED),
+            Self::Own(Own::Drained | Own::PausedMint) => Some(DRAINED),
             _ => None,
         }
     }
@@ -225,6 +228,9 @@ const OF_ITSELF: &[&str] = &[
     "the case cannot be written",
 ];
 
+/// What it says when a mint may not be used any more, or again.
+const OF_MINTS: &[&str] = &["a mint has changed"];
+
 /// A fault that happened.
 struct Happened {
     /// Since the beginning.
@@ -253,6 +259,7 @@ impl Happened {
             What::Socket(_) => OF_SOCKETS.to_vec(),
             What::Own(Own::OutOfFiles) => [OF_CALLS, OF_SOCKETS, OF_ITSELF].concat(),
             What::Own(Own::Drained | Own::FullDisk) => OF_ITSELF.to_vec(),
+            What::Own(Own::PausedMint) => OF_MINTS.to_vec(),
         };
         let mut said = BTreeMap::new();
         let from = lines.partition_point(|line| line.at < self.at);
@@ -309,9 +316,9 @@ impl Storm {
         match KINDS[kind].0 {
             What::Call(None, fault) => format!("every call {fault:?}"),
             What::Call(Some(method), fault) => format!("{method} {fault:?}"),
-            What::Socket(fault) => format!("websocket {fault:?}"),
+            What::Socket(fault) => format!("updates {fault:?}"),
             What::Engine(fault) => format!("block engine {fault:?}"),
-            What::Own(own) => format!("the keeper itself {own:?}"),
+            What::Own(own) => format!("beside the nodes {own:?}"),
         }
     }
 
@@ -342,7 +349,8 @@ impl Storm {
         Ok(())
     }
 
-    /// Lets a kind of fault happen for a while in nodes of one keeper.
+    /// Lets a kind of fault happen for a while in nodes of one keeper; nothing, where it is
+    /// one that goes on and cannot be twice at a time.
     pub fn inject(
         &mut self,
         racers: &[Racer; 2],
@@ -367,7 +375,11 @@ impl Storm {
                 for over in self.shortages.extract_if(.., |one| one.is_over()) {
                     over.end()?;
                 }
-                let (shortage, met) = Shortage::begin(racers[racer].itself(), own, length);
+                let keeper = racers[racer].itself();
+                if self.shortages.iter().any(|one| one.covers(keeper.process, own)) {
+                    return Ok(());
+                }
+                let (shortage, met) = Shortage::begin(keeper, own, length);
                 self.shortages.push(shortage);
                 vec![met]
             }

@@ -39,7 +39,8 @@ pub fn run(args: Args) -> Result<()> {
     let mut tool = tool::command(&workspace, "e2e")?;
     if !args.want_help() {
         tool = Node::prepare(&workspace)?.before_others(tool);
-        prepare(&workspace, args.toolchain, "dev", &mut tool)?;
+        let profiles = Profiles { keeper: "dev", validator: "dev" };
+        prepare(&workspace, args.toolchain, profiles, &mut tool)?;
     }
     process::run("e2e", tool.args(&args.tool_args))
 }
@@ -47,7 +48,8 @@ pub fn run(args: Args) -> Result<()> {
 pub fn soak(args: SoakArgs) -> Result<()> {
     let workspace = Workspace::load()?;
     let mut tool = tool::command(&workspace, "e2e")?;
-    prepare(&workspace, args.toolchain, "soak", &mut tool)?;
+    let profiles = Profiles { keeper: "measure", validator: "soak" };
+    prepare(&workspace, args.toolchain, profiles, &mut tool)?;
     tool.arg("--soak").arg(args.minutes.to_string()).arg("--seed").arg(args.seed.to_string());
     tool.args(["--minutes", ALONE_MINUTES]);
     if let Some(log) = &args.log {
@@ -56,17 +58,22 @@ pub fn soak(args: SoakArgs) -> Result<()> {
     process::run("soak", &mut tool)
 }
 
-/// Builds what the tool runs, the validator by this profile of its own, and tells it where
-/// that is.
+/// Cargo's profiles by which what the tool runs is compiled, each of its own workspace.
+struct Profiles {
+    keeper: &'static str,
+    validator: &'static str,
+}
+
+/// Builds what the tool runs, and tells it where that is.
 fn prepare(
     workspace: &Workspace,
     toolchain: ToolchainArgs,
-    profile: &str,
+    profiles: Profiles,
     tool: &mut Command,
 ) -> Result<()> {
     build::build(workspace, toolchain)?;
-    tool.env("E2E_VALIDATOR", validator(workspace, profile)?)
-        .env("E2E_KEEPER", tool::command(workspace, "keeper")?.get_program())
+    tool.env("E2E_VALIDATOR", validator(workspace, profiles.validator)?)
+        .env("E2E_KEEPER", tool::built(workspace, "keeper", profiles.keeper)?)
         .env("E2E_MIGRATIONS", node::migrations(workspace));
     Ok(())
 }
@@ -88,6 +95,5 @@ fn validator(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
         .env("OPENSSL_NO_VENDOR", "1");
     eprintln!("building the validator: minutes the first time; needs Debian's {PACKAGES}");
     process::run("cargo build of the validator", &mut build)?;
-    let folder = if profile == "dev" { "debug" } else { profile };
-    Ok(target.join(folder).join("e2e-validator"))
+    Ok(target.join(tool::profile_folder(profile)).join("e2e-validator"))
 }

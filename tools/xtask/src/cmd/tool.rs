@@ -1,6 +1,7 @@
 //! `cargo xtask demo` and other tools: build what is missing, then hand over to the
 //! package of that name under `tools`.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -41,18 +42,19 @@ pub fn demo(args: Args) -> Result<()> {
         workspace.programs.retain(|program| DEMO_PROGRAMS.contains(&program.package.as_str()));
         // Beside each other: setting up the kit waits for downloads and linkers, and the
         // kit's programs are compiled one after the other.
-        let tool = process::start("compiling demo", &mut compile(&workspace, "demo"))?;
+        let tool = process::start("compiling demo", &mut compile(&workspace, "demo", "dev"))?;
         build::build(&workspace, args.toolchain)?;
         tool.finish()?;
     }
     process::run("demo", command(&workspace, "demo")?.args(args.tool_args))
 }
 
-fn compile(workspace: &Workspace, package: &str) -> Command {
+fn compile(workspace: &Workspace, package: &str, profile: &str) -> Command {
     let mut build = process::cargo();
     // With the features of the whole workspace: what its tests have compiled serves
     // this, too. `cargo run` would compile half of it again.
     build.current_dir(&workspace.root).args(["build", "--workspace", "--bin", package]);
+    build.args(["--profile", profile]);
     build
 }
 
@@ -62,10 +64,23 @@ fn compile(workspace: &Workspace, package: &str) -> Command {
 /// # Errors
 /// When it cannot be compiled.
 pub fn command(workspace: &Workspace, package: &str) -> Result<Command> {
-    process::run(&format!("compiling {package}"), &mut compile(workspace, package))?;
     // The caller's folder stays the current one: arguments may hold relative paths.
-    let executable = format!("{package}{}", std::env::consts::EXE_SUFFIX);
-    let mut tool = Command::new(workspace.target.join("debug").join(executable));
+    let mut tool = Command::new(built(workspace, package, "dev")?);
     tool.env("SBF_OUT_DIR", workspace.deploy_dir());
     Ok(tool)
+}
+
+/// The binary of that name, compiled by that profile.
+///
+/// # Errors
+/// When it cannot be compiled.
+pub fn built(workspace: &Workspace, package: &str, profile: &str) -> Result<PathBuf> {
+    process::run(&format!("compiling {package}"), &mut compile(workspace, package, profile))?;
+    let executable = format!("{package}{}", std::env::consts::EXE_SUFFIX);
+    Ok(workspace.target.join(profile_folder(profile)).join(executable))
+}
+
+/// Where cargo puts what it compiled by a profile, below its target folder.
+pub fn profile_folder(profile: &str) -> &str {
+    if profile == "dev" { "debug" } else { profile }
 }
