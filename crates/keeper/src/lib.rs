@@ -17,7 +17,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::{process::ExitCode, time::Duration};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use klend_model::{errors::Code, refusal::Refusal};
@@ -63,7 +63,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::NothingToDo) => ExitCode::from(EXIT_NOTHING_TO_DO),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Who cannot be told still gets the exit code.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             let healthy = error
                 .downcast_ref::<Refusal>()
                 .and_then(Refusal::klend_error)

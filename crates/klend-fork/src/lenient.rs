@@ -7,7 +7,7 @@
 use std::fmt;
 
 use serde::{
-    Deserializer,
+    Deserialize as _, Deserializer,
     de::{Error, Visitor},
 };
 
@@ -24,6 +24,15 @@ pub fn exempt() -> u64 {
 /// It is none of these.
 pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     deserializer.deserialize_any(Number)
+}
+
+/// The same of a number that need not be there: what cannot be read as one is not.
+///
+/// # Errors
+/// It is no value at all.
+pub fn perhaps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(number(value).ok())
 }
 
 struct Number;
@@ -53,6 +62,16 @@ impl Visitor<'_> for Number {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_need_not_be_there_are_read_or_left_out() {
+        for (text, meant) in
+            [("7", Some(7)), ("\"7\"", Some(7)), ("7.0", Some(7)), ("null", None), ("{}", None)]
+        {
+            let read = perhaps(&mut serde_json::Deserializer::from_str(text));
+            assert_eq!(read.unwrap(), meant, "{text}");
+        }
+    }
 
     #[test]
     fn numbers_are_read_as_they_were_meant() {

@@ -465,7 +465,8 @@ mod tests {
         assert_eq!(end.code(), yellowstone_grpc_proto::tonic::Code::Unavailable);
         let asked = asked.join().unwrap();
         let program = asked.iter().find(|call| call["method"] == "programSubscribe").unwrap();
-        let compared = json!([{ "memcmp": { "offset": 32, "bytes": "AQID", "encoding": "base64" } }]);
+        let compared =
+            json!([{ "memcmp": { "offset": 32, "bytes": "AQID", "encoding": "base64" } }]);
         assert_eq!(program["params"][1]["filters"], compared);
         // The node is gone, and so is the endpoint behind it.
         let (told, end) = heard(url);

@@ -68,6 +68,7 @@ impl Keeper {
             .env("NO_COLOR", "1")
             // As the service has it.
             .env("MALLOC_ARENA_MAX", "2")
+            .env("MALLOC_MMAP_THRESHOLD_", "65536")
             .stdin(Stdio::null())
             .stdout(File::create(output)?)
             .stderr(File::create(errors)?);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use flash_liquidator_client::klend::ReserveAddresses;
 use klend_interface::state::{LastUpdate, LendingMarket, Reserve};
 use klend_model::{
@@ -17,7 +17,14 @@ use solana_account::Account;
 use solana_address::Address;
 use solana_sdk_ids::sysvar;
 
-use crate::feeds::source::{Filter, KLEND, Source, read_clock};
+use crate::feeds::{
+    horizon::AHEAD,
+    source::{Filter, KLEND, Source, read_clock},
+};
+
+/// Slots and seconds that a market's accounts may have been read, and refreshed, after its
+/// clock: folders take their time.
+const PERHAPS_SINCE: (u64, u64) = (18_000, 3_600);
 
 /// A market's accounts at one moment.
 #[derive(Clone)]
@@ -76,9 +83,21 @@ impl Market {
 
     /// Lets it be no earlier than when one of its accounts was last refreshed: a clock
     /// that was read before the account, or of a node that is behind, is not the time.
-    /// klend knows no account from the future.
+    /// klend knows no account from the future. One that says it is of a time that cannot have
+    /// come since the clock was read changes nothing: it would be the time from then on.
     pub fn keep_up(&mut self, updated: &LastUpdate) {
         keep_up(&mut self.clock, updated);
+    }
+
+    /// Whether one of its accounts can have been refreshed when it says, as far as the newest
+    /// slot that is known: klend writes no account that is not of its time.
+    ///
+    /// # Errors
+    /// Why not, with both slots.
+    pub fn check_update(&self, updated: &LastUpdate) -> Result<()> {
+        let (slot, now) = (updated.slot, self.clock.slot);
+        ensure!(slot <= now.saturating_add(AHEAD), "refreshed at slot {slot}, and it is {now}");
+        Ok(())
     }
 
     /// Every account it consists of: the market, reserves, their oracles, and the
@@ -240,8 +259,13 @@ impl Oracles for Foreseen<'_> {
 }
 
 fn keep_up(clock: &mut Clock, updated: &LastUpdate) {
-    clock.slot = clock.slot.max(updated.slot);
-    clock.unix_timestamp = clock.unix_timestamp.max(fields::timestamp(updated).into());
+    let timestamp = fields::timestamp(updated).into();
+    let is_to_come = updated.slot > clock.slot.saturating_add(PERHAPS_SINCE.0)
+        || timestamp > clock.unix_timestamp.saturating_add(PERHAPS_SINCE.1);
+    if !is_to_come {
+        clock.slot = clock.slot.max(updated.slot);
+        clock.unix_timestamp = clock.unix_timestamp.max(timestamp);
+    }
 }
 
 /// Puts `new` in the place of `old`; `false` if there is no difference.

@@ -142,7 +142,7 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
             Some(engine) => Road::all(Kind::Engine, engine),
             None => Road::all(Kind::Node, rpc),
         };
-        let way = Way { rpc, roads: &roads, slot: &|| 0 };
+        let way = Way { rpc, roads: &roads, slot: &|| rpc.newest() };
         match send_by_hand(&way, &key, &plan, &tables)? {
             Sent::Executed(executed) => {
                 outcome = executed.decoded.outcome.clone();
@@ -159,7 +159,10 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
                     print_decoded(&decoded);
                 }
             }
-            Sent::HeldBack => bail!("nothing was sent"),
+            Sent::HeldBack => bail!(
+                "nothing was sent: its deadline, slot {}, has passed; quote again",
+                plan.terms().deadline_slot
+            ),
         }
     }
     if context.json {

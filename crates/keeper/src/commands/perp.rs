@@ -25,7 +25,6 @@ use crate::{
     land::{
         attempt::{Ending, require_consent},
         deliver::{Delivered, Way, executed},
-        report::Report,
         roads::{Kind, Road},
     },
 };
@@ -79,10 +78,10 @@ pub fn run(context: &Context, args: &PerpArgs) -> Result<Ending> {
         transaction.limit_units(simulation.units)?;
         let built = transaction.instructions()?;
         let roads = Road::all(Kind::Node, rpc);
-        let way = Way { rpc, roads: &roads, slot: &|| 0 };
+        let way = Way { rpc, roads: &roads, slot: &|| rpc.newest() };
         match way.deliver(&key, &built, &tables, transaction.deadline_slot)? {
             Delivered::Landed(signature) => {
-                let executed = Report::read(executed(rpc, &signature)?)?;
+                let executed = executed(rpc, &signature)?;
                 outcome = executed.decoded.outcome.clone();
                 report["transaction"] = report_json(&executed);
                 let left = LeftOver::read(source, transaction.account)?;
@@ -100,7 +99,10 @@ pub fn run(context: &Context, args: &PerpArgs) -> Result<Ending> {
                     print_decoded(&decoded);
                 }
             }
-            Delivered::HeldBack => bail!("nothing was sent"),
+            Delivered::HeldBack => bail!(
+                "nothing was sent: its deadline, slot {}, has passed; quote again",
+                transaction.deadline_slot
+            ),
         }
     }
     if context.json {

@@ -2,6 +2,7 @@ use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::{
     receiver::{Swept, swap_authority, sweep},
     token::{self, associated_token_account, create_associated_token_account},
+    token_2022,
 };
 use serde_json::json;
 use solana_address::Address;
@@ -27,6 +28,9 @@ pub struct Found {
     pub swept: Swept,
     /// Raw units in it.
     pub units: u64,
+    /// Raw units of fees that others' transfers left in it: they are the mint's, and keep it
+    /// open.
+    pub withheld: u64,
     /// Its lamports.
     pub lamports: u64,
 }
@@ -96,14 +100,15 @@ pub fn find(rpc: &Rpc, keeper: &Address) -> Result<Vec<Found>> {
                 .with_context(|| format!("account {key} is no token account"))?;
             let keeper_account = associated_token_account(keeper, &mint, &program);
             let swept = Swept { swap_account: key, keeper_account, mint, token_program: program };
-            found.push(Found { swept, units, lamports: account.lamports });
+            let withheld = token_2022::withheld(&program, &account.data);
+            found.push(Found { swept, units, withheld, lamports: account.lamports });
         }
     }
     Ok(found)
 }
 
 /// Sweeps them, several in one transaction; the keeper's own accounts are created where
-/// they are missing. Returns those that are left, and why.
+/// they are missing, and withheld fees go to their mints. Returns those that are left, and why.
 pub fn carry_out(rpc: &Rpc, key: &Key, found: &[Found]) -> Result<Vec<String>> {
     let keeper = key.pubkey();
     let keys: Vec<Address> = found.iter().map(|found| found.swept.keeper_account).collect();
@@ -111,13 +116,16 @@ pub fn carry_out(rpc: &Rpc, key: &Key, found: &[Found]) -> Result<Vec<String>> {
     let steps: Vec<Step> = found
         .iter()
         .zip(there)
-        .map(|(Found { swept, .. }, account)| {
+        .map(|(Found { swept, withheld, .. }, account)| {
             let Swept { swap_account, mint, token_program, .. } = swept;
             let mut instructions = Vec::new();
             if account.is_none() {
                 let creation =
                     create_associated_token_account(&keeper, &keeper, mint, token_program);
                 instructions.push(creation);
+            }
+            if *withheld > 0 {
+                instructions.push(token_2022::harvest_withheld(mint, swap_account));
             }
             instructions.push(sweep(&keeper, &[*swept]));
             Step { what: format!("account {swap_account} of the swap authority"), instructions }

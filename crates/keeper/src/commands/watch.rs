@@ -363,7 +363,12 @@ pub fn start_logging(json: bool, level: &str) {
         let levels = format!("keeper={level},klend_flash_keeper={level}");
         tracing_subscriber::EnvFilter::new(levels)
     });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where that cannot be written to, a disk being full or its reader gone, the subscriber
+    // would say so there, which panics.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     if json {
         builder.json().init();
     } else {

@@ -6,6 +6,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -173,6 +174,9 @@ impl<'a> Outlet<'a> {
 
 /// One protocol.
 pub trait Connector: Send {
+    /// Where it leads, for people.
+    fn name(&self) -> String;
+
     /// How long the clock may be silent before a connection is given up.
     fn silence(&self) -> Duration;
 
@@ -201,7 +205,8 @@ impl Drop for Feed {
 /// Runs each of `connectors` on a thread of its own. `take` gets the updates of all of
 /// them; when it returns `false`, there were more than can be handled, and the connection
 /// is given up, because what is missing has to be read again anyway. While one of them
-/// stands nothing is missed, so they are connected with the first and lost with the last.
+/// stands nothing is missed, so they are connected with the first and lost with the last; and
+/// lost and connected at once, where one was silent while the others did not stand.
 /// One that tells of slots beyond the `horizon` is given up.
 pub fn start(
     connectors: Vec<Box<dyn Connector>>,
@@ -211,48 +216,59 @@ pub fn start(
 ) -> Feed {
     let stop = Arc::new(AtomicBool::new(false));
     let feed = Feed { stop: Arc::clone(&stop) };
-    let sink = Arc::new(Sink { take, horizon, standing: Mutex::new(0) });
+    let sink = Arc::new(Sink { take, horizon, standing: Mutex::default() });
     let wanted = Arc::new(wanted);
-    for connector in connectors {
+    for (number, connector) in connectors.into_iter().enumerate() {
         let (sink, wanted, stop) = (Arc::clone(&sink), Arc::clone(&wanted), Arc::clone(&stop));
-        thread::spawn(move || keep(connector, &wanted, &sink, &stop));
+        thread::spawn(move || keep(number, connector, &wanted, &sink, &stop));
     }
     feed
 }
 
-/// Where all connections of a feed lead, and how many of them stand.
+/// Where all connections of a feed lead, and which of them stand.
 struct Sink<T> {
     take: T,
     horizon: Arc<Horizon>,
-    standing: Mutex<usize>,
+    /// Their numbers, and since when.
+    standing: Mutex<BTreeMap<usize, Instant>>,
 }
 
 impl<T: Fn(Update) -> bool> Sink<T> {
     /// A connection stands; `false` if that could not be told.
-    fn connected(&self) -> bool {
+    fn connected(&self, number: usize) -> bool {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_told = *standing > 0 || (self.take)(Update::Connected);
-        *standing += usize::from(is_told);
+        let is_told = !standing.is_empty() || (self.take)(Update::Connected);
+        if is_told {
+            standing.insert(number, Instant::now());
+        }
         is_told
     }
 
-    /// A connection broke; `stood` if it had stood. `None` if that could not be told.
-    fn lost(&self, stood: bool, reason: &str, pause: Duration) -> Option<()> {
+    /// A connection broke, which was last known to tell what is new at `beat`. `None` if that
+    /// could not be told.
+    fn lost(&self, number: usize, beat: Instant, reason: &str, pause: Duration) -> Option<()> {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = *standing - usize::from(stood);
-        if left == 0 && !(self.take)(Update::Lost { reason: reason.to_owned(), pause }) {
-            return None;
-        }
+        let stood = standing.contains_key(&number);
+        let others = || standing.iter().filter(|(other, _)| **other != number);
+        let left = others().count();
         if left > 0 {
             warn!(reason, left, pause_ms = pause.as_millis(), "one of the streams broke off");
         }
-        *standing = left;
+        // While it was silent nobody else may have told all there was.
+        let is_gap = left == 0 || stood && others().all(|(_, since)| *since > beat);
+        if is_gap {
+            let lost = Update::Lost { reason: reason.to_owned(), pause };
+            let is_told = (self.take)(lost) && (left == 0 || (self.take)(Update::Connected));
+            is_told.then_some(())?;
+        }
+        standing.remove(&number);
         Some(())
     }
 }
 
 /// Connects again and again.
 fn keep<T: Fn(Update) -> bool>(
+    number: usize,
     mut connector: Box<dyn Connector>,
     wanted: &Wanted,
     sink: &Sink<T>,
@@ -262,14 +278,9 @@ fn keep<T: Fn(Update) -> bool>(
     let mut pause = FIRST_PAUSE;
     while !stop.load(Ordering::Relaxed) {
         let started = Instant::now();
-        let stands = AtomicBool::new(false);
         let take = |update: Update| {
             let is_taken = match update {
-                Update::Connected => {
-                    let is_taken = sink.connected();
-                    stands.store(is_taken, Ordering::Relaxed);
-                    is_taken
-                }
+                Update::Connected => sink.connected(number),
                 update => (sink.take)(update),
             };
             if is_taken { Ok(()) } else { Err(anyhow!(FLOOD)) }
@@ -284,11 +295,11 @@ fn keep<T: Fn(Update) -> bool>(
         }
         let mut reason = match ended {
             Ok(()) => "it ended".to_owned(),
-            Err(error) => format!("{error:#}"),
+            Err(error) => format!("{}: {error:#}", connector.name()),
         };
         // This one has to arrive: without it nobody would know of the gap.
-        let stood = stands.into_inner();
-        while sink.lost(stood, &reason, pause).is_none() && !stop.load(Ordering::Relaxed) {
+        let beat = outlet.beat.get();
+        while sink.lost(number, beat, &reason, pause).is_none() && !stop.load(Ordering::Relaxed) {
             thread::sleep(NAP);
             FLOOD.clone_into(&mut reason);
         }
@@ -321,6 +332,10 @@ mod tests {
     }
 
     impl Connector for Flaky {
+        fn name(&self) -> String {
+            "Flaky".to_owned()
+        }
+
         fn silence(&self) -> Duration {
             GOOD
         }
@@ -342,6 +357,10 @@ mod tests {
     struct Faulty;
 
     impl Connector for Faulty {
+        fn name(&self) -> String {
+            "Faulty".to_owned()
+        }
+
         fn silence(&self) -> Duration {
             GOOD
         }
@@ -358,7 +377,7 @@ mod tests {
         let _feed = start(vec![Box::new(Faulty)], wanted(), Arc::default(), take);
         for _ in 0..2 {
             let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };
-            assert_eq!(reason, "the feed broke down");
+            assert_eq!(reason, "Faulty: the feed broke down");
         }
     }
 
@@ -373,7 +392,7 @@ mod tests {
         let feed = start(vec![Box::new(Flaky { breaks: 2 })], wanted(), Arc::default(), take);
         let pauses: Vec<Duration> = std::iter::from_fn(|| match updates.recv().unwrap() {
             Update::Lost { reason, pause } => {
-                assert_eq!(reason, "broken");
+                assert_eq!(reason, "Flaky: broken");
                 Some(pause)
             }
             _ => None,
@@ -385,10 +404,17 @@ mod tests {
         assert!(updates.recv().is_err());
     }
 
-    /// Stands until it is told to break.
-    struct Steady(Arc<AtomicBool>);
+    /// Stands until it is told to break, and tells of the clock, or of nothing.
+    struct Steady {
+        cut: Arc<AtomicBool>,
+        ticks: bool,
+    }
 
     impl Connector for Steady {
+        fn name(&self) -> String {
+            "Steady".to_owned()
+        }
+
         fn silence(&self) -> Duration {
             GOOD
         }
@@ -396,8 +422,15 @@ mod tests {
         fn run(&mut self, _: &Wanted, outlet: &Outlet<'_>, stop: &AtomicBool) -> Result<()> {
             outlet.tell(Update::Connected)?;
             while !stop.load(Ordering::Relaxed) {
-                if self.0.swap(false, Ordering::Relaxed) {
+                if self.cut.swap(false, Ordering::Relaxed) {
                     return Err(anyhow!("cut"));
+                }
+                if self.ticks {
+                    outlet.tell(Update::Account {
+                        key: sysvar::clock::ID,
+                        version: Version { slot: 10, write: 0 },
+                        account: Account::default(),
+                    })?;
                 }
                 thread::sleep(Duration::from_millis(1));
             }
@@ -405,15 +438,24 @@ mod tests {
         }
     }
 
+    /// Two of these; what cuts each, and all that is told but of accounts.
+    fn two(ticks: [bool; 2]) -> (Feed, [Arc<AtomicBool>; 2], mpsc::Receiver<Update>) {
+        let (sender, updates) = mpsc::channel();
+        let take =
+            move |update| matches!(update, Update::Account { .. }) || sender.send(update).is_ok();
+        let cut = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let all = cut.iter().zip(ticks).map(|(cut, ticks)| {
+            Box::new(Steady { cut: Arc::clone(cut), ticks }) as Box<dyn Connector>
+        });
+        let feed = start(all.collect(), wanted(), Arc::default(), take);
+        assert!(matches!(updates.recv().unwrap(), Update::Connected));
+        (feed, cut, updates)
+    }
+
     #[test]
     fn several_connections_are_lost_with_the_last() {
-        let (sender, updates) = mpsc::channel();
-        let take = move |update| sender.send(update).is_ok();
-        let cut = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
-        let all = cut.iter().map(|cut| Box::new(Steady(Arc::clone(cut))) as Box<dyn Connector>);
-        let _feed = start(all.collect(), wanted(), Arc::default(), take);
+        let (_feed, cut, updates) = two([true, true]);
         let wait = Duration::from_millis(150);
-        assert!(matches!(updates.recv().unwrap(), Update::Connected));
         thread::sleep(wait);
         // One is cut, and nobody has to know.
         cut[0].store(true, Ordering::Relaxed);
@@ -421,8 +463,26 @@ mod tests {
         // The other, before the first is back.
         cut[1].store(true, Ordering::Relaxed);
         let Update::Lost { reason, .. } = updates.recv().unwrap() else { panic!() };
-        assert_eq!(reason, "cut");
+        assert_eq!(reason, "Steady: cut");
         assert!(matches!(updates.recv().unwrap(), Update::Connected));
+    }
+
+    /// One stands and is dead, the other is cut and comes back: what was written in between
+    /// nobody told.
+    #[test]
+    fn what_a_silent_connection_did_not_tell_while_the_others_were_cut_is_a_gap() {
+        let (_feed, cut, updates) = two([false, true]);
+        thread::sleep(Duration::from_millis(150));
+        cut[1].store(true, Ordering::Relaxed);
+        // Until it is back: nothing is known to be missing yet.
+        assert!(updates.recv_timeout(FIRST_PAUSE * 3).is_err());
+        cut[0].store(true, Ordering::Relaxed);
+        assert!(matches!(updates.recv().unwrap(), Update::Lost { .. }));
+        assert!(matches!(updates.recv().unwrap(), Update::Connected));
+        // It was told, and is no gap a second time.
+        thread::sleep(FIRST_PAUSE * 3);
+        cut[0].store(true, Ordering::Relaxed);
+        assert!(updates.recv_timeout(FIRST_PAUSE).is_err());
     }
 
     #[test]

@@ -281,6 +281,10 @@ fn connect(url: &str) -> Result<Socket> {
 }
 
 impl Connector for NodeSocket {
+    fn name(&self) -> String {
+        redact(&self.url)
+    }
+
     fn silence(&self) -> Duration {
         self.silence
     }

@@ -111,6 +111,10 @@ impl Geyser {
 }
 
 impl Connector for Geyser {
+    fn name(&self) -> String {
+        redact(&self.url)
+    }
+
     fn silence(&self) -> Duration {
         self.silence
     }

@@ -272,6 +272,7 @@ impl State {
         // klend refuses to look at what was written after its clock.
         self.market.clock.slot = self.market.clock.slot.max(version.slot);
         if let Some(obligation) = as_obligation(&self.market.key, key, &account)? {
+            self.market.check_update(&obligation.last_update)?;
             self.market.keep_up(&obligation.last_update);
             self.versions.insert(*key, version);
             if self.known(key).is_some_and(|known| !differ(known, obligation)) {
@@ -279,6 +280,9 @@ impl State {
             }
             self.changed.insert(*key, Box::new(*obligation));
             return Ok(Effect::Obligation);
+        }
+        if let Ok(reserve) = accounts::reserve(key, &account.owner, &account.data) {
+            self.market.check_update(&reserve.last_update)?;
         }
         let changed = self.market.replace(key, account)?;
         self.versions.insert(*key, version);

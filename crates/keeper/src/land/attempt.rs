@@ -54,7 +54,7 @@ impl Sent {
     fn read(rpc: &Rpc, plan: &Plan, delivered: Delivered) -> Result<Self> {
         Ok(match delivered {
             Delivered::Landed(signature) => {
-                let mut report = Report::read(executed(rpc, &signature)?)?;
+                let mut report = executed(rpc, &signature)?;
                 report.decoded.outcome = outcome_of(rpc, plan, &report.decoded)?;
                 Self::Executed(Box::new(report))
             }
@@ -98,10 +98,10 @@ pub fn send_by_hand(
 /// Sends instructions of `setup` and fails unless they succeed; returns the signature.
 pub fn send_instructions(rpc: &Rpc, key: &Key, instructions: &[Instruction]) -> Result<String> {
     let roads = Road::all(Kind::Node, rpc);
-    let way = Way { rpc, roads: &roads, slot: &|| 0 };
+    let way = Way { rpc, roads: &roads, slot: &|| rpc.newest() };
     let (signature, decoded) = match way.deliver(key, instructions, &[], 0)? {
         Delivered::Landed(signature) => {
-            let report = Report::read(executed(rpc, &signature)?)?;
+            let report = executed(rpc, &signature)?;
             (signature, report.decoded)
         }
         Delivered::Rejected(decoded) => (String::new(), *decoded),

@@ -24,7 +24,10 @@ use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use tracing::{info, warn};
 
-use super::roads::{Answer, Convoy, Road};
+use super::{
+    report::Report,
+    roads::{Answer, Convoy, Road},
+};
 use crate::{
     feeds::{
         blockhash::Blockhash,
@@ -44,6 +47,8 @@ const RESEND: Duration = Duration::from_secs(1);
 const EXPIRY_MARGIN: u64 = 8;
 /// How long a node may be silent about a transaction that was sent.
 const SILENCE: Duration = Duration::from_secs(120);
+/// Longest that a slot takes. Mainnet's take half of it.
+const SLOWEST: Duration = Duration::from_millis(400);
 /// Longest a node may take to say what became of it, before another one is asked.
 pub const NEWS: Duration = Duration::from_secs(2);
 /// The same once it is confirmed, or nothing can come of it any more.
@@ -73,7 +78,7 @@ pub struct Way<'a> {
     pub rpc: &'a Rpc,
     /// Where the bytes are sent, all at once.
     pub roads: &'a [Road],
-    /// The newest slot that is known from elsewhere, for when the node is silent.
+    /// The newest slot that is known.
     pub slot: &'a dyn Fn() -> u64,
 }
 
@@ -95,6 +100,18 @@ pub struct Signed {
     pub deadline_slot: u64,
     /// What its life hangs on.
     blockhash: Blockhash,
+}
+
+impl Signed {
+    /// Whether it can only fail at this slot.
+    fn is_late(&self, slot: u64) -> bool {
+        self.deadline_slot != 0 && slot > self.deadline_slot
+    }
+}
+
+/// Slots that pass in a time at least.
+fn slots_in(time: Duration) -> u64 {
+    u64::try_from(time.as_millis() / SLOWEST.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Signs instructions as one v0 transaction.
@@ -138,9 +155,13 @@ impl Way<'_> {
         tables: &[AddressLookupTableAccount],
         deadline_slot: u64,
     ) -> Result<Delivered> {
-        let blockhash = self.rpc.latest_blockhash()?;
+        // Neither answer is worth more time than the deadline leaves.
+        let left = deadline_slot.saturating_sub((self.slot)()).try_into().unwrap_or(u32::MAX);
+        let bounded = (deadline_slot != 0).then(|| self.rpc.within(NEWS.max(SLOWEST * left)));
+        let rpc = bounded.as_ref().unwrap_or(self.rpc);
+        let blockhash = rpc.latest_blockhash()?;
         let signed = sign(key, instructions, tables, blockhash, deadline_slot)?;
-        let simulated = self.rpc.simulate(&signed.bytes)?;
+        let simulated = rpc.simulate(&signed.bytes)?;
         if simulated.error.is_some() {
             let programs: Vec<Address> = instructions.iter().map(|ix| ix.program_id).collect();
             let executed = Executed {
@@ -154,13 +175,14 @@ impl Way<'_> {
     }
 
     /// Sends a transaction until it is confirmed or cannot be any more. `may_send` is
-    /// asked last of all before it is sent for the first time.
+    /// asked last of all before it is sent for the first time. After its deadline it is not
+    /// sent at all.
     ///
     /// # Errors
     /// [`Expired`]; [`Unknown`] when it was sent and its fate could not be learned;
     /// otherwise nothing was executed.
     pub fn send(&self, signed: Signed, may_send: &dyn Fn() -> bool) -> Result<Delivered> {
-        if !may_send() {
+        if signed.is_late((self.slot)()) || !may_send() {
             return Ok(Delivered::HeldBack);
         }
         let mut convoy = Convoy::new(self.roads, signed.bytes.clone());
@@ -185,17 +207,20 @@ impl Way<'_> {
         let signature = &*signed.signature;
         let teller = &self.rpc.within(NEWS);
         let (mut sent, mut heard) = (Instant::now(), Instant::now());
-        let deadline = signed.deadline_slot;
-        let mut now = 0;
+        let (mut now, mut seen, mut moved) = (0, 0, Instant::now());
         loop {
             pause(convoy, signature);
             if let Some((code, message)) = convoy.refused() {
                 bail!("nothing was sent: refused by every road, lastly with {code}: {message}");
             }
             now = now.max((self.slot)());
+            if now > seen {
+                (seen, moved) = (now, Instant::now());
+            }
             // From its deadline on it can only fail, and cost its fee. Before anybody is asked
-            // for news, who may take his time.
-            let is_late = deadline != 0 && now > deadline;
+            // for news, who may take his time. While nobody tells of slots they pass as well, if
+            // one is known at all.
+            let is_late = signed.is_late(now + slots_in(moved.elapsed()).min(now));
             if sent.elapsed() >= RESEND && !is_late {
                 convoy.send();
                 sent = Instant::now();
@@ -221,7 +246,7 @@ impl Way<'_> {
                 Ok(News::Waiting) => heard = Instant::now(),
                 Err(error) => {
                     warn!(signature, reason = format!("{error:#}"), "no news");
-                    let is_over = deadline != 0 && now > deadline.saturating_add(EXPIRY_MARGIN);
+                    let is_over = signed.is_late(now.saturating_sub(EXPIRY_MARGIN));
                     if heard.elapsed() >= if is_over { SHOWN } else { SILENCE } {
                         let reason = format!("{error:#}");
                         return Err(Unknown { signature: signature.to_owned(), reason }.into());
@@ -242,9 +267,8 @@ fn news(teller: &Rpc, signed: &Signed, now: &mut u64) -> Result<News> {
         Seen::Processed => return Ok(News::Waiting),
         Seen::Nowhere => {}
     }
-    let deadline = signed.deadline_slot;
-    if deadline != 0 && slot > deadline.saturating_add(EXPIRY_MARGIN) {
-        let why = format!("slot {slot}, its deadline was {deadline}");
+    if signed.is_late(slot.saturating_sub(EXPIRY_MARGIN)) {
+        let why = format!("slot {slot}, its deadline was {}", signed.deadline_slot);
         return Ok(News::Over { slot, why });
     }
     let (slot, height) = teller.now()?;
@@ -305,19 +329,20 @@ pub fn wait_for_finality(rpc: &Rpc, signature: &str) -> bool {
     }
 }
 
-/// The answer of `getTransaction` to a signature that is confirmed.
+/// What came of a signature that is confirmed.
 ///
 /// # Errors
-/// [`Unknown`] when the node does not show it.
-pub fn executed(rpc: &Rpc, signature: &str) -> Result<serde_json::Value> {
+/// [`Unknown`] when no node shows it in a way that can be read.
+pub fn executed(rpc: &Rpc, signature: &str) -> Result<Report> {
     let (until, teller) = (Instant::now() + SHOWN, rpc.within(NEWS));
     let mut reason = "it is confirmed, but the node does not show it".to_owned();
     while Instant::now() < until {
-        match teller.transaction(signature) {
-            Ok(Some(answer)) => return Ok(answer),
+        match teller.transaction(signature).and_then(|answer| answer.map(Report::read).transpose())
+        {
+            Ok(Some(report)) => return Ok(report),
             Ok(None) => {}
             Err(error) => {
-                reason = format!("{error:#}");
+                reason = format!("it is confirmed; {error:#}");
                 warn!(signature, reason, "no news");
             }
         }
@@ -334,15 +359,99 @@ mod tests {
     };
 
     use fault_proxy::http;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::land::roads::Kind;
+
+    /// Some slot.
+    const SLOT: u64 = 400_000_000;
+
+    fn signed(deadline_slot: u64) -> Signed {
+        Signed {
+            signature: "1".to_owned(),
+            bytes: Vec::new(),
+            deadline_slot,
+            blockhash: Blockhash { slot: SLOT, last_valid_height: SLOT, ..Blockhash::default() },
+        }
+    }
+
+    /// A node of that slot that takes what it is sent, counts it, and says nothing of it.
+    fn silent(sent: &Arc<AtomicU64>) -> Rpc {
+        let sent = Arc::clone(sent);
+        let address = http::serve(move |request| match request["method"].as_str().unwrap() {
+            "sendTransaction" => {
+                sent.fetch_add(1, Ordering::Relaxed);
+                Some(http::Answer::ok(json!({ "result": "1" })))
+            }
+            _ => Some(http::Answer::error(&request["id"], -32_601, "no such method")),
+        });
+        Rpc::new(&format!("http://{address}"), Duration::from_secs(5))
+    }
+
+    #[test]
+    fn nothing_is_sent_for_the_first_time_after_its_deadline() {
+        let sent = Arc::default();
+        let rpc = silent(&sent);
+        let roads = Road::all(Kind::Node, &rpc);
+        let way = Way { rpc: &rpc, roads: &roads, slot: &|| SLOT + 1 };
+        let held = way.send(signed(SLOT), &|| panic!("it is too late to ask")).unwrap();
+        assert!(matches!(held, Delivered::HeldBack));
+        assert_eq!(sent.load(Ordering::Relaxed), 0);
+    }
+
+    /// Nobody tells of the slot any more: it passes all the same.
+    #[test]
+    fn a_silent_node_is_not_sent_it_again_and_again_after_the_deadline() {
+        let sent = Arc::<AtomicU64>::default();
+        let rpc = silent(&sent);
+        let roads = Road::all(Kind::Node, &rpc);
+        let counted = Arc::clone(&sent);
+        thread::spawn(move || {
+            let way = Way { rpc: &rpc, roads: &roads, slot: &|| SLOT };
+            // Ten slots are four seconds.
+            let _ = way.send(signed(SLOT + 10), &|| true);
+        });
+        thread::sleep(Duration::from_secs(6));
+        let so_many = counted.load(Ordering::Relaxed);
+        assert!((2..=5).contains(&so_many), "{so_many}");
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(counted.load(Ordering::Relaxed), so_many);
+    }
+
+    /// What is in a block was executed, however a node shows it: one that keeps no record
+    /// of what it did, or writes what cannot be read, is asked again, and in the end that is
+    /// not known.
+    #[test]
+    fn what_is_confirmed_and_cannot_be_read_is_not_known_to_have_failed() {
+        let told = |meta: Value| {
+            json!({ "slot": SLOT.to_string(), "meta": meta, "transaction": {
+                "signatures": ["1"], "message": { "accountKeys": [], "instructions": [] },
+            } })
+        };
+        let bare = json!({ "err": null, "fee": "5000", "computeUnitsConsumed": 7.0 });
+        let news = |after: u64, then: Value| {
+            let asked = AtomicU64::new(0);
+            let address = http::serve(move |_| {
+                let is_after = asked.fetch_add(1, Ordering::Relaxed) >= after;
+                let answer = if is_after { then.clone() } else { told(Value::Null) };
+                Some(http::Answer::ok(json!({ "result": answer })))
+            });
+            executed(&Rpc::new(&format!("http://{address}"), Duration::from_secs(5)), "1")
+        };
+        let report = news(2, told(bare)).unwrap();
+        assert_eq!((report.slot, report.fee, report.units), (SLOT, 5_000, Some(7)));
+        let strange = json!({ "err": { "AnErrorOfTomorrow": 1 }, "fee": 5_000 });
+        for told in [told(Value::Null), told(strange)] {
+            let error = news(0, told).err().unwrap();
+            assert!(error.is::<Unknown>(), "{error:#}");
+        }
+    }
 
     /// A node that counts more blocks than there were slots: what it was sent may land
     /// still, and is over only when the slots say so too.
     #[test]
     fn a_height_alone_ends_nothing() {
-        const SLOT: u64 = 400_000_000;
         let slot = Arc::new(AtomicU64::new(SLOT));
         let told = Arc::clone(&slot);
         let address = http::serve(move |request| {
@@ -355,12 +464,7 @@ mod tests {
         });
         // Anew each time, for here slots pass faster than is believed.
         let rpc = || Rpc::new(&format!("http://{address}"), Duration::from_secs(5));
-        let signed = Signed {
-            signature: "1".to_owned(),
-            bytes: Vec::new(),
-            deadline_slot: 0,
-            blockhash: Blockhash { slot: SLOT, last_valid_height: SLOT, ..Blockhash::default() },
-        };
+        let signed = signed(0);
         let mut now = 0;
         for passed in (0..=150).step_by(15) {
             slot.store(SLOT + passed, Ordering::Relaxed);

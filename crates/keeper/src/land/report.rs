@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use flash_liquidator_client::decode::{Decoded, Executed, decode};
+use klend_fork::lenient;
 use serde::Deserialize;
 use serde_json::Value;
 use solana_address::Address;
@@ -45,8 +46,10 @@ pub struct Report {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire {
+    #[serde(deserialize_with = "lenient::number")]
     slot: u64,
-    block_time: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::perhaps")]
+    block_time: Option<u64>,
     transaction: WireTransaction,
     meta: Option<WireMeta>,
 }
@@ -99,8 +102,10 @@ struct WireInner {
 #[serde(rename_all = "camelCase")]
 struct WireMeta {
     err: Option<TransactionError>,
+    #[serde(deserialize_with = "lenient::number")]
     fee: u64,
     log_messages: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "lenient::perhaps")]
     compute_units_consumed: Option<u64>,
     #[serde(default)]
     pre_balances: Vec<u64>,
@@ -197,7 +202,7 @@ impl Report {
         let executed = Executed { error: meta.err.as_ref(), logs: &logs, programs: &programs };
         Ok(Self {
             slot: wire.slot,
-            time: wire.block_time,
+            time: wire.block_time.and_then(|time| i64::try_from(time).ok()),
             signature: wire.transaction.signatures.first().cloned(),
             fee: meta.fee,
             rent: meta

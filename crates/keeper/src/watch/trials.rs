@@ -126,7 +126,9 @@ mod tests {
         trials.take_machine(1, first).unwrap();
         thread::scope(|scope| {
             for _ in 0..WORKERS / 4 {
-                scope.spawn(|| assert_eq!(tried(&stage).unwrap().decoded.outcome, Outcome::Succeeded));
+                scope.spawn(|| {
+                    assert_eq!(tried(&stage).unwrap().decoded.outcome, Outcome::Succeeded)
+                });
             }
         });
         assert!((1..=processors).contains(&numbers().len()), "{:?}", numbers());

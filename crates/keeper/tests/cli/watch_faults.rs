@@ -1,12 +1,13 @@
 //! The loop while its node, its feed or its roads lie, lag, starve or are silent.
 
-use std::{sync::atomic::Ordering, thread, time::Duration};
+use std::{fs::File, process::Command, sync::atomic::Ordering, thread, time::Duration};
 
 use fault_proxy::{
     proxy::{Fault, Proxy},
     socket::{self, SocketProxy},
 };
 use flash_liquidator_client::{
+    receiver::swap_authority,
     swap::stand_in,
     token::{TOKEN_2022_PROGRAM_ID, associated_token_account},
     token_2022,
@@ -143,6 +144,35 @@ fn a_subscription_that_died_alone_is_found_out() {
     let lines = watch.stop();
     let is_liquidated = |line: &&Value| line["fields"]["message"] == "liquidated";
     assert!(lines.iter().filter(is_liquidated).any(told), "{lines:#?}");
+}
+
+/// The same of a pool, which is told of by a connection of its own.
+#[test]
+fn a_pool_that_is_not_told_of_is_found_out() {
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    let config = format!(
+        "websocket_url = {:?}\npoll_ms = 600000\naudit_seconds = 1\nnear_health = 10\n\
+         cooldown_seconds = 600",
+        node.websocket()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", node.url()]);
+    watch.wait_for("ready");
+    if watch.count("updates of pools flow") == 0 {
+        watch.wait_for("updates of pools flow");
+    }
+    {
+        let mut world = node.world();
+        world.warp_slots(1);
+        for (pool, mut account) in world.svm().get_program_accounts(&stand_in::PROGRAM_ID) {
+            // Its fee: one basis point more.
+            account.data[0] += 1;
+            world.set_account(&pool, account).unwrap();
+        }
+    }
+    watch.wait_for("a change of a pool was not told of: subscribing anew");
+    watch.wait_for("updates of pools flow");
+    watch.stop();
 }
 
 #[test]
@@ -334,6 +364,46 @@ fn several_nodes_stand_in_for_each_other() {
 
     let quote = json_of(&["--fork", folder_arg(), "quote", &at_risk]);
     assert!(!quote["repay"].is_null());
+}
+
+/// In each way that nodes are known to, the preferred one lags or refuses: it is taken out,
+/// the other answers, and it is taken back when it is well.
+#[test]
+fn a_node_that_lags_or_refuses_is_taken_out_and_taken_back() {
+    const FOR_LONG: Duration = Duration::from_secs(600);
+    let node = Node::serve(folder());
+    node.scale_price(&sol(), 150);
+    let [first, second] = [(); 2].map(|()| Proxy::to(node.url(), &[]));
+    let name = json!(first.url().trim_start_matches("http://"));
+    let config = format!(
+        "feed = \"poll\"\npoll_ms = 50\ncooldown_seconds = 600\nnodes = [{{ url = {:?} }}]",
+        second.url()
+    );
+    let mut watch = Watch::start(&config, &["--rpc", first.url()]);
+    watch.wait_for("ready");
+    let accounts = Some("getMultipleAccounts");
+    for fault in [
+        Fault::Code(410),
+        Fault::Code(502),
+        Fault::Code(-32_010),
+        Fault::NodeIsBehind,
+        Fault::StaleSlot,
+        Fault::FarFuture,
+    ] {
+        // Counts, and lets them pass.
+        let stands_in = second.during(accounts, Fault::None, FOR_LONG);
+        let met = first.during(accounts, fault, FOR_LONG);
+        while watch.wait_for("node taken out")["node"] != name {}
+        // It may still be out from before.
+        until("it is met", || met.load(Ordering::Relaxed) > 0);
+        until("the other answers", || stands_in.load(Ordering::Relaxed) > 2);
+        second.clear();
+        first.clear();
+        while watch.wait_for("node taken back")["node"] != name {}
+    }
+    node.scale_price(&sol(), 66);
+    watch.wait_for("liquidated");
+    watch.stop();
 }
 
 /// Two streams at once: one is cut, and no update is missed.
@@ -560,10 +630,12 @@ fn an_account_with_withheld_fees_is_closed_by_undo() {
     let (url, reserve) = (stage.node.url(), reserve.to_string());
     let setup = ["--rpc", url, "setup", "--keypair", &stage.keypair, "--reserve", &reserve];
     json_of(&[&setup[..], &["--yes"]].concat());
-    let of = associated_token_account(&key().pubkey(), &mint, &TOKEN_2022_PROGRAM_ID);
-    {
+    let owners = [key().pubkey(), swap_authority(&key().pubkey()).0];
+    let accounts =
+        owners.map(|owner| associated_token_account(&owner, &mint, &TOKEN_2022_PROGRAM_ID));
+    for of in &accounts {
         let mut world = stage.node.world();
-        let mut account = world.account(&of).unwrap();
+        let mut account = world.account(of).unwrap();
         // Its extensions, one behind the other: type, length, data.
         let mut at = 166;
         while account.data[at] != 2 {
@@ -571,15 +643,17 @@ fn an_account_with_withheld_fees_is_closed_by_undo() {
         }
         account.data[at + 4..at + 12].copy_from_slice(&7_u64.to_le_bytes());
         assert_eq!(token_2022::withheld(&account.owner, &account.data), 7);
-        world.set_account(&of, account).unwrap();
+        world.set_account(of, account).unwrap();
     }
     let program = ["--program-hash", &stage.hash, "--program-authority", &stage.authority];
     let undone = json_of(&[&setup[..], &["--undo", "--yes"], &program].concat());
     assert_eq!((&undone["done"], &undone["failed"]), (&json!(true), &json!([])), "{undone}");
-    assert!(!undone["notes"].to_string().contains(&of.to_string()), "{undone}");
     let world = stage.node.world();
-    assert!(world.account(&of).is_none());
-    assert_eq!(world.account(&mint).unwrap().data[WITHHELD..][..8], 7_u64.to_le_bytes());
+    for of in &accounts {
+        assert!(!undone["notes"].to_string().contains(&of.to_string()), "{undone}");
+        assert!(world.account(of).is_none());
+    }
+    assert_eq!(world.account(&mint).unwrap().data[WITHHELD..][..8], 14_u64.to_le_bytes());
 }
 
 /// No file of the keeper can be written to for a while, as where a disk is full: nothing is
@@ -606,6 +680,32 @@ fn on_a_full_disk_nothing_is_sent_until_there_is_room() {
     let rows = keeper(&["report", "--ledger", ledger.to_str().unwrap(), "--export", "json"]);
     let rows = text(&rows);
     assert!(rows.contains(&stage.node.last_signature().unwrap()), "{rows}");
+}
+
+/// Its log goes to a disk that is full: that is no reason to end, nor to leave anything alone.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let options = Options { fate: Fate::Executed { after_polls: 0 }, ..Options::default() };
+    let (stage, config) = sending(options, "");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keeper.toml");
+    std::fs::write(&path, config).unwrap();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let keeper = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keeper"));
+        command.args(args).env_remove("KEEPER_RPC_URL").stderr(full());
+        command
+    };
+    let watch = ["--rpc", stage.node.url(), "watch", "--config", path.to_str().unwrap()];
+    let mut running = keeper(&watch).spawn().unwrap();
+    until("it liquidates", || stage.node.signatures() == 1);
+    let stop = ["-c", "kill \"$0\"", &running.id().to_string()];
+    assert!(Command::new("sh").args(stop).status().unwrap().success());
+    assert!(running.wait().unwrap().success());
+    // Nor does a command end otherwise than with its own exit code.
+    let nobody = Address::new_unique().to_string();
+    let failed = keeper(&["--rpc", stage.node.url(), "obligation", &nobody]).status().unwrap();
+    assert_eq!(failed.code(), Some(1));
 }
 
 /// Its authority gives a mint a fee, then a hook, then pauses it and lets it go again: each

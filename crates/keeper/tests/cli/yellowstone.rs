@@ -32,6 +32,8 @@ enum Script {
     Well,
     /// Streams stand, and nothing is told.
     Silent,
+    /// Nothing but the clock is told.
+    OnlyClock,
     /// Subscriptions are not answered.
     Hangs,
     /// Everything is told as of so long ago.
@@ -90,12 +92,15 @@ fn serve(node: &Arc<Node>, script: &Arc<Mutex<Script>>) -> String {
                     Script::Silent | Script::Hangs => return Some((updates, (known, write))),
                     Script::Old => slot.saturating_sub(200),
                     Script::FarFuture => 1 << 63,
-                    Script::Well | Script::Closes(_) => slot,
+                    Script::Well | Script::OnlyClock | Script::Closes(_) => slot,
                 };
                 let there: HashSet<Address> = accounts.iter().map(|(key, _)| *key).collect();
                 let gone = known.keys().filter(|key| !there.contains(*key)).copied();
                 let gone: Vec<_> = gone.map(|key| (key, Account::default())).collect();
                 for (key, account) in accounts.into_iter().chain(gone) {
+                    if script == Script::OnlyClock && key != sysvar::clock::ID {
+                        continue;
+                    }
                     let is_closed = script == Script::Closes(key);
                     let account = if is_closed { Account::default() } else { account };
                     if key == sysvar::clock::ID || known.get(&key) != Some(&account) {
@@ -175,4 +180,34 @@ fn a_watch_by_grpc_outlives_an_endpoint_that_lies_lags_and_is_silent() {
     until("one is tracked", || metric(&metrics, "keeper_obligations_tracked") == 1);
     let lines = watch.stop();
     assert_eq!(messages(&lines, "failed"), 0, "{lines:#?}");
+}
+
+/// The clock goes on, so the stream is no dead one; what else was subscribed to is.
+#[test]
+fn a_filter_that_died_alone_is_found_out_by_grpc_too() {
+    let (at_risk, _) = obligations();
+    let node = Arc::new(Node::serve(folder()));
+    node.scale_price(&sol(), 150);
+    let script = Arc::new(Mutex::new(Script::Well));
+    let url = serve(&node, &script);
+    let config = format!(
+        "feed = \"yellowstone\"\nyellowstone_url = {url:?}\npoll_ms = 600000\n\
+         rescan_seconds = 86400\naudit_seconds = 1\nnear_health = 10\ncooldown_seconds = 600"
+    );
+    let mut watch = Watch::start(&config, &["--rpc", node.url()]);
+    watch.wait_for("updates flow");
+    watch.wait_for("ready");
+    *script.lock().unwrap() = Script::OnlyClock;
+    // What is told already is told: a tick of the endpoint's later nothing more is.
+    std::thread::sleep(Duration::from_millis(200));
+    node.scale_price(&sol(), 66);
+    watch.wait_for("a change was not told of: subscribing anew");
+    *script.lock().unwrap() = Script::Well;
+    watch.wait_for("updates flow");
+    let lines = watch.stop();
+    // By the audit that found it out.
+    let is_it = |line: &Value| {
+        line["fields"]["message"] == "liquidated" && line["fields"]["obligation"] == json!(at_risk)
+    };
+    assert!(lines.iter().any(is_it), "{lines:#?}");
 }

@@ -223,7 +223,7 @@ fn alone(
     for kind in &kinds {
         market.prepare(referee)?;
         racers.iter_mut().try_for_each(Racer::read)?;
-        let begun = Instant::now();
+        let (begun, first) = (Instant::now(), storm.count());
         let length = storm.length(*kind, LENGTH);
         for number in 0..racers.len() {
             storm.inject(racers, number, storm.nodes(*kind), *kind, length)?;
@@ -246,8 +246,12 @@ fn alone(
         let took = took.min(time(slots));
         worst = worst.max(took);
         let name = storm.name(*kind);
-        let _ =
-            writeln!(story, "  {name:<50} gone {:>5} ms, {slots} slots after", took.as_millis());
+        let _ = writeln!(
+            story,
+            "  {name:<50} met {:>4} times, gone {:>5} ms, {slots} slots after",
+            storm.met_from(first),
+            took.as_millis()
+        );
         if took > RECOVERY || left > 0 {
             slow.push(format!("{name}: {} ms, {left} left", took.as_millis()));
         }

@@ -49,26 +49,21 @@ pub struct Node {
     pub calls: Proxy,
     /// Subscriptions.
     pub socket: SocketProxy,
+    /// Where the keeper subscribes: there, or where gRPC tells what is told there.
+    pub stream: String,
 }
 
 impl Node {
-    fn to(server: &Server) -> Result<Self> {
+    fn to(server: &Server, feed: Feed) -> Result<Self> {
         let address: SocketAddr = server.url.trim_start_matches("http://").parse()?;
         // The websocket's port is the next one, as everywhere.
         let socket = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port() + 1));
-        Ok(Self { calls: Proxy::to(&server.url, &[]), socket: SocketProxy::to(socket)? })
-    }
-
-    /// How a keeper hears of updates from it, as its configuration says so.
-    fn feed(&self, by: Feed) -> Result<String> {
-        let url = self.socket.url();
-        Ok(match by {
-            Feed::Websocket => format!("feed = \"websocket\"\nwebsocket_url = {url:?}\n"),
-            Feed::Yellowstone => {
-                let relay = geyser::relay(url.trim_start_matches("ws://").parse()?);
-                format!("feed = \"yellowstone\"\nyellowstone_url = {relay:?}\n")
-            }
-        })
+        let socket = SocketProxy::to(socket)?;
+        let stream = match feed {
+            Feed::Websocket => socket.url().to_owned(),
+            Feed::Yellowstone => geyser::relay(socket.url().trim_start_matches("ws://").parse()?),
+        };
+        Ok(Self { calls: Proxy::to(&server.url, &[]), socket, stream })
     }
 }
 
@@ -169,25 +164,32 @@ impl Racer {
         let done = direct.json(&["setup", "--keypair", &path, "--yes"])?;
         let tables = at(&done, "/tables")?.to_string();
 
-        let nodes = [Node::to(server)?, Node::to(server)?];
+        let nodes = [Node::to(server, feed)?, Node::to(server, Feed::Websocket)?];
         // Whose account it is does not matter.
         let tipped = scene.stranger.pubkey();
         let engine = engine(&server.url, tipped)?;
+        let stream = match feed {
+            Feed::Websocket => {
+                format!("feed = \"websocket\"\nwebsocket_url = {:?}", nodes[0].stream)
+            }
+            Feed::Yellowstone => {
+                format!("feed = \"yellowstone\"\nyellowstone_url = {:?}", nodes[0].stream)
+            }
+        };
         let config = folder.join("keeper.toml");
         let differences = folder.join("differences");
         let ledger = folder.join("ledger.sqlite");
         fs::write(
             &config,
             format!(
-                "send = true\nkeypair = {key:?}\ntables = {tables}\n{}\
+                "send = true\nkeypair = {key:?}\ntables = {tables}\n{stream}\n\
                  nodes = [{{ url = {:?}, websocket_url = {:?} }}]\n\
                  deadline_slots = 40\nworkers = 40\nmin_profit_usd = 0.5\ncooldown_seconds = 1\n\
                  rescan_seconds = 5\naudit_seconds = 1\nsilence_seconds = 4\npoll_ms = 400\n\
                  near_health = 1.3\ndifferences = {differences:?}\nledger = {ledger:?}\n\
                  block_engines = [{:?}]\ntip_lamports = {TIP}\ntip_accounts = [\"{tipped}\"]\n",
-                nodes[0].feed(feed)?,
                 nodes[1].calls.url(),
-                nodes[1].socket.url(),
+                nodes[1].stream,
                 engine.url(),
             ),
         )?;

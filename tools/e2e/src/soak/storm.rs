@@ -11,10 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use fault_proxy::{
-    proxy::{Fault as Call, Proxy},
-    socket::Fault as Socket,
-};
+use fault_proxy::{proxy::Fault as Call, socket::Fault as Socket};
 
 use super::{
     Dice,
@@ -60,6 +57,7 @@ enum Wants {
     Nothing(&'static str),
 }
 
+const TRANSACTION: Option<&str> = Some("getTransaction");
 const ACCOUNTS: Option<&str> = Some("getMultipleAccounts");
 const SCAN: Option<&str> = Some("getProgramAccounts");
 const SEND: Option<&str> = Some("sendTransaction");
@@ -75,6 +73,7 @@ const OTHER: Wants = Wants::Nothing("the other stream, a scan or an audit tells 
 const KEPT: Wants = Wants::Nothing("what it lacks is kept until a second answer lacks it");
 const SLOTS: Wants = Wants::Nothing("ends nothing before as many slots have passed");
 const ROADS: Wants = Wants::Nothing("the nodes got the same bytes");
+const SWALLOWED: Wants = Wants::Nothing("the other node gets the same bytes, and this one again");
 const UNTRIED: Wants = Wants::Nothing("nothing came that it would have begun");
 const UNWRITTEN: Wants = Wants::Nothing("nothing came that it would have written");
 const UNTOLD: Wants = Wants::Nothing("over before it was told of it");
@@ -119,6 +118,7 @@ const KINDS: &[(What, Wants)] = &[
     (What::Call(SCAN, Call::Code(-32_602)), Wants::Words),
     (What::Call(SCAN, Call::StaleSlot), Wants::Words),
     (What::Call(SCAN, Call::BlackHole), Wants::Words),
+    (What::Call(SCAN, Call::Grown), READ),
     (What::Call(SEND, Call::LostAnswer), Wants::Words),
     (What::Call(SEND, Call::DroppedConnection), Wants::Words),
     (What::Call(SEND, Call::Code(-32_005)), Wants::Words),
@@ -127,13 +127,19 @@ const KINDS: &[(What, Wants)] = &[
     // Refused for good, by one of two.
     (What::Call(SEND, Call::Code(-32_003)), Wants::Words),
     (What::Call(SEND, Call::BlackHole), Wants::Words),
+    (What::Call(SEND, Call::AskedLater(60)), Wants::Words),
+    (What::Call(SEND, Call::Swallowed), SWALLOWED),
     (What::Call(STATUS, Call::StaleSlot), STALE),
     (What::Call(STATUS, Call::PartialAnswer), Wants::Words),
     (What::Call(STATUS, Call::Nothing), KEPT),
     (What::Call(STATUS, Call::BlackHole), Wants::Words),
+    (What::Call(STATUS, Call::AskedLater(60)), Wants::Words),
     (What::Call(STATUS, Call::FarFuture), Wants::Words),
     (What::Call(STATUS, Call::TruncatedJson), Wants::Words),
     (What::Call(STATUS, Call::DroppedConnection), Wants::Words),
+    (What::Call(TRANSACTION, Call::TruncatedJson), Wants::Words),
+    (What::Call(TRANSACTION, Call::Code(-32_603)), Wants::Words),
+    (What::Call(TRANSACTION, Call::Dialect), READ),
     (What::Call(EPOCH, Call::TruncatedJson), Wants::Words),
     (What::Call(EPOCH, Call::FarFuture), Wants::Words),
     (What::Call(EPOCH, Call::FarHeight), SLOTS),
@@ -208,11 +214,15 @@ const OF_CALLS: &[&str] = &[
     "road",
 ];
 
-/// What it says when updates do.
-const OF_SOCKETS: &[&str] = &[
+/// What it says when a stream breaks off: which one stands in the reason.
+const OF_STREAMS: &[&str] = &[
     "updates broke off: polling",
     "one of the streams broke off",
     "updates of pools broke off: polling for them",
+];
+
+/// What it says when updates are not what they should be.
+const OF_UPDATES: &[&str] = &[
     "a change was not told of: subscribing anew",
     "a change of a pool was not told of: subscribing anew",
     "an update was not understood",
@@ -238,7 +248,7 @@ struct Happened {
     length: Duration,
     racer: usize,
     nodes: &'static [usize],
-    /// What the keeper calls them.
+    /// What the keeper calls them, or the streams from them.
     names: Vec<String>,
     kind: usize,
     met: Vec<Arc<AtomicUsize>>,
@@ -256,8 +266,8 @@ impl Happened {
     fn answers<'a>(&self, lines: &'a [Line]) -> BTreeMap<&'a str, usize> {
         let words = match KINDS[self.kind].0 {
             What::Call(..) | What::Engine(_) => OF_CALLS.to_vec(),
-            What::Socket(_) => OF_SOCKETS.to_vec(),
-            What::Own(Own::OutOfFiles) => [OF_CALLS, OF_SOCKETS, OF_ITSELF].concat(),
+            What::Socket(_) => [OF_STREAMS, OF_UPDATES].concat(),
+            What::Own(Own::OutOfFiles) => [OF_CALLS, OF_STREAMS, OF_UPDATES, OF_ITSELF].concat(),
             What::Own(Own::Drained | Own::FullDisk) => OF_ITSELF.to_vec(),
             What::Own(Own::PausedMint) => OF_MINTS.to_vec(),
         };
@@ -271,7 +281,12 @@ impl Happened {
             let is_of_it = |field| {
                 names(field).is_empty() || self.names.iter().any(|name| names(field) == name)
             };
-            if words.contains(&&*line.message) && is_of_it("node") && is_of_it("road") {
+            let is_of_it = if OF_STREAMS.contains(&&*line.message) {
+                self.names.iter().any(|name| line.text("reason").contains(name))
+            } else {
+                is_of_it("node") && is_of_it("road")
+            };
+            if words.contains(&&*line.message) && is_of_it {
                 *said.entry(&*line.message).or_default() += 1;
             }
         }
@@ -300,6 +315,11 @@ impl Storm {
     /// How many faults there were.
     pub fn count(&self) -> usize {
         self.happened.len()
+    }
+
+    /// Calls and messages that met faults from the one of this number on.
+    pub fn met_from(&self, number: usize) -> usize {
+        self.happened[number..].iter().map(Happened::met).sum()
     }
 
     /// At most so many kinds, each once.
@@ -384,11 +404,15 @@ impl Storm {
                 vec![met]
             }
         };
-        let name = |proxy: &Proxy| proxy.url().trim_start_matches("http://").to_owned();
+        let name = |url: &str| url.rsplit('/').next().unwrap_or_default().to_owned();
         let names = match KINDS[kind].0 {
-            What::Call(..) | What::Socket(_) => each.map(|node| name(&node.calls)).collect(),
-            What::Engine(_) => vec![name(engine)],
-            What::Own(_) => all.iter().map(|node| &node.calls).chain([engine]).map(name).collect(),
+            What::Call(..) => each.map(|node| name(node.calls.url())).collect(),
+            What::Socket(_) => each.map(|node| name(&node.stream)).collect(),
+            What::Engine(_) => vec![name(engine.url())],
+            What::Own(_) => {
+                let all = all.iter().flat_map(|node| [node.calls.url(), &node.stream]);
+                all.chain([engine.url()]).map(name).collect()
+            }
         };
         let is_cut = false;
         self.happened.push(Happened { at, length, racer, nodes, names, kind, met, is_cut });

@@ -1,8 +1,10 @@
 //! What is believed of whom.
 
+use std::mem::offset_of;
+
 use flash_liquidator_client::swap::stand_in;
 use klend_fork::Machine;
-use klend_interface::state::DISCRIMINATOR_SIZE;
+use klend_interface::state::{DISCRIMINATOR_SIZE, Obligation, Reserve};
 
 use super::*;
 use crate::{
@@ -100,6 +102,40 @@ fn a_search_that_failed_is_made_again_and_answers_nothing() {
         rig.engine.found(Found::Pools(wanted, Ok(short()))).unwrap();
     }
     assert!(rig.engine.is_sought(&pair));
+}
+
+/// Time is what the newest of many say, so one that is wrong about it would be right for
+/// good.
+#[test]
+fn an_account_of_a_time_that_has_not_come_does_not_become_the_time() {
+    let mut rig = Rig::new("simulate = \"none\"\nnear_health = 10", |_| ());
+    rig.settle();
+    let slot = rig.slot();
+    let now = |rig: &Rig| rig.engine.states[&rig.market].market.clock.slot;
+    let reserve = *rig.engine.states[&rig.market].market.reserve_keys().next().unwrap();
+    let obligation = *rig.engine.states[&rig.market].tracker.keys().next().unwrap();
+    let clock = sysvar::clock::ID;
+    let offset = |key: &Address| match *key {
+        key if key == clock => 0,
+        key if key == reserve => DISCRIMINATOR_SIZE + offset_of!(Reserve, last_update),
+        _ => DISCRIMINATOR_SIZE + offset_of!(Obligation, last_update),
+    };
+    for key in [clock, reserve, obligation] {
+        let account = rig.source.account("account", &key).unwrap();
+        let of_slot = |slot: u64| {
+            let mut account = account.clone();
+            account.data[offset(&key)..][..8].copy_from_slice(&slot.to_le_bytes());
+            Some(account)
+        };
+        let before = now(&rig);
+        for lie in [1 << 63, u64::MAX, before + AHEAD + 2] {
+            rig.tell(&key, slot + 1, of_slot(lie));
+            assert!(now(&rig) <= before.max(slot + 1), "{key}: {lie}");
+        }
+        // What is true is taken afterwards.
+        rig.tell(&key, slot + 2, of_slot(slot + 2));
+        assert_eq!(now(&rig), before.max(slot + 2), "{key}");
+    }
 }
 
 /// However it is told that nothing is there any more: a node answers with nothing, a

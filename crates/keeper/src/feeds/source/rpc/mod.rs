@@ -327,7 +327,8 @@ impl Rpc {
         Ok(keys.iter().filter_map(|key| Some((*key, code.get(key)?.clone()))).collect())
     }
 
-    /// Every token account of `owner` under one of the token programs.
+    /// Every token account of `owner` under one of the token programs, by two answers: a list
+    /// may come short.
     pub fn token_accounts(
         &self,
         owner: &Address,
@@ -338,8 +339,19 @@ impl Rpc {
             { "programId": program.to_string() },
             { "encoding": "base64", "commitment": "confirmed" },
         ]);
-        let answer: Answer<Vec<Keyed>> = self.call("getTokenAccountsByOwner", &params)?;
-        answer.value.into_iter().map(Keyed::decode).collect()
+        let oldest = self.horizon.oldest();
+        let judge =
+            |answer: &Answer<Vec<Keyed>>| self.horizon.take_since(answer.context.slot, oldest);
+        let mut found = BTreeMap::new();
+        for whom in [Whom::Any, Whom::Another] {
+            let whom = (Role::Scan, whom);
+            let answer = self.nodes.call(whom, "getTokenAccountsByOwner", &params, judge)?;
+            for keyed in answer.value {
+                let (key, account) = keyed.decode()?;
+                found.insert(key, account);
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Lookup tables whose authority is `authority`, retired ones among them.
