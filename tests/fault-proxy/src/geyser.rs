@@ -168,7 +168,10 @@ impl Relay {
         let (sender, told) = mpsc::unbounded_channel();
         thread::spawn(move || {
             for text in std::mem::take(&mut self.early) {
-                self.told(&text).map(|update| sender.send(update));
+                if let Some(update) = self.told(&text) {
+                    // As below.
+                    let _ = sender.send(update);
+                }
             }
             loop {
                 let update = match self.socket.read() {
