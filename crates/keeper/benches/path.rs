@@ -174,6 +174,10 @@ fn memory() -> Result<u64> {
 struct Told(Arc<Mutex<Receiver<Update>>>);
 
 impl Connector for Told {
+    fn name(&self) -> String {
+        "what is told here".to_owned()
+    }
+
     fn silence(&self) -> Duration {
         Duration::MAX
     }
