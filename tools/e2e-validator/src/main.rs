@@ -73,7 +73,7 @@ fn main() -> Result<()> {
 
     let mut config = TestValidatorGenesis::default();
     config.max_genesis_archive_unpacked_size = Some(1 << 30);
-    config.max_ledger_shreds = Some(1_000_000);
+    config.max_ledger_shreds = Some(20_000_000);
     config
         .ledger_path(&genesis.ledger)
         .bind_ip_addr(IpAddr::V4(Ipv4Addr::LOCALHOST))
