@@ -22,9 +22,10 @@ use crate::feeds::{
     source::{Filter, KLEND, Source, read_clock},
 };
 
-/// Slots and seconds that a market's accounts may have been read, and refreshed, after its
-/// clock: folders take their time.
-const PERHAPS_SINCE: (u64, u64) = (18_000, 3_600);
+/// How much later than its clock a market's accounts may have been read, and refreshed:
+/// folders take their time. A slot takes 200 ms at least.
+const LATER_SECONDS: u64 = 3_600;
+const LATER_SLOTS: u64 = LATER_SECONDS * 5;
 
 /// A market's accounts at one moment.
 #[derive(Clone)]
@@ -260,8 +261,8 @@ impl Oracles for Foreseen<'_> {
 
 fn keep_up(clock: &mut Clock, updated: &LastUpdate) {
     let timestamp = fields::timestamp(updated).into();
-    let is_to_come = updated.slot > clock.slot.saturating_add(PERHAPS_SINCE.0)
-        || timestamp > clock.unix_timestamp.saturating_add(PERHAPS_SINCE.1);
+    let is_to_come = updated.slot > clock.slot.saturating_add(LATER_SLOTS)
+        || timestamp > clock.unix_timestamp.saturating_add(LATER_SECONDS);
     if !is_to_come {
         clock.slot = clock.slot.max(updated.slot);
         clock.unix_timestamp = clock.unix_timestamp.max(timestamp);

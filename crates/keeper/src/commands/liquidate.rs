@@ -29,7 +29,7 @@ use crate::{
     keys::Key,
     land::{
         attempt::{Ending, Sent, require_consent, send_by_hand},
-        deliver::Way,
+        deliver::{Late, Way},
         roads::{Kind, Road},
     },
     route::{discovery::SHRINKING, frozen::Frozen, position::Position, terms::Costs, why::Unread},
@@ -159,10 +159,7 @@ pub fn run(context: &Context, args: &LiquidateArgs) -> Result<Ending> {
                     print_decoded(&decoded);
                 }
             }
-            Sent::HeldBack => bail!(
-                "nothing was sent: its deadline, slot {}, has passed; quote again",
-                plan.terms().deadline_slot
-            ),
+            Sent::HeldBack => return Err(Late(plan.terms().deadline_slot).into()),
         }
     }
     if context.json {

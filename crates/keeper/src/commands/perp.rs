@@ -1,4 +1,4 @@
-use anyhow::{Result, bail};
+use anyhow::Result;
 use flash_liquidator_client::{
     bracket::Settled,
     decode::{Decoded, Event, Outcome},
@@ -24,7 +24,7 @@ use crate::{
     keys::Key,
     land::{
         attempt::{Ending, require_consent},
-        deliver::{Delivered, Way, executed},
+        deliver::{Delivered, Late, Way, executed},
         roads::{Kind, Road},
     },
 };
@@ -99,10 +99,7 @@ pub fn run(context: &Context, args: &PerpArgs) -> Result<Ending> {
                     print_decoded(&decoded);
                 }
             }
-            Delivered::HeldBack => bail!(
-                "nothing was sent: its deadline, slot {}, has passed; quote again",
-                transaction.deadline_slot
-            ),
+            Delivered::HeldBack => return Err(Late(transaction.deadline_slot).into()),
         }
     }
     if context.json {

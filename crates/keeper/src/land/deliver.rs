@@ -72,6 +72,11 @@ pub struct Expired {
     why: String,
 }
 
+/// Nothing was sent: the deadline had passed.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was sent: its deadline, slot {0}, has passed; quote again")]
+pub struct Late(pub u64);
+
 /// Where transactions go, and who tells what became of them.
 pub struct Way<'a> {
     /// Tells what was confirmed.

@@ -168,14 +168,11 @@ impl Racer {
         // Whose account it is does not matter.
         let tipped = scene.stranger.pubkey();
         let engine = engine(&server.url, tipped)?;
-        let stream = match feed {
-            Feed::Websocket => {
-                format!("feed = \"websocket\"\nwebsocket_url = {:?}", nodes[0].stream)
-            }
-            Feed::Yellowstone => {
-                format!("feed = \"yellowstone\"\nyellowstone_url = {:?}", nodes[0].stream)
-            }
+        let by = match feed {
+            Feed::Websocket => "websocket",
+            Feed::Yellowstone => "yellowstone",
         };
+        let stream = format!("feed = {by:?}\n{by}_url = {:?}", nodes[0].stream);
         let config = folder.join("keeper.toml");
         let differences = folder.join("differences");
         let ledger = folder.join("ledger.sqlite");

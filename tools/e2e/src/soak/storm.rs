@@ -278,13 +278,13 @@ impl Happened {
                 break;
             }
             let names = |field: &str| line.text(field).rsplit(' ').next().unwrap_or_default();
-            let is_of_it = |field| {
+            let is_named = |field| {
                 names(field).is_empty() || self.names.iter().any(|name| names(field) == name)
             };
             let is_of_it = if OF_STREAMS.contains(&&*line.message) {
                 self.names.iter().any(|name| line.text("reason").contains(name))
             } else {
-                is_of_it("node") && is_of_it("road")
+                is_named("node") && is_named("road")
             };
             if words.contains(&&*line.message) && is_of_it {
                 *said.entry(&*line.message).or_default() += 1;
